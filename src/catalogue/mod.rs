@@ -1,0 +1,117 @@
+//! Who owns a key: what the operator wrote down about it.
+//!
+//! Owns the catalogue's types and look-up. An input to the engine as reference data: it changes only between
+//! batches, and its version is named in what is emitted. Never reads a file itself.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::KeyId;
+
+/// How a key's clients are spread; it decides which detectors make sense and how far a response may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyClass {
+    /// A few servers in a few networks.
+    #[default]
+    Server,
+    /// Shipped in an app: on many thousands of addresses. Place detectors are off, revoking is refused.
+    Mobile,
+    /// Shipped in a page: as `mobile`.
+    Browser,
+}
+
+/// What the operator knows of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The key id (`kf1_…` or `kc1_…`), from `keyhound fingerprint`. Exactly one of `id` and `credential`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The credential id at the gateway, as the log shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// What people call the key: `billing-prod`.
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub owner: String,
+    #[serde(default)]
+    pub contact: String,
+    #[serde(default)]
+    pub tenant: String,
+    #[serde(default)]
+    pub plan: String,
+    #[serde(default)]
+    pub class: KeyClass,
+    /// Nothing automatic beyond an alert is ever done to this key.
+    #[serde(default)]
+    pub protected: bool,
+}
+
+/// All entries, found by key id or by credential.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+    by_id: HashMap<KeyId, usize>,
+    by_credential: HashMap<String, usize>,
+    version: String,
+}
+
+/// An entry that cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CatalogueError {
+    #[error("entry {index} (\"{name}\"): give exactly one of \"id\" and \"credential\"")]
+    Identity { index: usize, name: String },
+    #[error("entry {index} (\"{name}\"): {source}")]
+    Id { index: usize, name: String, source: crate::event::KeyIdError },
+    #[error("entry {index} (\"{name}\") names the same key as entry {first}")]
+    Duplicate { index: usize, name: String, first: usize },
+}
+
+impl Catalogue {
+    /// Checks and indexes the entries. `version` is a hash of the file.
+    pub fn new(entries: Vec<Entry>, version: String) -> Result<Self, CatalogueError> {
+        let mut by_id = HashMap::new();
+        let mut by_credential = HashMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let name = || entry.name.clone();
+            let before = match (&entry.id, &entry.credential) {
+                (Some(id), None) => {
+                    let id =
+                        id.parse().map_err(|source| CatalogueError::Id { index, name: name(), source })?;
+                    by_id.insert(id, index)
+                }
+                (None, Some(credential)) => by_credential.insert(credential.clone(), index),
+                _ => return Err(CatalogueError::Identity { index, name: name() }),
+            };
+            if let Some(first) = before {
+                return Err(CatalogueError::Duplicate { index, name: name(), first });
+            }
+        }
+        Ok(Self { entries, by_id, by_credential, version })
+    }
+
+    /// The entry of a key, by its id first, then by its credential (empty = none).
+    pub fn get(&self, key: &KeyId, credential: &str) -> Option<&Entry> {
+        let index = self.by_id.get(key).or_else(|| self.by_credential.get(credential))?;
+        self.entries.get(*index)
+    }
+
+    /// The hash of the file that this came from; empty for an empty catalogue.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How many keys are described.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no key is described.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

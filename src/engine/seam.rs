@@ -1,0 +1,95 @@
+//! What goes into an engine and what comes out of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    catalogue::Catalogue,
+    detect::Finding,
+    event::{Event, EventTime, KeyId},
+    incident::Incident,
+    respond::{Decision, Mode, Step},
+    rules::RuleSet,
+};
+
+/// Reference data: changes only between batches, and each version is named in what is emitted.
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    pub rules: Arc<RuleSet>,
+    pub catalogue: Arc<Catalogue>,
+    /// Version of the place databases that events are enriched with.
+    pub geo_version: String,
+    pub mode: Mode,
+}
+
+/// What an operator asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The command's place in the ordered inputs; part of the ids that it leads to.
+    pub sequence: u64,
+    /// When it was given, by the wall clock of who took it.
+    pub at_ms: u64,
+    /// Who gave it.
+    pub by: String,
+    pub reason: String,
+    pub action: Action,
+}
+
+/// The kinds of command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Take the step on a key now, for so long (`revoke`, or milder for a trial).
+    Take { key: String, step: Step, for_seconds: u64 },
+    /// End what is in force on a key.
+    Lift { key: String },
+    /// Grant nothing automatic until resumed.
+    Pause,
+    /// End the pause, and the quiet start.
+    Resume,
+}
+
+/// A step that a subject's partition wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    pub key: KeyId,
+    pub step: Step,
+    pub at: EventTime,
+    /// The epoch that the decision must exceed.
+    pub epoch: u64,
+    /// The decision as it would be written, its epoch and mode left to the grant.
+    pub decision: Box<Decision>,
+}
+
+/// The fleet's answer to a proposal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    pub key: KeyId,
+    pub step: Step,
+    pub at: EventTime,
+    /// Granted, with the decision that was written, or held and by which rail.
+    pub outcome: Result<Box<Decision>, &'static str>,
+}
+
+/// One input of the ordered sequence that a partition's state is a function of.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    Event(&'a Event<'a>),
+    Proposal(&'a Proposal),
+    Grant(&'a Grant),
+    Reference(&'a Reference),
+    Command(&'a Command),
+    Watermark(EventTime),
+}
+
+/// One output. Findings, incidents and decisions leave the process; proposals and grants go round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Finding(KeyId, Box<Finding>),
+    /// The full current record, written anew at each change.
+    Incident(Box<Incident>),
+    Proposal(Box<Proposal>),
+    Grant(Box<Grant>),
+    Decision(Box<Decision>),
+}

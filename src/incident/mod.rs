@@ -1,0 +1,7 @@
+//! Findings of one subject that belong together, and what is told about them.
+//!
+//! Owns the incident record and its life: opened by a finding, raised by others, closed by quiet.
+
+pub mod record;
+
+pub use record::{Doing, Evidence, Held, Incident, IncidentId, Reason, Sample, Severity};

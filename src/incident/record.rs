@@ -1,0 +1,139 @@
+//! The incident record: what people read and Alertmanager is told. Schema `keyhound.incident/1`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::respond::{Step, SubjectRef, decision::Versions};
+
+/// How much it matters. The order is the ladder's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    #[default]
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// The word in records, labels and texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// `inc_` and 32 hex digits: keyed hash of (subject, position of the first evidence).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct IncidentId(pub String);
+
+/// One finding, as a person reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// volume, place, errors, breadth, identity, lifecycle, cost or probing.
+    pub family: String,
+    pub detector: String,
+    pub rule: String,
+    /// What was seen: `214 requests in 21 s`.
+    pub observed: String,
+    /// What is usual: `usual 13`.
+    pub expected: String,
+    /// Surprise: −log10 of the tail probability.
+    pub score: f64,
+    /// One sentence for people.
+    pub text: String,
+}
+
+/// A step that was taken, or tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Doing {
+    pub step: Step,
+    pub at: String,
+    pub by: String,
+    /// `granted`, `shadow`, `held: …` or `lifted`.
+    pub outcome: String,
+}
+
+/// A step that evidence asked for and a rail held back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    pub step: Step,
+    /// The rail: `maturity`, `ceiling`, `cap`, `protected`, `class`, `paused`.
+    pub by: String,
+}
+
+/// A request that was seen, without secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sample {
+    pub at: String,
+    pub method: String,
+    pub route: String,
+    pub status: u16,
+    pub network: String,
+    pub country: String,
+    /// /24 or /48.
+    pub prefix: String,
+    pub agent: String,
+    /// Input partition and offset of the record: `kafka:kong-logs/3@1042`.
+    pub position: String,
+}
+
+/// What is frozen in an incident, since topics forget. At most 8 KB.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    pub samples: Vec<Sample>,
+}
+
+/// Findings of one subject that belong together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Incident {
+    /// `keyhound.incident/1`.
+    pub schema: String,
+    pub id: IncidentId,
+    pub subject: SubjectRef,
+    /// `KeyStolen`, `KeyAbused`, `KeyProbing` or `KeyUnusual`. Frozen when the incident opens or changes severity.
+    pub verdict: String,
+    pub opened_at: String,
+    /// The event time at which it reached its severity.
+    pub detected_at: String,
+    pub updated_at: String,
+    pub closed_at: Option<String>,
+    pub severity: Severity,
+    /// The severity before the last change, whose alert has to be ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity_before: Option<Severity>,
+    /// Sum of the families' best scores.
+    pub score: f64,
+    /// How far the profile may be trusted, 0 to 1.
+    pub maturity: f64,
+    pub mode: crate::respond::Mode,
+    pub reasons: Vec<Reason>,
+    pub doubts: Vec<String>,
+    pub steps: Vec<Doing>,
+    pub held: Vec<Held>,
+    pub evidence: Evidence,
+    pub versions: Versions,
+    /// Told too late to act on: the evidence was older than the freshness limit.
+    #[serde(default)]
+    pub stale: bool,
+}
+
+impl Incident {
+    /// The schema's name and version.
+    pub const SCHEMA: &'static str = "keyhound.incident/1";
+
+    /// Whether it is still going on.
+    pub const fn is_open(&self) -> bool {
+        self.closed_at.is_none()
+    }
+}
