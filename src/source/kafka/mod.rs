@@ -1,0 +1,3 @@
+//! Records from Kafka, consumed in batches.
+
+pub(super) mod batch_queue;
