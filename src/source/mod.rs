@@ -6,7 +6,12 @@
 //! and never writes a log line: what is worth telling is handed over as [`Notice`]s.
 
 mod batch;
+pub mod file;
 pub mod kafka;
+mod lines;
+pub mod stdin;
+#[cfg(test)]
+mod testing;
 
 use std::time::Duration;
 
