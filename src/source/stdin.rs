@@ -32,7 +32,11 @@ struct Waiting {
 impl Read for Waiting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wait = std::mem::take(&mut self.wait);
-        if is_readable(&self.file, wait)? { self.file.read(buffer) } else { Err(ErrorKind::WouldBlock.into()) }
+        if is_readable(&self.file, wait)? {
+            self.file.read(buffer)
+        } else {
+            Err(ErrorKind::WouldBlock.into())
+        }
     }
 }
 

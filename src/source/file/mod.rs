@@ -86,7 +86,8 @@ impl FileSource {
             }
         }
         // "At the end" is meant for the very first start only: a file that appeared while Keyhound was down is new.
-        let never_ran = first && !found.iter().any(|(.., id)| inputs.is_known(self.source, &id.input_name(0)));
+        let never_ran =
+            first && !found.iter().any(|(.., id)| inputs.is_known(self.source, &id.input_name(0)));
         let at_end = never_ran && self.settings.start() == FileStart::End;
         let mut fresh: Vec<Found> = Vec::new();
         for (modified, path, identity) in found {
@@ -155,10 +156,8 @@ impl FileSource {
             let folder = Path::new(pattern).parent().unwrap_or(Path::new("."));
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             let folder = folder.display().to_string();
-            let found = glob::glob(&folder).map_err(|error| SourceError::Pattern {
-                pattern: folder.clone(),
-                text: error.to_string(),
-            })?;
+            let found = glob::glob(&folder)
+                .map_err(|error| SourceError::Pattern { pattern: folder.clone(), text: error.to_string() })?;
             folders.extend(found.flatten());
         }
         let mut known = Vec::new();
@@ -195,7 +194,9 @@ impl FileSource {
 
     fn again(&mut self, input: u32, name: &InputName, from: u64, to: u64) -> Result<Again, SourceError> {
         match self.again.take() {
-            Some(again) if again.input == input && again.lines.position() == from && again.to == to => Ok(again),
+            Some(again) if again.input == input && again.lines.position() == from && again.to == to => {
+                Ok(again)
+            }
             _ => {
                 let file = self.files.iter().find(|file| file.input == input).ok_or_else(|| {
                     let text = "no file with this identity is left in the folders of \"paths\"".to_owned();
@@ -252,7 +253,8 @@ impl Source for FileSource {
         let mut again = self.again(input, name, from, to)?;
         while batch.room() > 0 {
             let position = again.lines.position();
-            let failed = |text: String| SourceError::ReadAgain { input: name.clone(), from: position, to, text };
+            let failed =
+                |text: String| SourceError::ReadAgain { input: name.clone(), from: position, to, text };
             match again.lines.step().map_err(|error| failed(error.to_string()))? {
                 Step::Line(line) => append(self.source, input, line, batch, &mut self.notices),
                 Step::Pending | Step::End => {

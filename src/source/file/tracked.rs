@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{
-    super::{Batch, InputName, Inputs, Notice, Record, SourceError, lines::{Line, LineReader, Step}},
+    super::{
+        Batch, InputName, Inputs, Notice, Record, SourceError,
+        lines::{Line, LineReader, Step},
+    },
     content::{Content, end_of_last_line},
     identity::Identity,
 };
@@ -79,7 +82,13 @@ impl Tracked {
             (input, _) = inputs.input(source, &identity.input_name(truncations));
             inputs.starts_at(input, 0);
             offset = 0;
-            notices.push(Notice::Truncated { source, input, path: path.display().to_string(), read_to, size });
+            notices.push(Notice::Truncated {
+                source,
+                input,
+                path: path.display().to_string(),
+                read_to,
+                size,
+            });
         }
         let lines = LineReader::new(Content::at(Arc::clone(&file), gzip, offset)?, offset);
         Ok(Self {
@@ -141,7 +150,13 @@ impl Tracked {
     }
 
     /// Appends what is there, up to the batch's room. `follow`: whether lines may still be added.
-    pub fn read(&mut self, batch: &mut Batch, follow: bool, inputs: &mut dyn Inputs, notices: &mut Vec<Notice>) {
+    pub fn read(
+        &mut self,
+        batch: &mut Batch,
+        follow: bool,
+        inputs: &mut dyn Inputs,
+        notices: &mut Vec<Notice>,
+    ) {
         if self.is_done() || self.still_fails() {
             return;
         }
@@ -221,7 +236,12 @@ impl Tracked {
     }
 
     /// A reader of its own for the bytes `from..to`, so that what follows is not disturbed.
-    pub fn open_range(&self, name: &InputName, from: u64, to: u64) -> Result<LineReader<Box<dyn Read + Send>>, SourceError> {
+    pub fn open_range(
+        &self,
+        name: &InputName,
+        from: u64,
+        to: u64,
+    ) -> Result<LineReader<Box<dyn Read + Send>>, SourceError> {
         let failed = |text: String| SourceError::ReadAgain { input: name.clone(), from, to, text };
         if *name != self.identity.input_name(self.truncations) {
             return Err(failed(format!("{} has been truncated since", self.path.display())));
