@@ -9,6 +9,7 @@ mod batch;
 pub mod file;
 pub mod kafka;
 mod lines;
+mod settings;
 pub mod stdin;
 #[cfg(test)]
 mod testing;
@@ -16,6 +17,7 @@ mod testing;
 use std::time::Duration;
 
 pub use batch::{Batch, InputName, Record};
+pub use settings::{KindError, Settings};
 
 /// The table of inputs that the store keeps: names to indices, and where reading goes on.
 pub trait Inputs {

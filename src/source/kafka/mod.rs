@@ -106,7 +106,7 @@ impl KafkaSource {
             }
             self.partitions.add(Partition {
                 topic: topic.to_owned(),
-                partition: number,
+                number,
                 input,
                 position,
                 at_end: false,
@@ -211,10 +211,10 @@ impl KafkaSource {
     /// The partition whose position its log does not have.
     fn out_of_range(&self, client: &Client) -> Option<usize> {
         let lost = self.partitions.iter().find(|partition| {
-            offsets::watermarks(&client.consumer, &partition.topic, partition.partition)
+            offsets::watermarks(&client.consumer, &partition.topic, partition.number)
                 .is_ok_and(|(low, high)| !(low..=high).contains(&partition.position))
         });
-        lost.and_then(|partition| self.partitions.place(&partition.topic, partition.partition))
+        lost.and_then(|partition| self.partitions.place(&partition.topic, partition.number))
     }
 
     /// Takes what is ready from the queue; if that is nothing, waits for the first message.
@@ -291,7 +291,7 @@ impl KafkaSource {
     ) -> Result<(), SourceError> {
         let about = place.map(|place| {
             let partition = self.partitions.at(place);
-            (partition.topic.clone(), partition.partition, partition.position)
+            (partition.topic.clone(), partition.number, partition.position)
         });
         let (topic, partition, offset) = about.unwrap_or_else(|| (self.settings.topics().join(","), -1, 0));
         match code {
@@ -385,7 +385,7 @@ impl Source for KafkaSource {
         let failed =
             |text: &str| SourceError::ReadAgain { input: name.clone(), from, to, text: text.to_owned() };
         let partition = self.partitions.of_input(input).ok_or_else(|| failed("the partition is not read"))?;
-        let (topic, partition) = (partition.topic.as_str(), partition.partition);
+        let (topic, partition) = (partition.topic.as_str(), partition.number);
         let replay = match &mut self.replay {
             Some(replay) => replay,
             none => none.insert(Replay::new(&self.settings)?),
@@ -410,7 +410,7 @@ impl Source for KafkaSource {
     }
 
     fn describe(&self, input: u32) -> Option<String> {
-        self.partitions.of_input(input).map(|p| format!("{}/{}", p.topic, p.partition))
+        self.partitions.of_input(input).map(|p| format!("{}/{}", p.topic, p.number))
     }
 
     fn notices(&mut self, into: &mut Vec<Notice>) {

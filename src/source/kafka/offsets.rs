@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
+use rdkafka::{
+    Offset, TopicPartitionList, consumer::Consumer as _, metadata::MetadataPartition, types::RDKafkaErrorCode,
+};
 
 use super::{super::SourceError, batch_queue::Consumer, start::Start};
 
@@ -31,13 +33,13 @@ pub fn partitions(
     };
     let found = found.ok_or_else(no_such)?;
     if let Some(error) = found.error() {
-        let error = rdkafka::types::RDKafkaErrorCode::from(error);
+        let error = RDKafkaErrorCode::from(error);
         return Err(match error {
-            rdkafka::types::RDKafkaErrorCode::UnknownTopicOrPartition => no_such(),
+            RDKafkaErrorCode::UnknownTopicOrPartition => no_such(),
             _ => failed(&error),
         });
     }
-    let mut numbers: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+    let mut numbers: Vec<i32> = found.partitions().iter().map(MetadataPartition::id).collect();
     if numbers.is_empty() {
         return Err(no_such());
     }

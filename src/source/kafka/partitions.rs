@@ -8,7 +8,7 @@ use super::super::{InputLag, InputName};
 #[derive(Debug)]
 pub struct Partition {
     pub topic: String,
-    pub partition: i32,
+    pub number: i32,
     pub input: u32,
     /// Where reading goes on.
     pub position: u64,
@@ -50,7 +50,7 @@ pub struct Partitions {
 
 impl Partitions {
     pub fn add(&mut self, partition: Partition) {
-        let Ok(number) = usize::try_from(partition.partition) else { return };
+        let Ok(number) = usize::try_from(partition.number) else { return };
         let places = self.places.entry(partition.topic.clone()).or_default();
         if places.len() <= number {
             places.resize(number + 1, None);

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// How long a range may take without a single record.
-const RECORDS_WITHIN: Duration = Duration::from_secs(60);
+const RECORDS_WITHIN: Duration = Duration::from_mins(1);
 /// How long to wait for messages before events are served again.
 const SLICE: Duration = Duration::from_millis(50);
 

@@ -31,8 +31,9 @@ impl Cluster {
 
     /// Writes `count` records to each partition, `TOPIC/PARTITION#NUMBER`, numbers from `first` on.
     fn produce(&self, topic: &str, partitions: i32, first: u64, count: u64) {
-        let config = [("bootstrap.servers", self.mock.bootstrap_servers()), ("linger.ms", "1".to_owned())];
-        let producer: BaseProducer = ClientConfig::from_iter(config).create().unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.mock.bootstrap_servers()).set("linger.ms", "1");
+        let producer: BaseProducer = config.create().unwrap();
         for number in first..first + count {
             for partition in 0..partitions {
                 let text = format!("{topic}/{partition}#{number}");
@@ -113,8 +114,8 @@ fn a_restart_goes_on_exactly_where_the_table_says() {
     cluster.produce("a", 2, 0, 300);
     let mut table = Table::default();
     for (how, first) in [("batch", 100), ("poll", 170)] {
-        table.commit(table_input(&mut table, "kafka:a/0"), first);
-        table.commit(table_input(&mut table, "kafka:a/1"), first);
+        commit(&mut table, "kafka:a/0", first);
+        commit(&mut table, "kafka:a/1", first);
         let mut source = cluster.source("a", &format!("start: earliest, consume: {how}"));
         source.start(&mut table).unwrap();
         let count = 300 - first;
@@ -123,8 +124,9 @@ fn a_restart_goes_on_exactly_where_the_table_says() {
     }
 }
 
-fn table_input(table: &mut Table, name: &str) -> u32 {
-    table.input(3, &super::InputName(name.to_owned())).0
+fn commit(table: &mut Table, name: &str, next: u64) {
+    let (input, _) = table.input(3, &super::InputName(name.to_owned()));
+    table.commit(input, next);
 }
 
 #[test]
@@ -211,7 +213,7 @@ fn an_offset_that_is_gone_is_an_error_that_says_what_to_do() {
         let cluster = Cluster::new(&[("a", 1)]);
         cluster.produce("a", 1, 0, 10);
         let mut table = Table::default();
-        table.commit(table_input(&mut table, "kafka:a/0"), 5_000);
+        commit(&mut table, "kafka:a/0", 5_000);
         let mut source = cluster.source("a", &format!("consume: {how}"));
         source.start(&mut table).unwrap();
         let mut batch = Batch::new(10);
