@@ -1,5 +1,7 @@
 //! (to be written)
 
+pub mod check_config;
 pub mod decode;
 pub mod inspect;
 pub mod records;
+pub mod rules;

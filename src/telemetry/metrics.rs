@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    Counter, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
 use super::{family::Families, process::Process, reading::Status};
@@ -108,9 +109,11 @@ impl Metrics {
     pub fn new(version: &str, revision: &str) -> Self {
         let registry = Registry::new();
         let f = Families(&registry);
-        let build = f.gauges("keyhound_build_info", "Always 1; the labels say which build runs.", &[
-            "version", "revision",
-        ]);
+        let build = f.gauges(
+            "keyhound_build_info",
+            "Always 1; the labels say which build runs.",
+            &["version", "revision"],
+        );
         build.with_label_values(&[version, revision]).set(1);
         let by_peer = &["alertmanager"];
         Self {
@@ -125,20 +128,26 @@ impl Metrics {
                 "keyhound_config_last_reload_success_timestamp_seconds",
                 "When settings were last loaded with success, in seconds since the Unix epoch.",
             ),
-            findings: f.counters("keyhound_findings_total", "Findings, by rule and detector.", &[
-                "rule", "detector",
-            ]),
+            findings: f.counters(
+                "keyhound_findings_total",
+                "Findings, by rule and detector.",
+                &["rule", "detector"],
+            ),
             incidents: f.counters(
                 "keyhound_incidents_total",
                 "Incidents that opened or changed to a severity, by severity and verdict.",
                 &["severity", "verdict"],
             ),
-            incidents_open: f.gauges("keyhound_incidents_open", "Incidents that are open now, by severity.", &[
-                "severity",
-            ]),
-            decisions: f.counters("keyhound_decisions_total", "Decisions made, by step and mode.", &[
-                "step", "mode",
-            ]),
+            incidents_open: f.gauges(
+                "keyhound_incidents_open",
+                "Incidents that are open now, by severity.",
+                &["severity"],
+            ),
+            decisions: f.counters(
+                "keyhound_decisions_total",
+                "Decisions made, by step and mode.",
+                &["step", "mode"],
+            ),
             held: f.counters(
                 "keyhound_proposals_held_total",
                 "Steps that evidence asked for and a rail held back, by rail.",
@@ -206,9 +215,11 @@ impl Metrics {
                 "Records for Keyhound's own topics, by topic and outcome.",
                 &["topic", "outcome"],
             ),
-            commands: f.counters("keyhound_commands_total", "Operators' commands, by action and outcome.", &[
-                "action", "outcome",
-            ]),
+            commands: f.counters(
+                "keyhound_commands_total",
+                "Operators' commands, by action and outcome.",
+                &["action", "outcome"],
+            ),
             operator_requests: f.counters(
                 "keyhound_operator_requests_total",
                 "Requests to the operators' API, by outcome.",
@@ -248,13 +259,20 @@ impl SlotMetrics {
         let by_source = &["source"];
         let by_partition = &["partition"];
         Self {
-            up: f.gauge("keyhound_restored", "Whether state was restored and new input is read (1) or not yet (0)."),
+            up: f.gauge(
+                "keyhound_restored",
+                "Whether state was restored and new input is read (1) or not yet (0).",
+            ),
             heartbeat: f.real_gauge(
                 "keyhound_heartbeat_timestamp_seconds",
                 "Last turn of the slot's loop, in seconds since the Unix epoch.",
             ),
             records: f.counters("keyhound_records_total", "Records read, by source.", by_source),
-            record_bytes: f.counters("keyhound_record_bytes_total", "Bytes of records read, by source.", by_source),
+            record_bytes: f.counters(
+                "keyhound_record_bytes_total",
+                "Bytes of records read, by source.",
+                by_source,
+            ),
             events: f.counters("keyhound_events_total", "Events decoded from records, by source.", by_source),
             rejected: f.counters(
                 "keyhound_records_rejected_total",
@@ -289,7 +307,8 @@ impl SlotMetrics {
             commits: f.counter("keyhound_commits_total", "Commits of positions and outputs."),
             commit_seconds: f.real_counter("keyhound_commit_seconds_total", "Time spent in commits."),
             checkpoints: f.counter("keyhound_checkpoints_total", "Checkpoints of state."),
-            checkpoint_seconds: f.real_counter("keyhound_checkpoint_seconds_total", "Time spent in checkpoints."),
+            checkpoint_seconds: f
+                .real_counter("keyhound_checkpoint_seconds_total", "Time spent in checkpoints."),
             checkpoint_at: f.real_gauge(
                 "keyhound_checkpoint_timestamp_seconds",
                 "When state was last checkpointed, in seconds since the Unix epoch.",

@@ -64,7 +64,11 @@ pub struct Links {
 
 impl Default for Links {
     fn default() -> Self {
-        Self { keyhound: "http://127.0.0.1:9464".to_owned(), dashboard: String::new(), runbook: String::new() }
+        Self {
+            keyhound: "http://127.0.0.1:9464".to_owned(),
+            dashboard: String::new(),
+            runbook: String::new(),
+        }
     }
 }
 
@@ -147,7 +151,8 @@ mod tests {
     fn links() -> Links {
         Links {
             keyhound: "https://keyhound.acme.io/".to_owned(),
-            dashboard: "https://grafana.acme.io/d/keyhound-fleet?var-tenant={tenant}&var-key={key_id}".to_owned(),
+            dashboard: "https://grafana.acme.io/d/keyhound-fleet?var-tenant={tenant}&var-key={key_id}"
+                .to_owned(),
             runbook: "https://docs.acme.io/runbooks/{rule}".to_owned(),
         }
     }
@@ -176,6 +181,9 @@ mod tests {
         assert_eq!(json["labels"].get("tenant"), None);
         assert_eq!(json["annotations"].get("runbook_url"), None);
         let page = "http://127.0.0.1:9464/api/v1/incidents/inc_7q4m";
-        assert_eq!((json["generatorURL"].as_str(), json["annotations"]["dashboard_url"].as_str()), (Some(page), Some(page)));
+        assert_eq!(
+            (json["generatorURL"].as_str(), json["annotations"]["dashboard_url"].as_str()),
+            (Some(page), Some(page))
+        );
     }
 }

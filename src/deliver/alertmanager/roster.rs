@@ -89,10 +89,11 @@ impl Roster {
     pub fn due(&mut self, now: WallTime) -> Vec<Alert> {
         self.ended.retain(|_, ended| now.since(ended.ended_at) <= RESOLVED_FOR);
         let links = &self.links;
-        let firing = self.firing.values_mut().filter(|firing| now.since(firing.told_at) >= RESEND).map(|firing| {
-            firing.told_at = now;
-            from_incident(&firing.incident, firing.labels.clone(), now.after(ENDS_AFTER), links)
-        });
+        let firing =
+            self.firing.values_mut().filter(|firing| now.since(firing.told_at) >= RESEND).map(|firing| {
+                firing.told_at = now;
+                from_incident(&firing.incident, firing.labels.clone(), now.after(ENDS_AFTER), links)
+            });
         let ended = self.ended.iter_mut().filter(|(_, ended)| now.since(ended.told_at) >= RESEND);
         let ended = ended.map(|(labels, ended)| {
             ended.told_at = now;
@@ -131,12 +132,14 @@ impl Roster {
     /// Forgets the alerts that were told longest ago.
     fn keep_within_limit(&mut self) {
         while self.firing.len() > LIMIT {
-            let oldest = self.firing.iter().min_by_key(|(_, firing)| firing.told_at).map(|(id, _)| id.clone());
+            let oldest =
+                self.firing.iter().min_by_key(|(_, firing)| firing.told_at).map(|(id, _)| id.clone());
             oldest.and_then(|id| self.firing.remove(&id));
             self.dropped += 1;
         }
         while self.ended.len() > LIMIT {
-            let oldest = self.ended.iter().min_by_key(|(_, ended)| ended.ended_at).map(|(labels, _)| labels.clone());
+            let oldest =
+                self.ended.iter().min_by_key(|(_, ended)| ended.ended_at).map(|(labels, _)| labels.clone());
             oldest.and_then(|labels| self.ended.remove(&labels));
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn description(incident: &Incident) -> String {
 
 /// What Keyhound did: `THROTTLE since 03:11:40Z.`
 pub(super) fn action(incident: &Incident) -> String {
-    let mut text = match incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing)) {
+    let mut text = match incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing))
+    {
         None => "None so far.".to_owned(),
         Some(doing) if is_lift(doing) => {
             format!("Lifted at {} by {}; the key is served as usual.", clock(&doing.at), doing.by)
@@ -41,7 +42,9 @@ pub(super) fn action(incident: &Incident) -> String {
         Some(doing) if incident.mode == Mode::Shadow || doing.outcome == "shadow" => {
             format!("None: shadow mode. Would {} since {}.", shout(doing), clock(&doing.at))
         }
-        Some(doing) if doing.outcome.starts_with("held") => format!("None: {} was {}.", shout(doing), doing.outcome),
+        Some(doing) if doing.outcome.starts_with("held") => {
+            format!("None: {} was {}.", shout(doing), doing.outcome)
+        }
         Some(doing) => format!("{} since {}, by {}.", shout(doing), clock(&doing.at), doing.by),
     };
     for held in &incident.held {
@@ -52,7 +55,8 @@ pub(super) fn action(incident: &Incident) -> String {
 
 /// `high: place, errors and breadth agree; maturity 0.94`.
 pub(super) fn confidence(incident: &Incident) -> String {
-    let mut families: Vec<&str> = by_weight(incident).into_iter().map(|reason| reason.family.as_str()).collect();
+    let mut families: Vec<&str> =
+        by_weight(incident).into_iter().map(|reason| reason.family.as_str()).collect();
     families.truncate(REASONS);
     let level = match families.len() {
         0 | 1 if incident.maturity < 0.8 => "low",
@@ -102,7 +106,8 @@ pub(super) fn by_weight(incident: &Incident) -> Vec<&Reason> {
 /// The key as people call it: `acme / billing-prod`, or its short id.
 fn who(incident: &Incident) -> String {
     let subject = &incident.subject;
-    let short = || subject.id.parse::<crate::event::KeyId>().map_or_else(|_| subject.id.clone(), |key| key.short());
+    let short =
+        || subject.id.parse::<crate::event::KeyId>().map_or_else(|_| subject.id.clone(), |key| key.short());
     match (subject.tenant.as_str(), subject.name.as_str()) {
         ("", "") => format!("key {}", short()),
         ("", name) => name.to_owned(),
@@ -219,7 +224,13 @@ pub(crate) mod tests {
             mode: Mode::Enforce,
             reasons: vec![
                 reason("volume", "key-volume-spike", 1.2, "214 requests in 21 s", "usual 13"),
-                reason("place", "key-new-network", 3.8, "AS14061 DigitalOcean, first time in 61 days", "usual AS16509"),
+                reason(
+                    "place",
+                    "key-new-network",
+                    3.8,
+                    "AS14061 DigitalOcean, first time in 61 days",
+                    "usual AS16509",
+                ),
                 reason("errors", "key-refused", 2.6, "88 of 214 refused", "usual 0.4 %"),
                 reason("place", "key-new-country", 1.1, "NL", "usual IE"),
             ],

@@ -78,8 +78,10 @@ fn a_record_that_no_broker_takes_holds_up_no_other() {
     let mut dispatcher = dispatcher(&cluster, &outbox, &[("message.max.bytes", "1000")]);
     assert_eq!(dispatcher.turn().unwrap(), 3);
     assert_eq!(outbox.acknowledged("topics").unwrap(), 3);
-    let keys: Vec<_> =
-        read(&cluster.bootstrap_servers(), "keyhound.incidents", 2).into_iter().map(|(key, _)| key.unwrap()).collect();
+    let keys: Vec<_> = read(&cluster.bootstrap_servers(), "keyhound.incidents", 2)
+        .into_iter()
+        .map(|(key, _)| key.unwrap())
+        .collect();
     assert_eq!(keys, [b"a", b"c"]);
 }
 

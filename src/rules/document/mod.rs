@@ -74,6 +74,20 @@ impl Node {
         self.get(name).map_or(self.place, |node| node.place)
     }
 
+    /// The place of what a message about this node is about, as far as it says so: a section's own check names
+    /// the field first (`checks.bearer: …`) or in quotes (`"brokers" has "x"`), and knows no places.
+    pub fn place_named_in(&self, message: &str) -> Place {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        let first = message.split(|c: char| !is_name(c)).next().unwrap_or_default();
+        let quoted = message.split('"').skip(1).step_by(2);
+        let mut node = self;
+        for word in first.split('.').chain(quoted) {
+            let element = || node.elements().iter().find(|element| element.text() == Some(word));
+            node = node.get(word).or_else(element).unwrap_or(node);
+        }
+        node.place
+    }
+
     /// The text of a textual scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.value {

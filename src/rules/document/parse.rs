@@ -43,7 +43,9 @@ impl Document {
             Ok(Tree(root)) => Ok(Self { name: name.to_owned(), text: text.to_owned(), root }),
             Err(error) => {
                 let place = error.location().map(place).unwrap_or_default();
-                problems.add(place, "", plain_message(&error));
+                let line = text.lines().nth(place.line.saturating_sub(1) as usize).unwrap_or_default();
+                let hint = if line.contains("${") { "; within { } and [ ], ${…} needs quotes" } else { "" };
+                problems.add(place, "", plain_message(&error) + hint);
                 Err(problems)
             }
         }

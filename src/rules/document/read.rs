@@ -87,6 +87,10 @@ impl de::Error for Failure {
         Self::Nowhere(format!("is not known; {}", did_you_mean(variant, expected)))
     }
 
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::Nowhere(format!("unknown field \"{field}\"; {}", did_you_mean(field, expected)))
+    }
+
     fn missing_field(field: &'static str) -> Self {
         Self::Nowhere(format!("\"{field}\" is missing"))
     }
@@ -108,7 +112,7 @@ impl<'n> Reader<'n, '_> {
                 } else {
                     message
                 };
-                Failure::At { place: self.node.place, path: self.path.clone(), message }
+                Failure::At { place: self.node.place_named_in(&message), path: self.path.clone(), message }
             }
             placed => placed,
         }

@@ -7,7 +7,7 @@ use crate::event::Country;
 
 /// A word and the column (from 1) at which it begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word<'a> {
+pub struct Word<'a> {
     pub text: &'a str,
     pub line: u32,
     pub column: u32,
@@ -20,7 +20,7 @@ impl Word<'_> {
 }
 
 /// Splits a line into words; what follows a `#` at a word's beginning is a comment.
-pub(super) fn words(text: &str, line: u32) -> Vec<Word<'_>> {
+pub fn words(text: &str, line: u32) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut rest = text;
     let mut column = 1;
@@ -46,7 +46,7 @@ fn unit(text: &str) -> Option<u64> {
 }
 
 /// `20s`, `90m`, `1h30m`, `6d`: at least a second.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds: u64 = 0;
     while !rest.is_empty() {
@@ -61,14 +61,14 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// `5/min`: a whole number of requests in one unit of time.
-pub(super) fn rate(text: &str) -> Option<(u32, Duration)> {
+pub fn rate(text: &str) -> Option<(u32, Duration)> {
     let (count, per) = text.split_once('/')?;
     let count = count.parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
     unit(per).map(|seconds| (count, Duration::from_secs(seconds)))
 }
 
 /// `IE/AS16509`, or the country alone.
-pub(super) fn place(text: &str) -> Option<(Country, u32)> {
+pub fn place(text: &str) -> Option<(Country, u32)> {
     let (country, network) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
     let country = Country::parse(country).is_known().then(|| Country::parse(country))?;
     let asn = match network {
@@ -79,7 +79,7 @@ pub(super) fn place(text: &str) -> Option<(Country, u32)> {
 }
 
 /// One letter from `a` to `z`.
-pub(super) fn key(text: &str) -> Option<char> {
+pub fn key(text: &str) -> Option<char> {
     let mut letters = text.chars();
     letters.next().filter(|key| key.is_ascii_lowercase() && letters.next().is_none())
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use events::key_of;
 pub use expectation::{Expectation, Wanted};
+pub use lexicon::duration;
 pub use parse::parse;
 
 use crate::event::{Country, EventTime};
