@@ -10,7 +10,7 @@ use crate::{
     decode,
     deliver::topics::TOPICS,
     rules::document::{Document, Node, Place, Problems},
-    source,
+    source::{self, kafka::KafkaSettings},
 };
 
 const LIMIT_SOURCES: usize = 64;
@@ -158,7 +158,7 @@ fn one_cluster(raw: &[RawSource], nodes: &[Node], problems: &mut Problems) {
 fn each_topic_once(raw: &[RawSource], nodes: &[Node], problems: &mut Problems) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (index, (raw, node)) in raw.iter().zip(nodes).enumerate() {
-        for topic in raw.kafka.iter().flat_map(|kafka| kafka.topics()) {
+        for topic in raw.kafka.iter().flat_map(KafkaSettings::topics) {
             let before = *first.entry(topic).or_insert(index);
             if before != index {
                 let message = format!(
@@ -174,7 +174,7 @@ fn each_topic_once(raw: &[RawSource], nodes: &[Node], problems: &mut Problems) {
 fn own_topics(raw: &RawConfig, root: &Node, problems: &mut Problems) {
     let nodes = root.get("sources").map(Node::elements).unwrap_or_default();
     for (index, (source, node)) in raw.sources.iter().zip(nodes).enumerate() {
-        for topic in source.kafka.iter().flat_map(|kafka| kafka.topics()) {
+        for topic in source.kafka.iter().flat_map(KafkaSettings::topics) {
             let own = topic
                 .strip_prefix(raw.topic_prefix.as_str())
                 .is_some_and(|rest| TOPICS.iter().any(|(own, _)| *own == rest));

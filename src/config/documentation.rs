@@ -149,10 +149,10 @@ impl<'s> Pages<'s> {
             "array" => {
                 schema.get("items").map_or("list".to_owned(), |items| format!("list of {}", self.kind(items)))
             }
-            _ => match schema["properties"].as_object().is_some_and(|properties| !properties.is_empty()) {
-                true => "section".to_owned(),
-                false => "mapping".to_owned(),
-            },
+            _ if schema["properties"].as_object().is_some_and(|settings| !settings.is_empty()) => {
+                "section".to_owned()
+            }
+            _ => "mapping".to_owned(),
         });
         kinds.collect::<Vec<_>>().join(" or ")
     }

@@ -11,7 +11,6 @@ mod check;
 mod documentation;
 mod effective;
 mod files;
-mod geo;
 mod interpolate;
 mod overrides;
 mod raw;
@@ -26,7 +25,6 @@ use std::{
 pub use documentation::documentation;
 pub use effective::effective;
 pub use files::{FileError, catalogue, rules};
-pub use geo::GeoSettings;
 pub use overrides::Overrides;
 pub use raw::schema;
 pub use response::ResponseSettings;
@@ -35,6 +33,7 @@ pub use span::Span;
 use crate::{
     decode,
     deliver::alertmanager::{Links, Peer},
+    enrich,
     rules::document::{Document, Place, Problems},
     serve::ServeSettings,
     source,
@@ -52,7 +51,7 @@ pub struct Config {
     pub partitions: u16,
     /// The secret that key ids are made with.
     pub pepper_file: PathBuf,
-    pub geo: GeoSettings,
+    pub geo: enrich::Settings,
     pub catalogue: Option<PathBuf>,
     /// Files and directories of rules; `shipped` stands for those that come with Keyhound.
     pub rules: Vec<PathBuf>,

@@ -5,10 +5,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GeoSettings, Overrides, ResponseSettings, document};
+use super::{Overrides, ResponseSettings, document};
 use crate::{
     decode::{ClientAddressSettings, Format, KeyNames, KeyPolicy},
     deliver::alertmanager::{Links, Peer},
+    enrich,
     rules::document::{Document, Problems},
     serve::ServeSettings,
     source::{file::FileSettings, kafka::KafkaSettings, stdin::StdinSettings},
@@ -35,7 +36,7 @@ pub(super) struct RawConfig {
     pub fingerprint: RawFingerprint,
     /// Which files say where an address is.
     #[serde(default)]
-    pub geo: GeoSettings,
+    pub geo: enrich::Settings,
     /// A file that says who owns which key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalogue: Option<PathBuf>,

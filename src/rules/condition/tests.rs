@@ -1,7 +1,7 @@
 use super::*;
 use crate::event::KeyKind;
 
-fn view<'a>(entry: Option<&'a Entry>) -> FindingView<'a> {
+fn view(entry: Option<&Entry>) -> FindingView<'_> {
     FindingView {
         key: KeyId { kind: KeyKind::Raw, hash: [7; 16] },
         entry,

@@ -61,7 +61,7 @@ impl<'s> Iterator for Merged<'s> {
 
 /// The requests of one line.
 struct Line<'s> {
-    line: &'s Traffic,
+    traffic: &'s Traffic,
     start: EventTime,
     number: u64,
     /// The random source and the time since the start, in milliseconds.
@@ -71,19 +71,19 @@ struct Line<'s> {
 impl<'s> Line<'s> {
     fn new(line: &'s Traffic, start: EventTime) -> Self {
         let random = line.poisson.map(|seed| (Xoshiro256PlusPlus::seed_from_u64(seed), 0.0));
-        Self { line, start, number: 0, random }
+        Self { traffic: line, start, number: 0, random }
     }
 
     /// Milliseconds after the start of the request with the next number.
     fn next_offset(&mut self) -> u64 {
-        let per = u64::try_from(self.line.per.as_millis()).unwrap_or(u64::MAX);
+        let per = u64::try_from(self.traffic.per.as_millis()).unwrap_or(u64::MAX);
         let Some((random, passed)) = &mut self.random else {
-            return self.number * per / u64::from(self.line.count);
+            return self.number * per / u64::from(self.traffic.count);
         };
         let uniform: f64 = random.random();
         // An exponential gap; 1 − uniform is never 0.
         #[allow(clippy::cast_precision_loss)] // a day has 8.64e7 ms
-        let mean = per as f64 / f64::from(self.line.count);
+        let mean = per as f64 / f64::from(self.traffic.count);
         *passed -= (1.0 - uniform).ln() * mean;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         // not negative, and saturating is right
@@ -98,12 +98,12 @@ impl<'s> Iterator for Line<'s> {
 
     fn next(&mut self) -> Option<Request<'s>> {
         let offset = Duration::from_millis(self.next_offset());
-        if offset >= self.line.duration {
+        if offset >= self.traffic.duration {
             return None;
         }
         let number = self.number;
         self.number += 1;
-        Some(Request { line: self.line, time: self.start.after(offset), number })
+        Some(Request { line: self.traffic, time: self.start.after(offset), number })
     }
 }
 

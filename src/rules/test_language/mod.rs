@@ -21,7 +21,7 @@ use crate::event::{Country, EventTime};
 pub const START: EventTime = EventTime(1_767_571_200_000);
 
 /// The longest script, in event time.
-pub const LIMIT_DURATION: Duration = Duration::from_secs(60 * 86_400);
+pub const LIMIT_DURATION: Duration = Duration::from_hours(60 * 24);
 /// The most requests that a script may stand for.
 pub const LIMIT_EVENTS: u64 = 2_000_000;
 

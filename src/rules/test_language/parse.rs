@@ -144,7 +144,7 @@ fn set_attribute(traffic: &mut Traffic, name: &str, value: &Word<'_>) -> Result<
 
 fn number<N>(word: &Word<'_>, least: N, most: N) -> Result<N, ScriptError>
 where
-    N: FromStr + PartialOrd + std::fmt::Display,
+    N: FromStr + PartialOrd + Copy + std::fmt::Display,
 {
     word.text
         .parse()
