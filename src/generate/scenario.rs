@@ -69,6 +69,25 @@ impl Scenario {
         Self::Outage,
     ];
 
+    /// The word that labels and the command line use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Reseller => "reseller",
+            Self::Scrape => "scrape",
+            Self::Enumeration => "enumeration",
+            Self::TwoPlaces => "two_places",
+            Self::Takeover => "takeover",
+            Self::CostAbuse => "cost_abuse",
+            Self::DormantRevived => "dormant_revived",
+            Self::FlashCrowd => "flash_crowd",
+            Self::Traveller => "traveller",
+            Self::RetryStorm => "retry_storm",
+            Self::NewCustomer => "new_customer",
+            Self::Outage => "outage",
+        }
+    }
+
     /// Whether an alert is right; else anything beyond information is a false alarm.
     pub const fn must_alert(self) -> bool {
         !matches!(
