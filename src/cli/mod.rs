@@ -2,6 +2,7 @@
 
 pub mod check_config;
 pub mod decode;
+pub mod generate;
 pub mod inspect;
 pub mod records;
 pub mod rules;
