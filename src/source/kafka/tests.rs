@@ -63,7 +63,7 @@ fn consume(
     let mut batch = Batch::new(capacity);
     let mut seen: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     let mut left = count;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while left > 0 {
         assert!(Instant::now() < deadline, "{left} of {count} records are missing");
         batch.clear();
