@@ -73,7 +73,7 @@ pub trait Source: Send {
     /// What people call an input: the path of a file, the topic and partition.
     fn describe(&self, input: u32) -> Option<String>;
 
-    /// Moves what is worth telling since the last call into `into`.
+    /// Moves what is worth telling since the last call into `into`. To be called after each poll.
     fn notices(&mut self, into: &mut Vec<Notice>);
 }
 

@@ -136,7 +136,14 @@ impl KafkaSource {
             new.sort_unstable();
             if !new.is_empty() {
                 // What a new partition holds is new, all of it.
-                self.assign(client, topic, &new, Start::Earliest, inputs)?;
+                match self.assign(client, topic, &new, Start::Earliest, inputs) {
+                    // Its leader may not be there yet: the next statistics try again.
+                    Err(error @ SourceError::StartOffset { .. }) => {
+                        self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
+                        continue;
+                    }
+                    assigned => assigned?,
+                }
             }
             for partition in new {
                 let place = self.partitions.place(topic, partition);
