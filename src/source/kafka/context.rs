@@ -5,7 +5,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 use serde::Deserialize;
 
 /// Texts beyond this many that nobody has asked for are thrown away: they repeat.
@@ -34,6 +39,7 @@ pub struct PartitionStatistics {
 struct Told {
     texts: Vec<String>,
     statistics: Option<Statistics>,
+    refused: bool,
 }
 
 /// The context of a consumer.
@@ -51,6 +57,11 @@ impl Context {
     /// The newest statistics, if there are any since the last call.
     pub fn take_statistics(&self) -> Option<Statistics> {
         self.told().statistics.take()
+    }
+
+    /// Whether a broker has refused the credentials or the certificate: trying again will not help.
+    pub fn was_refused(&self) -> bool {
+        self.told().refused
     }
 
     fn tell(&self, text: String) {
@@ -81,6 +92,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) = error.rdkafka_error_code() {
+            self.told().refused = true;
+        }
         self.tell(format!("{error}: {reason}"));
     }
 }

@@ -10,6 +10,10 @@ use super::{super::SourceError, batch_queue::Consumer, start::Start};
 
 /// How long brokers may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How often to look in the meantime whether they have refused us for good.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// More events than librdkafka queues while it fails to connect.
+const EVENTS_MAX: usize = 1_000;
 
 /// The numbers of a topic's partitions, ascending.
 pub fn partitions(
@@ -24,7 +28,19 @@ pub fn partitions(
         seconds: ANSWER_WITHIN.as_secs(),
         text: with_reasons(error, consumer),
     };
-    let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN).map_err(|error| failed(&error))?;
+    let mut left = ANSWER_WITHIN;
+    let metadata = loop {
+        match consumer.fetch_metadata(Some(topic), LOOK_EVERY) {
+            Ok(metadata) => break metadata,
+            Err(error) => {
+                serve_events(consumer);
+                left = left.saturating_sub(LOOK_EVERY);
+                if left.is_zero() || consumer.context().was_refused() {
+                    return Err(failed(&error));
+                }
+            }
+        }
+    };
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let no_such = || SourceError::NoSuchTopic {
         brokers: brokers.to_owned(),
@@ -97,8 +113,14 @@ fn failed(topic: &str, partition: i32, error: &dyn std::fmt::Display, consumer: 
 
 /// An error with what librdkafka told on the side: the error alone is often just "timed out".
 fn with_reasons(error: &dyn std::fmt::Display, consumer: &Consumer) -> String {
-    // Reasons lie in the queue until they are served.
-    while consumer.poll(Duration::ZERO).is_some() {}
+    serve_events(consumer);
     let reasons = consumer.context().take_texts();
     if reasons.is_empty() { error.to_string() } else { format!("{error} ({})", reasons.join("; ")) }
+}
+
+/// Lets librdkafka tell what it has queued. A poll serves one event, and says nothing of log lines.
+fn serve_events(consumer: &Consumer) {
+    for _ in 0..EVENTS_MAX {
+        let _ = consumer.poll(Duration::ZERO);
+    }
 }
