@@ -80,8 +80,8 @@ impl Node {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         let first = message.split(|c: char| !is_name(c)).next().unwrap_or_default();
         let quoted = message.split('"').skip(1).step_by(2);
-        let mut node = self;
-        for word in first.split('.').chain(quoted) {
+        let mut node = first.split('.').fold(self, |node, word| node.get(word).unwrap_or(node));
+        for word in quoted {
             let element = || node.elements().iter().find(|element| element.text() == Some(word));
             node = node.get(word).or_else(element).unwrap_or(node);
         }
