@@ -113,3 +113,50 @@ fn what_it_names(config: &Config) -> Told {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn code(words: &[&str]) -> String {
+        let line = Line::try_parse_from([&["check-config"], words].concat()).unwrap();
+        format!("{:?}", run(line.args).unwrap())
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_the_settings_and_their_files_are_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let settings = |pepper: &str, more: &str| {
+            let text = format!(
+                "sources: [{{ stdin: {{}}, format: nginx, key: raw }}]\nfingerprint: {{ pepper_file: {} }}\n{more}",
+                path(pepper)
+            );
+            std::fs::write(path("k.yaml"), text).unwrap();
+            path("k.yaml")
+        };
+        let (right, wrong) = (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::from(78)));
+        std::fs::write(path("pepper"), "x".repeat(32)).unwrap();
+        std::fs::write(path("keys.yaml"), "keys:\n  - { credential: c1, name: billing, class: server }\n")
+            .unwrap();
+        std::fs::write(path("bad.yaml"), "keys:\n  - { name: nobody }\n").unwrap();
+        let catalogue = |name: &str| format!("catalogue: {}\n", path(name));
+        assert_eq!(code(&[&settings("pepper", &catalogue("keys.yaml"))]), right);
+        assert_eq!(code(&[&settings("pepper", &catalogue("bad.yaml"))]), wrong);
+        assert_eq!(code(&[&settings("no-pepper", "")]), wrong);
+        assert_eq!(code(&[&settings("pepper", "rules: [nowhere]\n")]), wrong);
+        assert_eq!(code(&[&settings("pepper", "partitions: 0\n")]), wrong);
+        assert_eq!(code(&["--print-effective", &settings("pepper", "")]), right);
+        assert_eq!(code(&[&path("nothing.yaml")]), wrong);
+        assert_eq!(code(&["--schema"]), right);
+        assert_eq!(code(&["--schema", "rules"]), right);
+    }
+}

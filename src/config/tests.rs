@@ -326,3 +326,31 @@ fn the_documentation_and_the_schemas_are_current() {
     current("docs/keyhound.schema.json", &pretty(schema()));
     current("docs/rules.schema.json", &pretty(crate::rules::schema()));
 }
+
+#[test]
+fn a_mapping_of_ones_own_is_refused_where_it_is_wrong() {
+    let own = "{ time: /ts, status: /status, key: /key, latency: { path: /took, unti: s } }";
+    check_changed(
+        "    format: nginx",
+        &format!("    format: {own}"),
+        &[
+            "k.yaml:6:84: sources[1].format.latency: unknown field \"unti\"; did you mean unit? known: path, header, response_header, unit",
+        ],
+    );
+    check_changed("    format: nginx", &format!("    format: {}", own.replace("unti", "unit")), &[]);
+}
+
+proptest::proptest! {
+    /// Cuts, doubles and replaces parts of a good file: something is told, or it is valid; nothing panics.
+    #[test]
+    fn no_file_makes_the_reader_panic(at in 0_usize..230, length in 0_usize..40, put in "[a-z0-9:{}\\[\\]\" \n$-]{0,12}") {
+        let good = GOOD.as_bytes();
+        let start = at.min(good.len());
+        let end = (start + length).min(good.len());
+        let text = [&good[..start], put.as_bytes(), &good[end..]].concat();
+        if let Err(problems) = parse(&String::from_utf8_lossy(&text)) {
+            proptest::prop_assert!(!problems.is_empty());
+            proptest::prop_assert!(problems.to_string().starts_with("k.yaml:"));
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Owns the tree, the collected problems of a file, and reading a part of the tree into a type. Problems are
 //! collected, not thrown: an operator sees all of them at once. Never reads a file itself.
 
+mod access;
 mod parse;
 mod problem;
 mod read;

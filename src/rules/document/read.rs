@@ -11,10 +11,14 @@ use std::{
 
 use serde::{
     Deserializer,
-    de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor},
+    de::{self, DeserializeOwned, IntoDeserializer, Visitor},
 };
 
-use super::{Key, Node, Place, Problems, Scalar, Value, problem::did_you_mean};
+use super::{
+    Node, Place, Problems, Scalar, Value,
+    access::{Elements, Entries, One},
+    problem::did_you_mean,
+};
 
 /// How many problems one reading looks for: a file with more is of another kind than was meant.
 const ROUNDS: usize = 50;
@@ -47,7 +51,7 @@ struct Shared<'p> {
 
 /// Why a value could not be made.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// Something below was reported and set aside: read again without it.
     Again,
     /// It cannot be made because of something that is reported already.
@@ -97,9 +101,10 @@ impl de::Error for Failure {
 }
 
 #[derive(Clone)]
-struct Reader<'n, 's> {
+pub(super) struct Reader<'n, 's> {
     node: &'n Node,
-    path: String,
+    /// From the top of the file, for messages.
+    pub(super) path: String,
     shared: &'s Shared<'s>,
 }
 
@@ -122,7 +127,7 @@ impl<'n> Reader<'n, '_> {
         self.at(Failure::Nowhere(format!("must be {expected}")))
     }
 
-    fn add(&self, place: Place, path: String, message: String) {
+    pub(super) fn add(&self, place: Place, path: String, message: String) {
         self.shared.clean.set(false);
         self.shared.problems.borrow_mut().add(place, path, message);
     }
@@ -134,7 +139,7 @@ impl<'n> Reader<'n, '_> {
     }
 
     /// Reports why the node could not be read and sets it aside, unless that was done further down.
-    fn set_aside(&self, failure: Failure) -> Failure {
+    pub(super) fn set_aside(&self, failure: Failure) -> Failure {
         if !matches!(failure, Failure::Again) {
             self.report(failure);
             self.shared.aside.borrow_mut().push(std::ptr::from_ref(self.node));
@@ -142,11 +147,11 @@ impl<'n> Reader<'n, '_> {
         Failure::Again
     }
 
-    fn is_aside(&self, node: &Node) -> bool {
+    pub(super) fn is_aside(&self, node: &Node) -> bool {
         self.shared.aside.borrow().contains(&std::ptr::from_ref(node))
     }
 
-    fn below(&self, node: &'n Node, name: &str) -> Self {
+    pub(super) fn below(&self, node: &'n Node, name: &str) -> Self {
         let dot = if self.path.is_empty() || name.starts_with('[') { "" } else { "." };
         Self { node, path: format!("{}{dot}{name}", self.path), shared: self.shared }
     }
@@ -335,72 +340,5 @@ impl<'n> Deserializer<'n> for Reader<'n, '_> {
     serde::forward_to_deserialize_any! {
         <V: Visitor<'n>>
         i128 u128 bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
-    }
-}
-
-/// The elements of a list.
-struct Elements<'r, 'n, 's> {
-    parent: &'r Reader<'n, 's>,
-    rest: std::iter::Enumerate<std::slice::Iter<'n, Node>>,
-}
-
-impl<'n> de::SeqAccess<'n> for Elements<'_, 'n, '_> {
-    type Error = Failure;
-
-    fn next_element_seed<T: DeserializeSeed<'n>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
-        let parent = self.parent;
-        let Some((index, node)) = self.rest.find(|(_, node)| !parent.is_aside(node)) else { return Ok(None) };
-        let reader = parent.below(node, &format!("[{index}]"));
-        seed.deserialize(reader.clone()).map(Some).map_err(|failure| reader.set_aside(failure))
-    }
-}
-
-/// The entries of a mapping; unknown fields of a struct are reported and passed over.
-struct Entries<'r, 'n, 's> {
-    parent: &'r Reader<'n, 's>,
-    fields: Option<&'static [&'static str]>,
-    rest: std::slice::Iter<'n, (Key, Node)>,
-    value: Option<(&'n str, &'n Node)>,
-}
-
-impl<'n> de::MapAccess<'n> for Entries<'_, 'n, '_> {
-    type Error = Failure;
-
-    fn next_key_seed<K: DeserializeSeed<'n>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
-        for (key, node) in self.rest.by_ref() {
-            let fields = self.fields.unwrap_or_default();
-            if self.fields.is_some() && !fields.contains(&key.name.as_str()) {
-                let message = format!("unknown field; {}", did_you_mean(&key.name, fields));
-                self.parent.add(key.place, self.parent.below(node, &key.name).path, message);
-            } else if !self.parent.is_aside(node) {
-                self.value = Some((&key.name, node));
-                return seed.deserialize(key.name.as_str().into_deserializer()).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'n>>(&mut self, seed: V) -> Result<V::Value, Failure> {
-        let Some((name, node)) = self.value.take() else { return Err(Failure::Reported) };
-        let reader = self.parent.below(node, name);
-        seed.deserialize(reader.clone()).map_err(|failure| reader.set_aside(failure))
-    }
-}
-
-/// The one entry of an externally tagged enum.
-struct One<'n, 's> {
-    key: Option<&'n str>,
-    inner: Reader<'n, 's>,
-}
-
-impl<'n> de::MapAccess<'n> for One<'n, '_> {
-    type Error = Failure;
-
-    fn next_key_seed<K: DeserializeSeed<'n>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
-        self.key.take().map(|key| seed.deserialize(key.into_deserializer())).transpose()
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'n>>(&mut self, seed: V) -> Result<V::Value, Failure> {
-        seed.deserialize(self.inner.clone())
     }
 }

@@ -96,3 +96,33 @@ fn an_expectation_reads_as_it_is_written() {
     assert!(message("alert a inside 2s").contains("where \"within\" belongs"));
     assert!(message("alert a within 2s, alert a within 3s").contains("stands twice"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "[&#a-z0-9/ \n]{0,80}", expect in "[a-z0-9, ]{0,40}") {
+        if let Ok(script) = parse(&text) {
+            proptest::prop_assert!(script.duration() <= LIMIT_DURATION);
+        }
+        let _ = Expectation::parse(&expect);
+    }
+
+    #[test]
+    fn events_come_in_order_at_their_rate(
+        lines in proptest::collection::vec((1_u32..400, 1_u32..200, 0_u64..3, proptest::bool::ANY), 1..5),
+    ) {
+        let line = |(index, (seconds, count, seed, beside)): (usize, &(u32, u32, u64, bool))| {
+            let beside = if *beside && index > 0 { "& " } else { "" };
+            let poisson = if *seed > 0 { format!(" poisson {seed}") } else { String::new() };
+            format!("{beside}{seconds}s a {count}/min{poisson}\n")
+        };
+        let text: String = lines.iter().enumerate().map(line).collect();
+        let script = parse(&text).unwrap();
+        let times: Vec<_> = script.events().map(|event| event.time).collect();
+        proptest::prop_assert!(times.is_sorted());
+        proptest::prop_assert!(times.iter().all(|time| *time >= START && *time < script.end()));
+        if lines.iter().all(|(_, _, seed, _)| *seed == 0) {
+            let expected: u32 = lines.iter().map(|(seconds, count, _, _)| (seconds * count).div_ceil(60)).sum();
+            proptest::prop_assert_eq!(times.len(), expected as usize);
+        }
+    }
+}
