@@ -100,3 +100,19 @@ fn json(set: &RuleSet) -> serde_json::Value {
         .collect();
     serde_json::json!({ "version": set.version, "rules": rules })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_each_rule_with_its_version() {
+        let set = RuleSet::shipped();
+        let (table, json) = (table(&set), json(&set));
+        for rule in &set.rules {
+            assert!(table.contains(&rule.id) && table.contains(&rule.version), "{table}");
+        }
+        assert_eq!(json["rules"].as_array().map(Vec::len), Some(set.rules.len()));
+        assert_eq!(json["version"], set.version);
+    }
+}

@@ -25,6 +25,7 @@ pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Probl
     values(&raw, root, &mut problems);
     addresses(&raw, root, &mut problems);
     raw.response.check(root, &mut problems);
+    problems.hide_replaced(root);
     problems.or(Config {
         sources,
         topic_prefix: raw.topic_prefix,

@@ -156,6 +156,7 @@ impl RawConfig {
         let document = document(name, text, environment)?;
         let mut problems = Problems::of_file(name);
         let raw: Option<Self> = document.root.read("", &mut problems);
+        problems.hide_replaced(&document.root);
         let Some(mut raw) = raw else { return Err(problems) };
         overrides.apply(&mut raw);
         problems.or((raw, document))

@@ -249,6 +249,17 @@ fn variables_fill_in_values_of_any_type_and_are_not_shown() {
 }
 
 #[test]
+fn a_sections_own_message_does_not_show_a_variable() {
+    check_changed(
+        "a:9092",
+        "${LEAK}",
+        &[
+            "k.yaml:2:24: sources[0].kafka: \"brokers\" has \"${LEAK}\"; each must be HOST:PORT, for example kafka-1:9092",
+        ],
+    );
+}
+
+#[test]
 fn an_open_listener_needs_a_token() {
     let told = parse(&format!("{GOOD}listen: 0.0.0.0:9464\n")).unwrap_err().to_string();
     assert!(told.starts_with("k.yaml:9:9: listen: ") && told.contains("set serve.token_file"), "{told}");

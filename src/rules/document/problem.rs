@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::{Node, Scalar, Value};
+
+/// The shortest value from the environment that is looked for in messages.
+const SHORTEST_HIDDEN: usize = 4;
+
 /// A line and a column, both counted from 1; 0 = not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -50,6 +55,22 @@ impl Problems {
         let problem = Problem { file: self.file.clone(), place, path: path.into(), message: message.into() };
         if !self.found.contains(&problem) {
             self.found.push(problem);
+        }
+    }
+
+    /// Puts what was written in the place of what it stood for, wherever a message shows a value of `root` that came
+    /// from the environment: a section's own check does not know that its value may be a secret.
+    pub fn hide_replaced(&mut self, root: &Node) {
+        match &root.value {
+            Value::Sequence(elements) => elements.iter().for_each(|node| self.hide_replaced(node)),
+            Value::Mapping(entries) => entries.iter().for_each(|(_, node)| self.hide_replaced(node)),
+            // Shorter ones hide nothing and would garble the message.
+            Value::Scalar(Scalar::Replaced { written, value }) if value.len() >= SHORTEST_HIDDEN => {
+                for problem in &mut self.found {
+                    problem.message = problem.message.replace(value.as_str(), written);
+                }
+            }
+            Value::Scalar(_) => {}
         }
     }
 

@@ -75,6 +75,20 @@ fn a_text_that_is_not_yaml_says_where() {
 }
 
 #[test]
+fn a_file_that_would_eat_memory_is_refused() {
+    let level = |level: usize| match level {
+        0 => "a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned(),
+        _ => format!("a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")),
+    };
+    let bomb = (0..12).map(level).collect::<Vec<_>>().join("\n");
+    for text in [bomb, "[".repeat(100), "- ".repeat(100), format!("a: {}", "x".repeat(2 << 20))] {
+        let told = Document::parse("f.yaml", &text).unwrap_err().to_string();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.len() < 300, "{told}");
+    }
+}
+
+#[test]
 fn a_place_inside_a_block_scalar_is_the_place_in_the_file() {
     let text = "a:\n  log: |\n    first\n    second\n  one: plain\n  two: \"quoted\"\n";
     let document = Document::parse("f.yaml", text).unwrap();

@@ -35,9 +35,17 @@ impl Expectation {
         if text.trim() == "nothing" {
             return Ok(Self::default());
         }
-        let spaced = text.replace(',', " ,");
-        let words = words(&spaced, 1);
-        let wanted: Vec<_> = words.split(|word| word.text == ",").map(read).collect::<Result<_, _>>()?;
+        let mut groups = vec![Vec::new()];
+        for (index, line) in text.lines().enumerate() {
+            for word in words(line, u32::try_from(index + 1).unwrap_or(u32::MAX)) {
+                let bare = word.text.trim_end_matches(',');
+                groups.last_mut().into_iter().for_each(|group| group.push(Word { text: bare, ..word }));
+                if bare.len() < word.text.len() {
+                    groups.push(Vec::new());
+                }
+            }
+        }
+        let wanted: Vec<_> = groups.iter().map(|group| read(group)).collect::<Result<_, _>>()?;
         if let Some(twice) =
             wanted.iter().enumerate().find(|(at, w)| wanted[..*at].iter().any(|v| v.key == w.key))
         {

@@ -94,6 +94,8 @@ fn an_expectation_reads_as_it_is_written() {
     assert!(message("revoke a within 2s").contains("\"revoke\" is not a step to expect"));
     assert!(message("alert a").contains("not an expectation"));
     assert!(message("alert a inside 2s").contains("where \"within\" belongs"));
+    let second = Expectation::parse("alert a within 2s, revoke b within 3s").unwrap_err();
+    assert_eq!((second.line, second.column), (1, 20));
     assert!(message("alert a within 2s, alert a within 3s").contains("stands twice"));
 }
 
