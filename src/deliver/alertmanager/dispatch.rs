@@ -1,0 +1,30 @@
+//! The dispatcher that hands incidents from the outbox to the notifier.
+
+use std::sync::Arc;
+
+use super::Notifier;
+use crate::{
+    deliver::{Deliver, DeliverError, OutRecord},
+    incident::Incident,
+};
+
+/// Hands each incident record to the notifier. It is acknowledged once it is queued: what is lost with the process
+/// is made good at the next start, when open incidents are told again.
+pub struct ToAlertmanagers(pub Arc<Notifier>);
+
+impl Deliver for ToAlertmanagers {
+    const NAME: &'static str = "alerts";
+
+    fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
+        for record in records.iter().filter(|record| record.topic == "incidents") {
+            let Some(value) = &record.value else { continue };
+            match serde_json::from_slice::<Incident>(value) {
+                Ok(incident) => self.0.observe(&incident),
+                Err(error) => {
+                    tracing::error!(record = record.sequence, %error, "an incident record cannot be read; skipped");
+                }
+            }
+        }
+        Ok(records.last().map_or(0, |record| record.sequence))
+    }
+}
