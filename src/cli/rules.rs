@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
     config::{self, FileError},
+    evaluate::rule_tests,
     rules::RuleSet,
 };
 
@@ -20,6 +21,18 @@ pub struct Args {
 enum Command {
     /// Print each rule: its detector, severity, furthest step and version
     List(ListArgs),
+    /// Run the tests in the rule files on the engine
+    Test(TestArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TestArgs {
+    /// Rule files and directories; "shipped" for the rules that come with Keyhound
+    #[arg(default_value = "shipped")]
+    paths: Vec<PathBuf>,
+    /// Only rules whose id contains this
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,11 +51,23 @@ enum Output {
     Json,
 }
 
-/// Runs the command. Exit codes: 0 right, 78 rules that cannot be used.
+/// Runs the command. Exit codes: 0 right, 1 a test failed, 78 rules that cannot be used.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List(args) => list(&args),
+        Command::Test(args) => test(&args),
     }
+}
+
+fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let set = match config::rules(&args.paths) {
+        Ok(set) => set,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    let reports = rule_tests::run(&set, |rule| rule.id.contains(&args.only));
+    print!("{}", rule_tests::render(&reports));
+    let passed = reports.iter().all(|report| report.outcome.passed());
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {

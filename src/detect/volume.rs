@@ -44,21 +44,28 @@ pub fn is_near(watch: &Watch, hot: &mut Hot, warm: Option<&mut Warm>) -> bool {
         }
         let Some(table) = &watch.volume[i].table else { continue };
         let e = hot.season.expect(hot.last_seen, Scale::ALL[i].seconds(), hot.first_seen, 1.0);
-        hot.thresholds[i] = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
-        near |= hot.sums[i] >= hot.thresholds[i];
+        let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
+        near |= hot.sums[i] >= found;
+        hot.thresholds[i] = next_look(hot.sums[i], found);
     }
     if let (Some(warm), Some(table)) = (warm, &watch.volume[3].table) {
         if warm.day_sum >= warm.day_threshold {
             let e = hot.season.expect(hot.last_seen, Scale::Day.seconds(), hot.first_seen, 1.0);
-            warm.day_threshold = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
-            near |= warm.day_sum >= warm.day_threshold;
+            let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
+            near |= warm.day_sum >= found;
+            warm.day_threshold = next_look(warm.day_sum, found);
         }
     }
     near
 }
 
+/// Once a window is near, it is looked at again when it has grown by an eighth, or a pane has advanced.
+fn next_look(sum: u32, threshold: u32) -> u32 {
+    if sum >= threshold { sum + (sum / 8).max(1) } else { threshold }
+}
+
 /// The exact judgement of every window against every rule's bar.
-pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, group: &GroupUse, signals: &mut Vec<Signal>) {
+pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse], signals: &mut Vec<Signal>) {
     for (scale, uses) in watch.scales() {
         let n = match (scale, warm) {
             (Scale::Day, Some(warm)) => warm.day_sum,
@@ -68,7 +75,7 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, group: &GroupUse, si
         if n < super::CALLABLE || uses.bars.is_empty() {
             continue;
         }
-        let Expected { mean, dispersion } = expected(hot, scale, n, group);
+        let Expected { mean, dispersion } = expected(hot, scale, n, groups);
         let raw = tail::surprise(n, mean, dispersion);
         let hour = hot.last_seen / 3600;
         let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
@@ -85,9 +92,10 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, group: &GroupUse, si
     }
 }
 
-fn expected(hot: &Hot, scale: Scale, n: u32, group: &GroupUse) -> Expected {
+/// `groups` are those that the key belongs to: the one that is most above its usual explains most.
+fn expected(hot: &Hot, scale: Scale, n: u32, groups: &[GroupUse]) -> Expected {
     let alone = hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, 1.0);
-    let others = group.others(scale, f64::from(n), alone.mean);
+    let others = groups.iter().map(|group| group.others(scale, f64::from(n), alone.mean)).fold(1.0, f64::max);
     hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, others)
 }
 

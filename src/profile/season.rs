@@ -74,9 +74,14 @@ const fn weekday(day: u32) -> usize {
 impl Season {
     /// Counts one request in the minute, hour and day that are open.
     pub fn count(&mut self) {
-        self.minute_count += 1;
-        self.hour_count += 1;
-        self.day_count += 1;
+        self.count_many(1);
+    }
+
+    /// Counts `n` requests in the minute, hour and day that are open.
+    pub fn count_many(&mut self, n: u32) {
+        self.minute_count = self.minute_count.saturating_add(n);
+        self.hour_count = self.hour_count.saturating_add(n);
+        self.day_count = self.day_count.saturating_add(n);
     }
 
     /// Moves time on, closing the minutes, hours and days in between; `frozen` means that nothing is learnt.
