@@ -178,7 +178,10 @@ mod tests {
         dispatcher.turn().unwrap_err();
         assert_eq!(outbox.acknowledged("fragile").unwrap(), 1);
         assert_eq!(dispatcher.turn().unwrap(), 2);
-        assert_eq!((got.lock().unwrap().clone(), outbox.acknowledged("fragile").unwrap()), (vec![1, 2, 3], 3));
+        assert_eq!(
+            (got.lock().unwrap().clone(), outbox.acknowledged("fragile").unwrap()),
+            (vec![1, 2, 3], 3)
+        );
     }
 
     #[test]

@@ -59,7 +59,12 @@ impl MemoryOutbox {
 
 impl Outbox for MemoryOutbox {
     fn after(&self, sequence: u64, limit: usize) -> Result<Vec<OutRecord>, OutboxError> {
-        Ok(lock(&self.records).iter().filter(|record| record.sequence > sequence).take(limit).cloned().collect())
+        Ok(lock(&self.records)
+            .iter()
+            .filter(|record| record.sequence > sequence)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 
     fn acknowledged(&self, dispatcher: &str) -> Result<u64, OutboxError> {

@@ -101,7 +101,9 @@ impl Board {
     pub fn decisions(&self, limit: usize, wanted: impl Fn(&Shown) -> bool) -> Vec<Shown> {
         let mut found: Vec<Shown> =
             self.read(|state| state.decisions.values().filter(|shown| wanted(shown)).cloned().collect());
-        found.sort_by(|a, b| b.decision.epoch.cmp(&a.decision.epoch).then_with(|| a.decision.id.cmp(&b.decision.id)));
+        found.sort_by(|a, b| {
+            b.decision.epoch.cmp(&a.decision.epoch).then_with(|| a.decision.id.cmp(&b.decision.id))
+        });
         found.truncate(limit);
         found
     }
@@ -132,7 +134,11 @@ impl Board {
 impl State {
     fn forget(&mut self, incident: &Incident) {
         let place = (incident.updated_at.clone(), incident.id.clone());
-        if incident.is_open() { self.open.remove(&place) } else { self.closed.remove(&place) };
+        if incident.is_open() {
+            self.open.remove(&place)
+        } else {
+            self.closed.remove(&place)
+        };
         self.incidents.remove(&incident.id);
     }
 
@@ -204,7 +210,8 @@ mod tests {
         board.take_decision(decision(1, 2, Step::Throttle), Applied::Served);
         board.take_decision(decision(1, 1, Step::Revoke), Applied::Superseded);
         board.take_decision(decision(2, 5, Step::Revoke), Applied::Served);
-        let shown: Vec<_> = board.decisions(9, |_| true).iter().map(|shown| shown.decision.id.0.clone()).collect();
+        let shown: Vec<_> =
+            board.decisions(9, |_| true).iter().map(|shown| shown.decision.id.0.clone()).collect();
         assert_eq!(shown, ["dec_2_5", "dec_1_2"]);
         assert!(board.decision(&DecisionId("dec_1_1".to_owned())).is_none());
     }

@@ -21,11 +21,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{
-    CheckSettings, Decisions, Fingerprints, Verdict,
-    identity::key_ids,
-    table::InForce,
-};
+use super::{CheckSettings, Decisions, Fingerprints, Verdict, identity::key_ids, table::InForce};
 use crate::{
     deliver::{WallClock, WallTime},
     respond::Mode,
@@ -98,8 +94,9 @@ impl Checks {
             ("/caddy", Gateway::Caddy),
             ("/nginx", Gateway::Nginx),
         ] {
-            let answer =
-                move |State(checks): State<Arc<Checks>>, request: Request| async move { checks.answer(gateway, &request) };
+            let answer = move |State(checks): State<Arc<Checks>>, request: Request| async move {
+                checks.answer(gateway, &request)
+            };
             // The path that was asked for follows: Envoy appends it, with whatever it holds.
             let below = format!("{path}/{{*rest}}");
             let slash = format!("{path}/");
@@ -142,14 +139,17 @@ fn reply(gateway: Gateway, verdict: &Verdict, now: WallTime) -> (&'static str, R
         Verdict::Allowed => served("allowed"),
         Verdict::Throttled(found, _) if found.mode == Mode::Shadow => served("shadow_throttled"),
         Verdict::Refused(found) if found.mode == Mode::Shadow => served("shadow_refused"),
-        Verdict::WithinRate(found) | Verdict::Unjudged(found) if found.mode == Mode::Shadow => served("shadow_served"),
+        Verdict::WithinRate(found) | Verdict::Unjudged(found) if found.mode == Mode::Shadow => {
+            served("shadow_served")
+        }
         Verdict::WithinRate(_) => served("within_rate"),
         Verdict::Unjudged(_) => served("unjudged"),
         Verdict::Throttled(found, wait) => {
             // Never beyond the decision's end, and at least a second: that is Retry-After's unit.
             let wait = (*wait).min(found.expires_at.since(now)).max(Duration::from_secs(1));
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            let reason = "this API key is limited to a rate for now; quote the id to the operator of this API";
+            let reason =
+                "this API key is limited to a rate for now; quote the id to the operator of this API";
             ("throttled", refusal(gateway.slow_down(), found, reason, Some(seconds)))
         }
         Verdict::Refused(found) => {

@@ -33,7 +33,8 @@ async fn ask(decision: Option<Decision>, method: Method, path: &str) -> Asked {
         let settings = ServeSettings::default().checks;
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", CANARY.parse().unwrap());
-        decision.subject.id = key_ids(&settings, &fingerprints(), &headers, &"/".parse().unwrap())[0].to_string();
+        decision.subject.id =
+            key_ids(&settings, &fingerprints(), &headers, &"/".parse().unwrap())[0].to_string();
         decisions.apply(&decision, NOW, NOW);
     }
     let metrics = Arc::new(Metrics::new("test", ""));
@@ -61,7 +62,8 @@ fn throttle_to(rate: f64) -> Decision {
 
 #[tokio::test]
 async fn a_key_without_a_decision_is_served_on_every_path_and_method() {
-    for path in ["/check", "/check/", "/check/v1/orders/42?x=1", "/envoy/v1", "/traefik", "/caddy", "/nginx"] {
+    for path in ["/check", "/check/", "/check/v1/orders/42?x=1", "/envoy/v1", "/traefik", "/caddy", "/nginx"]
+    {
         for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::OPTIONS] {
             assert_eq!(ask(None, method.clone(), path).await.status, 200, "{method} {path}");
         }
@@ -84,7 +86,10 @@ async fn a_throttled_key_is_told_when_to_come_back() {
 #[tokio::test]
 async fn nginx_is_answered_in_the_three_statuses_that_it_knows() {
     let asked = ask(Some(throttle_to(0.0)), Method::GET, "/nginx").await;
-    assert_eq!((asked.status, &asked.headers["x-keyhound-decision"]), (401, &HeaderValue::from_static("throttle")));
+    assert_eq!(
+        (asked.status, &asked.headers["x-keyhound-decision"]),
+        (401, &HeaderValue::from_static("throttle"))
+    );
     assert_eq!(asked.headers["retry-after"], "60");
     assert_eq!(ask(Some(decision(1, 1, Step::Revoke)), Method::GET, "/nginx").await.status, 403);
     assert_eq!(ask(Some(throttle_to(5.0)), Method::GET, "/nginx").await.status, 200);

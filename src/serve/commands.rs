@@ -82,10 +82,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_does_not_answer_keeps_nobody_waiting() {
-        let (commander, _queue) = Commander::channel(1);
+        let (commander, queue) = Commander::channel(1);
         assert_eq!(commander.apply(pause()).await, Err(CommandError::Pending));
         assert_eq!(commander.apply(pause()).await, Err(CommandError::Busy));
-        drop(_queue);
+        drop(queue);
         assert_eq!(commander.apply(pause()).await, Err(CommandError::Gone));
     }
 }

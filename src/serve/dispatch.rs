@@ -20,7 +20,12 @@ pub struct ToServe {
 
 impl ToServe {
     /// Into this table and this board.
-    pub fn new(decisions: Arc<Decisions>, board: Arc<Board>, clock: WallClock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        decisions: Arc<Decisions>,
+        board: Arc<Board>,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.decisions_table_limit.set(i64::try_from(decisions.limit()).unwrap_or(i64::MAX));
         Self { decisions, board, clock, metrics }
     }
@@ -42,15 +47,22 @@ impl ToServe {
         match applied {
             Applied::Stale | Applied::NotAKey | Applied::Full => {
                 tracing::warn!(
-                    decision = decision.id.0, subject = decision.subject.id, kind = decision.subject.kind,
-                    as_of = decision.as_of, outcome = applied.as_str(), "a decision is not served"
+                    decision = decision.id.0,
+                    subject = decision.subject.id,
+                    kind = decision.subject.kind,
+                    as_of = decision.as_of,
+                    outcome = applied.as_str(),
+                    "a decision is not served"
                 );
             }
             _ => {
                 let step = decision.step.as_str();
                 tracing::info!(
-                    decision = decision.id.0, subject = decision.subject.id, step,
-                    outcome = applied.as_str(), "a decision came"
+                    decision = decision.id.0,
+                    subject = decision.subject.id,
+                    step,
+                    outcome = applied.as_str(),
+                    "a decision came"
                 );
             }
         }
@@ -59,7 +71,8 @@ impl ToServe {
 
     fn show_counts(&self) {
         let open = self.board.open_by_severity();
-        for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+        for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
+        {
             let count = open.get(&severity).copied().unwrap_or(0);
             self.metrics.incidents_open.with_label_values(&[severity.as_str()]).set(count);
         }
@@ -74,7 +87,9 @@ impl Deliver for ToServe {
         for record in records {
             let Some(value) = &record.value else { continue };
             let read = match record.topic.as_str() {
-                "decisions" => serde_json::from_slice(value).map(|found| self.take_decision(found, record.committed_at)),
+                "decisions" => {
+                    serde_json::from_slice(value).map(|found| self.take_decision(found, record.committed_at))
+                }
                 "incidents" => serde_json::from_slice(value).map(|found| self.board.take_incident(found)),
                 _ => continue,
             };

@@ -15,11 +15,14 @@ const KEY_BYTES_MAX: usize = 4_096;
 /// Headers in which gateways pass on the address that was asked for.
 const ORIGINAL_URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 
+type OfRaw = dyn Fn(&[u8]) -> KeyId + Send + Sync;
+type OfCredential = dyn Fn(&str, &str) -> KeyId + Send + Sync;
+
 /// How texts become key ids: the raw key under the pepper, or a credential id in its namespace.
 #[derive(Clone)]
 pub struct Fingerprints {
-    raw: Arc<dyn Fn(&[u8]) -> KeyId + Send + Sync>,
-    credential: Arc<dyn Fn(&str, &str) -> KeyId + Send + Sync>,
+    raw: Arc<OfRaw>,
+    credential: Arc<OfCredential>,
 }
 
 impl Fingerprints {
@@ -87,10 +90,10 @@ impl Found<'_> {
 
     /// The scheme's name in any case, as RFC 9110 has it.
     fn bearer(&mut self, value: &[u8]) {
-        if let Some((scheme, token)) = value.split_at_checked(7) {
-            if scheme.eq_ignore_ascii_case(b"bearer ") {
-                self.raw(token.trim_ascii());
-            }
+        if let Some((scheme, token)) = value.split_at_checked(7)
+            && scheme.eq_ignore_ascii_case(b"bearer ")
+        {
+            self.raw(token.trim_ascii());
         }
     }
 

@@ -44,7 +44,9 @@ pub struct CheckSettings {
 pub enum ServeError {
     #[error("serve.{field}: \"{name}\" is not a header name, such as x-api-key")]
     Header { field: &'static str, name: String },
-    #[error("serve.checks names no place for a key: give key_headers, bearer, query_parameters or credential_headers")]
+    #[error(
+        "serve.checks names no place for a key: give key_headers, bearer, query_parameters or credential_headers"
+    )]
     NoKey,
     #[error("serve.checks.{field} has {count} entries; at most 16 are looked at for each question")]
     TooMany { field: &'static str, count: usize },
@@ -129,7 +131,8 @@ impl Default for RawChecks {
 
 impl Default for ServeSettings {
     fn default() -> Self {
-        Self::try_from(RawServe::default()).unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
+        Self::try_from(RawServe::default())
+            .unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"))
     }
 }
 
@@ -188,9 +191,10 @@ impl TryFrom<RawChecks> for CheckSettings {
             name.parse::<HeaderName>().map_err(|_| ServeError::Header { field, name: name.to_owned() })
         };
         let keys = raw.key_headers.iter().map(|name| header("checks.key_headers", name));
-        let credentials = raw.credential_headers.iter().map(|entry| {
-            Ok((header("checks.credential_headers", &entry.header)?, entry.namespace.clone()))
-        });
+        let credentials = raw
+            .credential_headers
+            .iter()
+            .map(|entry| Ok((header("checks.credential_headers", &entry.header)?, entry.namespace.clone())));
         Ok(Self {
             key_headers: keys.collect::<Result<_, _>>()?,
             bearer: raw.bearer,
@@ -213,7 +217,12 @@ impl From<ServeSettings> for RawServe {
             ready_lag_seconds_max: settings.ready_lag_seconds_max,
             table_limit: settings.table_limit,
             checks: RawChecks {
-                key_headers: settings.checks.key_headers.iter().map(|name| name.as_str().to_owned()).collect(),
+                key_headers: settings
+                    .checks
+                    .key_headers
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
                 bearer: settings.checks.bearer,
                 query_parameters: settings.checks.query_parameters,
                 credential_headers: settings.checks.credential_headers.into_iter().map(credential).collect(),
@@ -244,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_is_written_out_reads_back() {
-        let yaml = "checks: { bearer: true, credential_headers: [{ header: X-Credential-Id, namespace: kong }] }";
+        let yaml =
+            "checks: { bearer: true, credential_headers: [{ header: X-Credential-Id, namespace: kong }] }";
         let settings: ServeSettings = serde_saphyr::from_str(yaml).unwrap();
         let again = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();
         assert_eq!(settings, again);

@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// How old an automatic decision's evidence may be when the decision is first seen.
-pub const FRESH_FOR: Duration = Duration::from_secs(120);
+pub const FRESH_FOR: Duration = Duration::from_mins(2);
 /// How long a lift is remembered, for its epoch: as long as its tombstone takes.
-const LIFT_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+const LIFT_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// A power of two, so that one insertion or sweep holds up few readers.
 const SHARDS: usize = 256;
 /// Other ids of the key that are taken from one decision.

@@ -100,7 +100,11 @@ fn a_backlog_never_acts_and_an_operator_always_may() {
     assert_eq!(table.apply(&late, at(119), at(3_000)), Applied::Served, "it was fresh when it was committed");
     let by_hand = Decision { cause: "operator".to_owned(), ..decision(2, 5, Step::Revoke) };
     assert_eq!(table.apply(&by_hand, at(1_000), at(1_000)), Applied::Served);
-    assert_eq!(table.apply(&decision(1, 6, Step::Observe), at(900), at(900)), Applied::Lifted, "a lift is never late");
+    assert_eq!(
+        table.apply(&decision(1, 6, Step::Observe), at(900), at(900)),
+        Applied::Lifted,
+        "a lift is never late"
+    );
 }
 
 #[test]
@@ -122,7 +126,11 @@ fn a_full_table_makes_room_by_what_is_over_and_says_so_otherwise() {
     table.apply(&decision(1, 1, Step::Throttle), NOW, NOW);
     table.apply(&decision(2, 1, Step::Throttle), NOW, NOW);
     assert_eq!(table.apply(&decision(3, 1, Step::Throttle), NOW, NOW), Applied::Full);
-    let later = Decision { as_of: at(4_000).rfc3339(), expires_at: at(8_000).rfc3339(), ..decision(3, 1, Step::Throttle) };
+    let later = Decision {
+        as_of: at(4_000).rfc3339(),
+        expires_at: at(8_000).rfc3339(),
+        ..decision(3, 1, Step::Throttle)
+    };
     assert_eq!(table.apply(&later, at(4_000), at(4_000)), Applied::Served);
     assert_eq!(table.len(), 1);
 }
@@ -137,7 +145,9 @@ fn what_is_not_a_key_is_said_and_not_dropped_in_silence() {
 
 /// The current decision of each key, as the table holds it.
 fn current(table: &Decisions) -> Vec<Option<(u64, Step)>> {
-    (0..4).map(|number| table.read(&key(number)).decisions.get(&key(number)).map(|d| (d.epoch, d.step))).collect()
+    (0..4)
+        .map(|number| table.read(&key(number)).decisions.get(&key(number)).map(|d| (d.epoch, d.step)))
+        .collect()
 }
 
 proptest! {

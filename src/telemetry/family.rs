@@ -1,8 +1,8 @@
 //! Short ways to make and register a metric, so that the list in `metrics` reads as a list.
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
 };
 
 /// Makes metrics and registers each. A clash of names or a bad label is a mistake in `metrics`, found by its tests.
@@ -42,7 +42,8 @@ impl Families<'_> {
     }
 
     fn register<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
-        let metric = made.unwrap_or_else(|error| unreachable!("a metric's name or labels are wrong: {error}"));
+        let metric =
+            made.unwrap_or_else(|error| unreachable!("a metric's name or labels are wrong: {error}"));
         if let Err(error) = self.0.register(Box::new(metric.clone())) {
             unreachable!("a metric is registered twice: {error}");
         }

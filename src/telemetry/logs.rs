@@ -68,7 +68,10 @@ mod tests {
     #[test]
     fn a_level_that_is_none_names_what_would_be_right() {
         let error = filter("keyhound=loud").unwrap_err().to_string();
-        assert!(error.contains("\"keyhound=loud\"") && error.contains("info,keyhound::serve=debug"), "{error}");
+        assert!(
+            error.contains("\"keyhound=loud\"") && error.contains("info,keyhound::serve=debug"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -64,7 +64,11 @@ pub struct Links {
 
 impl Default for Links {
     fn default() -> Self {
-        Self { keyhound: "http://127.0.0.1:9464".to_owned(), dashboard: String::new(), runbook: String::new() }
+        Self {
+            keyhound: "http://127.0.0.1:9464".to_owned(),
+            dashboard: String::new(),
+            runbook: String::new(),
+        }
     }
 }
 
@@ -147,7 +151,8 @@ mod tests {
     fn links() -> Links {
         Links {
             keyhound: "https://keyhound.acme.io/".to_owned(),
-            dashboard: "https://grafana.acme.io/d/keyhound-fleet?var-tenant={tenant}&var-key={key_id}".to_owned(),
+            dashboard: "https://grafana.acme.io/d/keyhound-fleet?var-tenant={tenant}&var-key={key_id}"
+                .to_owned(),
             runbook: "https://docs.acme.io/runbooks/{rule}".to_owned(),
         }
     }
@@ -157,7 +162,29 @@ mod tests {
         let incident = stolen();
         let end = WallTime::parse("2026-11-22T03:15:40Z").unwrap();
         let alert = from_incident(&incident, Labels::of(&incident), end, &links());
-        insta::assert_snapshot!(serde_json::to_string_pretty(&alert).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&alert).unwrap(), @r#"
+        {
+          "labels": {
+            "alertname": "KeyStolen",
+            "severity": "high",
+            "tenant": "acme",
+            "key_id": "kf1_9c410000000000000000000000ade07b",
+            "mode": "enforce"
+          },
+          "annotations": {
+            "summary": "acme / billing-prod: key in use by a stranger; throttled",
+            "description": "AS14061 DigitalOcean, first time in 61 days (usual AS16509). 88 of 214 refused (usual 0.4 %). 214 requests in 21 s (usual 13). Doubt: same agent (acme-sdk/4.2).",
+            "action": "THROTTLE since 03:11:40Z, by key-volume-spike. Held back: suspend (ceiling).",
+            "confidence": "high: place, errors and volume agree; maturity 0.94",
+            "next_step": "Ask the owner of acme / billing-prod. Stolen: keyhound decisions revoke kf1_9c410000000000000000000000ade07b. Theirs: keyhound decisions lift kf1_9c410000000000000000000000ade07b --reason \"…\".",
+            "dashboard_url": "https://grafana.acme.io/d/keyhound-fleet?var-tenant=acme&var-key=kf1_9c410000000000000000000000ade07b",
+            "runbook_url": "https://docs.acme.io/runbooks/key-new-network"
+          },
+          "startsAt": "2026-11-22T03:11:40.000Z",
+          "endsAt": "2026-11-22T03:15:40.000Z",
+          "generatorURL": "https://keyhound.acme.io/api/v1/incidents/inc_7q4m"
+        }
+        "#);
     }
 
     #[test]
@@ -176,6 +203,9 @@ mod tests {
         assert_eq!(json["labels"].get("tenant"), None);
         assert_eq!(json["annotations"].get("runbook_url"), None);
         let page = "http://127.0.0.1:9464/api/v1/incidents/inc_7q4m";
-        assert_eq!((json["generatorURL"].as_str(), json["annotations"]["dashboard_url"].as_str()), (Some(page), Some(page)));
+        assert_eq!(
+            (json["generatorURL"].as_str(), json["annotations"]["dashboard_url"].as_str()),
+            (Some(page), Some(page))
+        );
     }
 }

@@ -145,7 +145,10 @@ impl Shared {
     fn count_dropped(&self, lane: &Lane, dropped: usize) {
         if dropped > 0 {
             tracing::warn!(alertmanager = lane.name, dropped, "alerts dropped");
-            self.metrics.notifications_dropped.with_label_values(&[lane.name.as_str()]).inc_by(dropped as u64);
+            self.metrics
+                .notifications_dropped
+                .with_label_values(&[lane.name.as_str()])
+                .inc_by(dropped as u64);
         }
     }
 }

@@ -8,7 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 use crate::{
-    deliver::{WallTime, alertmanager::{peer::PostError, text::tests::stolen}},
+    deliver::{
+        WallTime,
+        alertmanager::{peer::PostError, text::tests::stolen},
+    },
     incident::{IncidentId, Severity},
 };
 

@@ -59,8 +59,11 @@ impl HttpPeer {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("keyhound/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &peer.ca_file {
-            let pem = fs::read(path)
-                .map_err(|source| ClientError::File { what: "ca_file", path: path.clone(), source })?;
+            let pem = fs::read(path).map_err(|source| ClientError::File {
+                what: "ca_file",
+                path: path.clone(),
+                source,
+            })?;
             let certificates = Certificate::from_pem_bundle(&pem)
                 .map_err(|source| ClientError::Certificate { path: path.clone(), source })?;
             for certificate in certificates {
@@ -80,7 +83,9 @@ impl Post for HttpPeer {
             Some(Auth::Basic { username, password_file }) => {
                 request.basic_auth(username, Some(secret("password_file", password_file)?))
             }
-            Some(Auth::Bearer { token_file }) => request.bearer_auth(secret("bearer_token_file", token_file)?),
+            Some(Auth::Bearer { token_file }) => {
+                request.bearer_auth(secret("bearer_token_file", token_file)?)
+            }
         };
         let answer = request.send().await.map_err(PostError::Http)?;
         let status = answer.status();

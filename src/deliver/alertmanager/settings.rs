@@ -27,13 +27,19 @@ pub enum Auth {
 /// Why an Alertmanager cannot be used as written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PeerError {
-    #[error("alertmanager url \"{url}\" is not a URL ({reason}); expected something like http://localhost:9093")]
+    #[error(
+        "alertmanager url \"{url}\" is not a URL ({reason}); expected something like http://localhost:9093"
+    )]
     Url { url: String, reason: String },
     #[error("alertmanager url scheme is \"{scheme}\"; expected http or https")]
     Scheme { scheme: String },
-    #[error("the alertmanager url for host \"{host}\" holds credentials; give basic_auth with a password_file instead")]
+    #[error(
+        "the alertmanager url for host \"{host}\" holds credentials; give basic_auth with a password_file instead"
+    )]
     Credentials { host: String },
-    #[error("the alertmanager url for host \"{host}\" has a query or a fragment; only scheme, host, port and path count")]
+    #[error(
+        "the alertmanager url for host \"{host}\" has a query or a fragment; only scheme, host, port and path count"
+    )]
     Query { host: String },
     #[error("give basic_auth or bearer_token_file for \"{host}\", not both")]
     TwoWays { host: String },
@@ -120,7 +126,9 @@ impl TryFrom<FullPeer> for Peer {
             (Some(_), Some(_)) => {
                 return Err(PeerError::TwoWays { host: peer.url.host_str().unwrap_or_default().to_owned() });
             }
-            (Some(RawBasic { username, password_file }), None) => Some(Auth::Basic { username, password_file }),
+            (Some(RawBasic { username, password_file }), None) => {
+                Some(Auth::Basic { username, password_file })
+            }
             (None, Some(token_file)) => Some(Auth::Bearer { token_file }),
             (None, None) => None,
         };
@@ -134,7 +142,9 @@ impl From<Peer> for RawPeer {
             return Self::Url(peer.url.into());
         }
         let (basic_auth, bearer_token_file) = match peer.auth {
-            Some(Auth::Basic { username, password_file }) => (Some(RawBasic { username, password_file }), None),
+            Some(Auth::Basic { username, password_file }) => {
+                (Some(RawBasic { username, password_file }), None)
+            }
             Some(Auth::Bearer { token_file }) => (None, Some(token_file)),
             None => (None, None),
         };
@@ -186,12 +196,12 @@ mod tests {
     fn refused(yaml: &str, message: &str) {
         let error = serde_saphyr::from_str::<Vec<Peer>>(yaml).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
-        assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]
     fn a_url_or_a_map_names_an_alertmanager() {
-        let yaml = "- http://localhost:9093\n- url: https://alerts.acme.io/am/\n  bearer_token_file: secrets/am\n";
+        let yaml =
+            "- http://localhost:9093\n- url: https://alerts.acme.io/am/\n  bearer_token_file: secrets/am\n";
         let peers: Vec<Peer> = serde_saphyr::from_str(yaml).unwrap();
         assert_eq!(peers[0].alerts_url(), "http://localhost:9093/api/v2/alerts");
         assert_eq!(peers[1].alerts_url(), "https://alerts.acme.io/am/api/v2/alerts");
@@ -200,7 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_without_the_password() {
+    fn a_password_in_a_url_is_not_echoed() {
+        for url in
+            ["http://user:hunter2@localhost:9093", "http://user:hunter2@[::1", "ftp://user:hunter2@localhost"]
+        {
+            let error = Peer::try_from(url).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
         refused("- ftp://localhost", "scheme is \"ftp\"; expected http or https");
         refused("- http://user:hunter2@localhost:9093", "holds credentials");
         refused("- http://user:hunter2@[::1", "is not a URL");

@@ -3,6 +3,8 @@
 //! Written for a person who was asleep a minute ago: the key's name first, numbers beside what is usual, no word that
 //! is not needed. Everything comes from the incident record.
 
+use std::fmt::Write;
+
 use crate::{
     deliver::WallTime,
     incident::{Doing, Incident, Reason},
@@ -33,7 +35,8 @@ pub(super) fn description(incident: &Incident) -> String {
 
 /// What Keyhound did: `THROTTLE since 03:11:40Z.`
 pub(super) fn action(incident: &Incident) -> String {
-    let mut text = match incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing)) {
+    let mut text = match incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing))
+    {
         None => "None so far.".to_owned(),
         Some(doing) if is_lift(doing) => {
             format!("Lifted at {} by {}; the key is served as usual.", clock(&doing.at), doing.by)
@@ -41,18 +44,21 @@ pub(super) fn action(incident: &Incident) -> String {
         Some(doing) if incident.mode == Mode::Shadow || doing.outcome == "shadow" => {
             format!("None: shadow mode. Would {} since {}.", shout(doing), clock(&doing.at))
         }
-        Some(doing) if doing.outcome.starts_with("held") => format!("None: {} was {}.", shout(doing), doing.outcome),
+        Some(doing) if doing.outcome.starts_with("held") => {
+            format!("None: {} was {}.", shout(doing), doing.outcome)
+        }
         Some(doing) => format!("{} since {}, by {}.", shout(doing), clock(&doing.at), doing.by),
     };
     for held in &incident.held {
-        text.push_str(&format!(" Held back: {} ({}).", held.step.as_str(), held.by));
+        let _ = write!(text, " Held back: {} ({}).", held.step.as_str(), held.by);
     }
     text
 }
 
 /// `high: place, errors and breadth agree; maturity 0.94`.
 pub(super) fn confidence(incident: &Incident) -> String {
-    let mut families: Vec<&str> = by_weight(incident).into_iter().map(|reason| reason.family.as_str()).collect();
+    let mut families: Vec<&str> =
+        by_weight(incident).into_iter().map(|reason| reason.family.as_str()).collect();
     families.truncate(REASONS);
     let level = match families.len() {
         0 | 1 if incident.maturity < 0.8 => "low",
@@ -102,7 +108,8 @@ pub(super) fn by_weight(incident: &Incident) -> Vec<&Reason> {
 /// The key as people call it: `acme / billing-prod`, or its short id.
 fn who(incident: &Incident) -> String {
     let subject = &incident.subject;
-    let short = || subject.id.parse::<crate::event::KeyId>().map_or_else(|_| subject.id.clone(), |key| key.short());
+    let short =
+        || subject.id.parse::<crate::event::KeyId>().map_or_else(|_| subject.id.clone(), |key| key.short());
     match (subject.tenant.as_str(), subject.name.as_str()) {
         ("", "") => format!("key {}", short()),
         ("", name) => name.to_owned(),
@@ -177,7 +184,7 @@ fn ended(text: &str) -> String {
 
 /// The time of day in UTC: `03:11:40Z`. The text as it is if it is no time.
 fn clock(text: &str) -> String {
-    let time = WallTime::parse(text).map(|time| time.rfc3339());
+    let time = WallTime::parse(text).map(WallTime::rfc3339);
     time.and_then(|time| Some(format!("{}Z", time.get(11..19)?))).unwrap_or_else(|| text.to_owned())
 }
 
@@ -219,7 +226,13 @@ pub(crate) mod tests {
             mode: Mode::Enforce,
             reasons: vec![
                 reason("volume", "key-volume-spike", 1.2, "214 requests in 21 s", "usual 13"),
-                reason("place", "key-new-network", 3.8, "AS14061 DigitalOcean, first time in 61 days", "usual AS16509"),
+                reason(
+                    "place",
+                    "key-new-network",
+                    3.8,
+                    "AS14061 DigitalOcean, first time in 61 days",
+                    "usual AS16509",
+                ),
                 reason("errors", "key-refused", 2.6, "88 of 214 refused", "usual 0.4 %"),
                 reason("place", "key-new-country", 1.1, "NL", "usual IE"),
             ],

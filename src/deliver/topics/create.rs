@@ -34,11 +34,13 @@ pub enum CreateError {
 /// Topics that are there stay as they are.
 pub async fn ensure(client: &ClientConfig, prefix: &str, partitions: u16) -> Result<(), CreateError> {
     let admin: AdminClient<DefaultClientContext> = client.create()?;
-    let names: Vec<(String, &str)> = TOPICS.iter().map(|(name, policy)| (format!("{prefix}{name}"), *policy)).collect();
+    let names: Vec<(String, &str)> =
+        TOPICS.iter().map(|(name, policy)| (format!("{prefix}{name}"), *policy)).collect();
     let topics: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(name, policy)| {
-            NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(-1)).set("cleanup.policy", policy)
+            NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(-1))
+                .set("cleanup.policy", policy)
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));

@@ -140,7 +140,10 @@ impl Deliver for ToTopics {
         match failed {
             None => Ok(through(records.len())),
             Some((index, reason)) => {
-                self.metrics.topic_records.with_label_values(&[records[index].topic.as_str(), "failed"]).inc();
+                self.metrics
+                    .topic_records
+                    .with_label_values(&[records[index].topic.as_str(), "failed"])
+                    .inc();
                 self.renew();
                 Err(DeliverError { through: through(index), reason })
             }
@@ -164,10 +167,7 @@ struct Reported {
 /// Whether trying again cannot help: the record itself is at fault.
 fn is_hopeless(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{InvalidMessage, InvalidMessageSize, MessageSizeTooLarge};
-    matches!(
-        error.rdkafka_error_code(),
-        Some(MessageSizeTooLarge | InvalidMessage | InvalidMessageSize)
-    )
+    matches!(error.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessage | InvalidMessageSize))
 }
 
 impl Reports {

@@ -110,7 +110,8 @@ fn is_program(headers: &HeaderMap) -> bool {
         let media = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
         media.trim_ascii().eq_ignore_ascii_case(b"application/json")
     };
-    headers.get(BY_PROGRAM).is_some_and(|value| value == "1") || headers.get(CONTENT_TYPE).is_some_and(is_json)
+    headers.get(BY_PROGRAM).is_some_and(|value| value == "1")
+        || headers.get(CONTENT_TYPE).is_some_and(is_json)
 }
 
 /// The name of a `Host` header in lower case: without a port, and without the brackets of an IPv6 address.
@@ -162,7 +163,8 @@ mod tests {
         for host in ["evil.example:9464", "10.0.0.1", "localhost.evil.example", ""] {
             assert_eq!(get(host), 421, "{host}");
         }
-        let post = |header: (&'static str, &str)| status(&access, &Method::POST, &[("host", "localhost"), header]);
+        let post =
+            |header: (&'static str, &str)| status(&access, &Method::POST, &[("host", "localhost"), header]);
         assert_eq!(post(("content-type", "text/plain")), 415);
         assert_eq!(post(("content-type", "application/x-www-form-urlencoded")), 415);
         assert_eq!(post(("content-type", "application/json; charset=utf-8")), 200);
@@ -174,7 +176,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "0123456789abcdef\n").unwrap();
         let access = Access::token_file(file.path()).unwrap();
-        let get = |token: &str| status(&access, &Method::GET, &[("host", "any.example"), ("authorization", token)]);
+        let get =
+            |token: &str| status(&access, &Method::GET, &[("host", "any.example"), ("authorization", token)]);
         assert_eq!(get("Bearer 0123456789abcdef"), 200);
         assert_eq!(get("bearer  0123456789abcdef "), 200);
         for wrong in ["Bearer 0123456789abcdeg", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef"] {
@@ -187,6 +190,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "secret\n").unwrap();
         let error = Access::token_file(file.path()).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("holds 6 bytes, at least 16 are needed") && !error.contains("secret"), "{error}");
+        assert!(
+            error.contains("holds 6 bytes, at least 16 are needed") && !error.contains("secret"),
+            "{error}"
+        );
     }
 }

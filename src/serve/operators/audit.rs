@@ -43,8 +43,12 @@ impl Audit {
     /// Writes a record.
     pub fn write(&self, record: &AuditRecord) {
         tracing::info!(
-            by = record.by, action = record.action, key = record.key, reason = record.reason,
-            outcome = record.outcome, "operator's command"
+            by = record.by,
+            action = record.action,
+            key = record.key,
+            reason = record.reason,
+            outcome = record.outcome,
+            "operator's command"
         );
         (self.0)(record);
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
-    body::Bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -135,12 +135,18 @@ pub(super) async fn command(
         key,
         reason,
         outcome,
-        decisions: applied.iter().flat_map(|answer| &answer.decisions).map(|made| made.id.0.clone()).collect(),
+        decisions: applied
+            .iter()
+            .flat_map(|answer| &answer.decisions)
+            .map(|made| made.id.0.clone())
+            .collect(),
     });
     match applied {
         Ok(answer) if label == "held" => Ok((StatusCode::CONFLICT, Json(answer))),
         Ok(answer) => Ok((StatusCode::OK, Json(answer))),
-        Err(error @ CommandError::Pending) => Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())),
+        Err(error @ CommandError::Pending) => {
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()))
+        }
         Err(error) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
     }
 }
@@ -203,7 +209,8 @@ fn read_key(operators: &Operators, request: &CommandRequest) -> Result<String, P
         },
         (None, Some(id)) => {
             let shown = operators.board.decision(&DecisionId(id.clone()));
-            let shown = shown.ok_or_else(|| Problem::not_found("decision: no current decision has this id"))?;
+            let shown =
+                shown.ok_or_else(|| Problem::not_found("decision: no current decision has this id"))?;
             Ok(shown.decision.subject.id.clone())
         }
         _ => Err(Problem::unprocessable("give exactly one of key (kf1_… or kc1_…) and decision (dec_…)")),
@@ -214,7 +221,9 @@ fn read_key(operators: &Operators, request: &CommandRequest) -> Result<String, P
 fn plain(field: &str, text: &str, most: usize) -> Result<String, Problem> {
     let length = text.chars().count();
     if length > most {
-        return Err(Problem::unprocessable(format!("{field} has {length} characters; at most {most} are taken")));
+        return Err(Problem::unprocessable(format!(
+            "{field} has {length} characters; at most {most} are taken"
+        )));
     }
     Ok(text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }

@@ -71,7 +71,9 @@ pub(super) async fn show(
 ) -> Result<Json<Incident>, Problem> {
     let found = operators.board.incident(&IncidentId(id));
     let found = found.ok_or_else(|| {
-        Problem::not_found("no such incident is open or among the last 1000 that closed; the topic keeps more")
+        Problem::not_found(
+            "no such incident is open or among the last 1000 that closed; the topic keeps more",
+        )
     })?;
     Ok(Json(Incident::clone(&found)))
 }

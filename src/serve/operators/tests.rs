@@ -120,14 +120,23 @@ async fn decisions_in_force_are_listed_with_whether_they_are_served() {
 #[tokio::test]
 async fn a_command_is_applied_answered_and_audited() {
     let daemon = daemon(revoked());
-    let body = json!({"key": key(3).to_string(), "for_seconds": 60, "reason": "leaked\nin a gist", "by": "ana"});
+    let body =
+        json!({"key": key(3).to_string(), "for_seconds": 60, "reason": "leaked\nin a gist", "by": "ana"});
     let (status, answer) = daemon.post("revoke", body).await;
-    assert_eq!((status, &answer["outcome"], &answer["decisions"][0]["id"]), (200, &json!("applied"), &json!("dec_3_9")));
+    assert_eq!(
+        (status, &answer["outcome"], &answer["decisions"][0]["id"]),
+        (200, &json!("applied"), &json!("dec_3_9"))
+    );
     let expected = Action::Take { key: key(3).to_string(), step: Step::Revoke, for_seconds: 60 };
     assert_eq!(*daemon.commands.lock().unwrap(), [expected]);
     let audit = daemon.audit.lock().unwrap().clone();
     assert_eq!(
-        (audit[0].by.as_str(), audit[0].reason.as_str(), audit[0].outcome.as_str(), audit[0].decisions.as_slice()),
+        (
+            audit[0].by.as_str(),
+            audit[0].reason.as_str(),
+            audit[0].outcome.as_str(),
+            audit[0].decisions.as_slice()
+        ),
         ("ana", "leaked in a gist", "applied", &["dec_3_9".to_owned()][..])
     );
     assert_eq!(daemon.metrics.commands.with_label_values(&["revoke", "applied"]).get(), 1);
@@ -160,7 +169,10 @@ async fn what_is_out_of_range_is_named() {
     let daemon = daemon(revoked());
     let id = key(1).to_string();
     let (status, problem) = daemon.post("revoke", json!({"key": id, "for_seconds": 0})).await;
-    assert_eq!((status, &problem["detail"]), (422, &json!("for_seconds is 0; it must be from 1 to 31536000")));
+    assert_eq!(
+        (status, &problem["detail"]),
+        (422, &json!("for_seconds is 0; it must be from 1 to 31536000"))
+    );
     let (status, _) = daemon.post("revoke", json!({"key": id, "reason": "x".repeat(501)})).await;
     assert_eq!(status, 422);
     assert_eq!(daemon.post("revoke", json!({"key": id, "decision": "dec_1_7"})).await.0, 422);
@@ -168,7 +180,8 @@ async fn what_is_out_of_range_is_named() {
 
 #[tokio::test]
 async fn a_command_that_a_rail_holds_is_a_conflict() {
-    let grant = Grant { key: key(1), step: Step::Revoke, at: crate::event::EventTime(0), outcome: Err("protected") };
+    let grant =
+        Grant { key: key(1), step: Step::Revoke, at: crate::event::EventTime(0), outcome: Err("protected") };
     let daemon = daemon(Ok(vec![Effect::Grant(Box::new(grant))]));
     let (status, answer) = daemon.post("revoke", json!({"key": key(1).to_string()})).await;
     assert_eq!((status, &answer["outcome"]), (409, &json!("held: protected")));
@@ -186,7 +199,8 @@ async fn a_full_queue_is_said_and_audited() {
 async fn health_and_metrics_need_no_access_and_readiness_says_why_not() {
     let daemon = daemon(revoked());
     assert_eq!(daemon.ask("GET", "/healthz", None).await.0, 200);
-    let request = Request::builder().uri("/metrics").header("host", "keyhound.internal").body(Body::empty()).unwrap();
+    let request =
+        Request::builder().uri("/metrics").header("host", "keyhound.internal").body(Body::empty()).unwrap();
     let response = daemon.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
     let request = Request::builder().uri("/readyz").body(Body::empty()).unwrap();
@@ -197,7 +211,8 @@ async fn health_and_metrics_need_no_access_and_readiness_says_why_not() {
 #[tokio::test]
 async fn a_post_that_a_web_page_could_send_is_denied() {
     let daemon = daemon(revoked());
-    let request = Request::builder().method("POST").uri("/api/v1/decisions/pause").header("host", "localhost");
+    let request =
+        Request::builder().method("POST").uri("/api/v1/decisions/pause").header("host", "localhost");
     let response = daemon.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 415);
     assert!(daemon.commands.lock().unwrap().is_empty());
