@@ -2,6 +2,9 @@
 
 pub mod daemon;
 pub mod decisions;
+pub mod decode;
 pub mod incidents;
+pub mod inspect;
+pub mod records;
 
 mod table;
