@@ -1,0 +1,1 @@
+//! The slot on the embedded database.
