@@ -15,6 +15,9 @@ mod outbox;
 mod record;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use database::{Identity, StoreError};
 pub use embedded::EmbeddedLog;
