@@ -6,11 +6,18 @@
 //! and never writes a log line: what is worth telling is handed over as [`Notice`]s.
 
 mod batch;
+pub mod file;
 pub mod kafka;
+mod lines;
+mod settings;
+pub mod stdin;
+#[cfg(test)]
+mod testing;
 
 use std::time::Duration;
 
 pub use batch::{Batch, InputName, Record};
+pub use settings::{KindError, Settings};
 
 /// The table of inputs that the store keeps: names to indices, and where reading goes on.
 pub trait Inputs {
