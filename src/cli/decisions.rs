@@ -74,7 +74,7 @@ struct Said {
     by: String,
 }
 
-/// Runs the sub-command. 0 = done, 1 = a rail held it.
+/// Runs the sub-command. 0 = done, 1 = a rail held it, or no decision came of it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.daemon.output;
     let action = args.action.clone().unwrap_or(Action::List { all: false, key: None });

@@ -18,7 +18,8 @@ use crate::engine::{Command, Effect};
 /// How long an operator waits for a command to be applied.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// A command with the place for its answer: all effects that it had, once they are committed.
+/// A command with the place for its answer: the effects that it had, once they are committed. An answer without any
+/// says only that it is committed.
 #[derive(Debug)]
 pub struct Asked {
     pub command: Command,

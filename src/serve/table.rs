@@ -113,8 +113,8 @@ impl Decisions {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit, writer: Mutex::new(0) }
     }
 
-    /// Takes a decision record. `committed_at` is when the record was committed, which it carries through restarts, so
-    /// that what was fresh once stays so and what was stale once never acts.
+    /// Takes a decision record. `committed_at` is when it was committed or first came, and is the same after a restart,
+    /// so that what was fresh once stays so and what was stale once never acts.
     pub fn apply(&self, decision: &Decision, committed_at: WallTime, now: WallTime) -> Applied {
         let Ok(key) = decision.subject.id.parse::<KeyId>() else { return Applied::NotAKey };
         if decision.subject.kind != "key" {

@@ -8,7 +8,10 @@ use rdkafka::{
 };
 
 use super::*;
-use crate::deliver::{Dispatcher, Outbox, Stop, WallTime, outbox::MemoryOutbox};
+use crate::{
+    deliver::{Dispatcher, Outbox, Stop, outbox::MemoryOutbox},
+    store::Topic,
+};
 
 /// A key and a payload.
 type Read = (Option<Vec<u8>>, Option<Vec<u8>>);
@@ -39,9 +42,9 @@ fn records_arrive_under_their_keys_and_are_acknowledged() {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", cluster.bootstrap_servers());
     let outbox = Arc::new(MemoryOutbox::default());
-    outbox.append("incidents", b"inc_1", Some(b"{}".to_vec()), WallTime(0));
-    outbox.append("decisions", b"kf1_1", Some(b"{\"a\":1}".to_vec()), WallTime(0));
-    outbox.append("decisions", b"kf1_1", None, WallTime(0));
+    outbox.append(Topic::Incidents, "inc_1", b"{}");
+    outbox.append(Topic::Decisions, "kf1_1", b"{\"a\":1}");
+    outbox.append(Topic::Decisions, "kf1_1", b"");
 
     let metrics = Arc::new(Metrics::new("test", ""));
     let publisher = ToTopics::new(&client, "keyhound.", metrics.clone()).unwrap();
@@ -62,8 +65,8 @@ fn what_the_broker_refuses_is_not_acknowledged_and_tried_again() {
     cluster.create_topic("keyhound.incidents", 1, 1).unwrap();
     cluster.create_topic("keyhound.audit", 1, 1).unwrap();
     let outbox = Arc::new(MemoryOutbox::default());
-    outbox.append("incidents", b"a", Some(b"{}".to_vec()), WallTime(0));
-    outbox.append("audit", b"", Some(b"{}".to_vec()), WallTime(0));
+    outbox.append(Topic::Incidents, "a", b"{}");
+    outbox.append(Topic::Audit, "", b"{}");
     let mut dispatcher = dispatcher(&cluster, &outbox, &[]);
     let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     let error = || [denied; 20];
@@ -89,9 +92,9 @@ fn a_record_that_no_broker_takes_holds_up_no_other() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("keyhound.incidents", 1, 1).unwrap();
     let outbox = Arc::new(MemoryOutbox::default());
-    outbox.append("incidents", b"a", Some(b"{}".to_vec()), WallTime(0));
-    outbox.append("incidents", b"b", Some(vec![b'x'; 5_000]), WallTime(0));
-    outbox.append("incidents", b"c", Some(b"{}".to_vec()), WallTime(0));
+    outbox.append(Topic::Incidents, "a", b"{}");
+    outbox.append(Topic::Incidents, "b", &[b'x'; 5_000]);
+    outbox.append(Topic::Incidents, "c", b"{}");
     // The largest record that the client sends is 1 kB: the second one cannot be delivered.
     let mut dispatcher = dispatcher(&cluster, &outbox, &[("message.max.bytes", "1000")]);
     assert_eq!(dispatcher.turn().unwrap(), 3);
