@@ -11,6 +11,7 @@ pub struct WallTime(pub u64);
 
 impl WallTime {
     /// This moment plus `after`, saturating.
+    #[must_use]
     pub fn after(self, after: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)))
     }

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::{OutRecord, Outbox, OutboxError};
+use super::{Outbox, OutboxError};
+use crate::store::OutRecord;
 
 /// Records that one turn takes at most.
 const BATCH: usize = 512;
@@ -56,6 +57,13 @@ impl Stop {
     /// Whether [`Stop::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Rings whenever `newest` changes, for as long as it lives.
+    pub async fn ring_with(&self, mut newest: tokio::sync::watch::Receiver<u64>) {
+        while newest.changed().await.is_ok() {
+            self.ring();
+        }
     }
 
     /// Waits for a ring after `seen`, a stop, or `at_most`. Gives the rings so far.
@@ -136,7 +144,7 @@ impl<D: Deliver> Dispatcher<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::{WallTime, outbox::MemoryOutbox};
+    use crate::{deliver::outbox::MemoryOutbox, store::Topic};
 
     /// Takes records until one whose key is `poison`, then fails once.
     #[derive(Default)]
@@ -151,12 +159,12 @@ mod tests {
         fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
             let mut through = 0;
             for record in records {
-                if record.key == b"poison" && !self.failed {
+                if record.key == "poison" && !self.failed {
                     self.failed = true;
                     return Err(DeliverError { through, reason: "poison".to_owned() });
                 }
-                self.got.lock().unwrap().push(record.sequence);
-                through = record.sequence;
+                self.got.lock().unwrap().push(record.seq);
+                through = record.seq;
             }
             Ok(through)
         }
@@ -165,7 +173,7 @@ mod tests {
     fn outbox(keys: &[&str]) -> Arc<MemoryOutbox> {
         let outbox = Arc::new(MemoryOutbox::default());
         for key in keys {
-            outbox.append("incidents", key.as_bytes(), None, WallTime(0));
+            outbox.append(Topic::Incidents, key, b"");
         }
         outbox
     }

@@ -12,4 +12,4 @@ pub mod topics;
 
 pub use clock::{WallClock, WallTime};
 pub use dispatch::{Deliver, DeliverError, Dispatcher, Stop};
-pub use outbox::{OutRecord, Outbox, OutboxError};
+pub use outbox::{Outbox, OutboxError};

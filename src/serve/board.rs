@@ -8,6 +8,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use tokio::sync::watch;
+
 use super::table::Applied;
 use crate::{
     incident::{Incident, IncidentId, Severity},
@@ -22,8 +24,17 @@ const OPEN: usize = 10_000;
 const DECISIONS: usize = 100_000;
 
 /// The state of affairs, for reading.
-#[derive(Default)]
-pub struct Board(RwLock<State>);
+pub struct Board {
+    state: RwLock<State>,
+    /// Counts the decisions taken, for those who wait for one.
+    decided: watch::Sender<u64>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { state: RwLock::default(), decided: watch::Sender::new(0) }
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -46,7 +57,7 @@ pub struct Shown {
 impl Board {
     /// Takes an incident's current record.
     pub fn take_incident(&self, incident: Incident) {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = state.incidents.get(&incident.id).cloned() {
             let older = (&incident.updated_at, !incident.is_open()) < (&known.updated_at, !known.is_open());
             if older {
@@ -68,7 +79,7 @@ impl Board {
 
     /// Takes a decision and what the table made of it. One that was superseded is not shown.
     pub fn take_decision(&self, decision: Decision, applied: Applied) {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let subject = decision.subject.id.clone();
         let known = state.decisions.get(&subject).map(|shown| shown.decision.clone());
         if known.as_ref().is_some_and(|known| known.epoch >= decision.epoch) {
@@ -81,6 +92,8 @@ impl Board {
         }
         state.by_id.insert(decision.id.clone(), subject.clone());
         state.decisions.insert(subject, Shown { decision: Arc::new(decision), applied });
+        drop(state);
+        self.decided.send_modify(|count| *count += 1);
     }
 
     /// One incident.
@@ -113,6 +126,23 @@ impl Board {
         self.read(|state| state.decisions.get(state.by_id.get(id)?).cloned())
     }
 
+    /// The current decision on a key, by its id.
+    pub fn decision_on(&self, key: &str) -> Option<Shown> {
+        self.read(|state| state.decisions.get(key).cloned())
+    }
+
+    /// Waits until the current decision on a key has an epoch above `epoch`. For as long as the caller has patience.
+    pub async fn decided_on(&self, key: &str, epoch: u64) -> Shown {
+        let mut decided = self.decided.subscribe();
+        loop {
+            if let Some(shown) = self.decision_on(key).filter(|shown| shown.decision.epoch > epoch) {
+                return shown;
+            }
+            // The sender lives as long as the board does.
+            let _ = decided.changed().await;
+        }
+    }
+
     /// How many incidents of each severity are open.
     pub fn open_by_severity(&self) -> BTreeMap<Severity, i64> {
         self.read(|state| {
@@ -127,7 +157,7 @@ impl Board {
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::deliver::WallTime;
 /// How much of its rate a bucket may let through at once.
 const BURST: f64 = 1.0;
 /// What a caller is told to wait where nothing is ever let through.
-const NEVER: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_mins(1);
 
 /// Lets through at most a rate, and at once what a second's worth of it is, but at least one request.
 #[derive(Debug)]

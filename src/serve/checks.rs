@@ -21,22 +21,24 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{CheckSettings, Decisions, Fingerprints, Verdict, identity::key_ids, table::InForce};
+use super::{CheckSettings, Decisions, Verdict, identity::key_ids, table::InForce};
 use crate::{
+    decode::{DECISION_HEADER, Pepper},
     deliver::{WallClock, WallTime},
     respond::Mode,
     telemetry::Metrics,
 };
 
 /// Says in a refusal that it is ours, and which step. Log it at the gateway, and ours are told from others.
-const DECISION: HeaderName = HeaderName::from_static("x-keyhound-decision");
+const DECISION: HeaderName = HeaderName::from_static(DECISION_HEADER);
 const DECISION_ID: HeaderName = HeaderName::from_static("x-keyhound-decision-id");
 
 /// What the answers are made from.
 pub struct Checks {
     pub decisions: Arc<Decisions>,
     pub settings: CheckSettings,
-    pub fingerprints: Fingerprints,
+    /// What raw keys become key ids under.
+    pub pepper: Arc<Pepper>,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
 }
@@ -108,7 +110,7 @@ impl Checks {
     fn answer(&self, gateway: Gateway, request: &Request) -> Response {
         let timer = self.metrics.check_seconds.start_timer();
         let now = self.clock.now();
-        let keys = key_ids(&self.settings, &self.fingerprints, request.headers(), request.uri());
+        let keys = key_ids(&self.settings, &self.pepper, request.headers(), request.uri());
         let verdicts = keys.iter().map(|key| self.decisions.check(key, now));
         let hardest = verdicts.max_by_key(hardness);
         let (outcome, response) = match hardest {

@@ -11,7 +11,7 @@ use crate::{
     respond::{Decision, Step},
     serve::{
         ServeSettings,
-        identity::tests::fingerprints,
+        identity::tests::pepper,
         table::tests::{NOW, decision},
     },
 };
@@ -33,15 +33,14 @@ async fn ask(decision: Option<Decision>, method: Method, path: &str) -> Asked {
         let settings = ServeSettings::default().checks;
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", CANARY.parse().unwrap());
-        decision.subject.id =
-            key_ids(&settings, &fingerprints(), &headers, &"/".parse().unwrap())[0].to_string();
+        decision.subject.id = key_ids(&settings, &pepper(), &headers, &"/".parse().unwrap())[0].to_string();
         decisions.apply(&decision, NOW, NOW);
     }
     let metrics = Arc::new(Metrics::new("test", ""));
     let checks = Checks {
         decisions,
         settings: ServeSettings::default().checks,
-        fingerprints: fingerprints(),
+        pepper: Arc::new(pepper()),
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
     };

@@ -18,7 +18,8 @@ use crate::engine::{Command, Effect};
 /// How long an operator waits for a command to be applied.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// A command with the place for its answer: all effects that it had, once they are committed.
+/// A command with the place for its answer: the effects that it had, once they are committed. An answer without any
+/// says only that it is committed.
 #[derive(Debug)]
 pub struct Asked {
     pub command: Command,
@@ -82,10 +83,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_does_not_answer_keeps_nobody_waiting() {
-        let (commander, _queue) = Commander::channel(1);
+        let (commander, queue) = Commander::channel(1);
         assert_eq!(commander.apply(pause()).await, Err(CommandError::Pending));
         assert_eq!(commander.apply(pause()).await, Err(CommandError::Busy));
-        drop(_queue);
+        drop(queue);
         assert_eq!(commander.apply(pause()).await, Err(CommandError::Gone));
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::{Applied, Board, Decisions};
 use crate::{
-    deliver::{Deliver, DeliverError, OutRecord, WallClock, WallTime},
+    deliver::{Deliver, DeliverError, WallClock, WallTime},
     incident::{Incident, Severity},
     respond::Decision,
+    store::{OutRecord, Topic},
     telemetry::Metrics,
 };
 
@@ -30,7 +31,8 @@ impl ToServe {
         Self { decisions, board, clock, metrics }
     }
 
-    /// At the start: the current decisions, each with when it was committed, and the incidents that the store has.
+    /// At the start: the current decisions, each with when it was committed, and the incidents that the store has. What
+    /// was fresh when it was committed is served again; what was stale is not, however often the process starts.
     pub fn restore(&self, decisions: Vec<(Decision, WallTime)>, incidents: Vec<Incident>) {
         for (decision, committed_at) in decisions {
             self.take_decision(decision, committed_at);
@@ -85,20 +87,24 @@ impl Deliver for ToServe {
 
     fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
         for record in records {
-            let Some(value) = &record.value else { continue };
-            let read = match record.topic.as_str() {
-                "decisions" => {
-                    serde_json::from_slice(value).map(|found| self.take_decision(found, record.committed_at))
+            // A tombstone only clears the topic.
+            let read = match record.topic {
+                _ if record.value.is_empty() => continue,
+                Topic::Decisions => {
+                    let now = self.clock.now();
+                    serde_json::from_slice(&record.value).map(|found| self.take_decision(found, now))
                 }
-                "incidents" => serde_json::from_slice(value).map(|found| self.board.take_incident(found)),
-                _ => continue,
+                Topic::Incidents => {
+                    serde_json::from_slice(&record.value).map(|found| self.board.take_incident(found))
+                }
+                Topic::Findings | Topic::Rejected | Topic::Audit => continue,
             };
             if let Err(error) = read {
-                tracing::error!(record = record.sequence, topic = record.topic, %error, "a record cannot be read; skipped");
+                tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be read; skipped");
             }
         }
         self.show_counts();
-        Ok(records.last().map_or(0, |record| record.sequence))
+        Ok(records.last().map_or(0, |record| record.seq))
     }
 }
 
@@ -110,18 +116,19 @@ mod tests {
         respond::Step,
         serve::{
             Verdict,
-            table::tests::{NOW, at, decision, key},
+            table::tests::{at, decision, key},
         },
     };
 
     #[test]
     fn a_committed_decision_is_served_and_shown_and_a_stale_one_only_shown() {
         let outbox = Arc::new(MemoryOutbox::default());
-        let bytes = |decision: &Decision| Some(serde_json::to_vec(decision).unwrap());
-        outbox.append("decisions", b"", bytes(&decision(1, 1, Step::Revoke)), at(1));
-        outbox.append("decisions", b"", bytes(&decision(2, 1, Step::Revoke)), at(300));
-        outbox.append("decisions", b"", Some(b"{".to_vec()), NOW);
-        outbox.append("decisions", b"", None, NOW);
+        let bytes = |decision: &Decision| serde_json::to_vec(decision).unwrap();
+        let fresh = Decision { as_of: at(200).rfc3339(), ..decision(1, 1, Step::Revoke) };
+        outbox.append(Topic::Decisions, "", &bytes(&fresh));
+        outbox.append(Topic::Decisions, "", &bytes(&decision(2, 1, Step::Revoke)));
+        outbox.append(Topic::Decisions, "", b"{");
+        outbox.append(Topic::Decisions, "", b"");
 
         let (decisions, board) = (Arc::new(Decisions::new(10)), Arc::new(Board::default()));
         let metrics = Arc::new(Metrics::new("test", ""));

@@ -3,54 +3,35 @@
 //! Each place that the settings name is looked at, and each value in it: a caller who adds a second key must not hide
 //! the first. Texts that hold a raw key are borrowed from the request; nothing here is logged or kept.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
-use axum::http::{HeaderMap, Uri, header::AUTHORIZATION};
+use axum::http::{HeaderMap, Uri};
 
 use super::CheckSettings;
-use crate::event::KeyId;
+use crate::{
+    decode::{Pepper, credential_fingerprint, fingerprint, key_of_header},
+    event::KeyId,
+};
 
 /// A longer text is no key.
 const KEY_BYTES_MAX: usize = 4_096;
 /// Headers in which gateways pass on the address that was asked for.
 const ORIGINAL_URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 
-/// How texts become key ids: the raw key under the pepper, or a credential id in its namespace.
-#[derive(Clone)]
-pub struct Fingerprints {
-    raw: Arc<dyn Fn(&[u8]) -> KeyId + Send + Sync>,
-    credential: Arc<dyn Fn(&str, &str) -> KeyId + Send + Sync>,
-}
-
-impl Fingerprints {
-    /// `raw` takes a raw key; `credential` takes a gateway namespace and a credential id.
-    pub fn new(
-        raw: impl Fn(&[u8]) -> KeyId + Send + Sync + 'static,
-        credential: impl Fn(&str, &str) -> KeyId + Send + Sync + 'static,
-    ) -> Self {
-        Self { raw: Arc::new(raw), credential: Arc::new(credential) }
-    }
-}
-
 /// The key ids that a question shows. Empty = it shows no key.
 pub(super) fn key_ids(
     settings: &CheckSettings,
-    fingerprints: &Fingerprints,
+    pepper: &Pepper,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Vec<KeyId> {
-    let mut found = Found { fingerprints, ids: Vec::with_capacity(2) };
-    for name in &settings.key_headers {
+    let mut found = Found { pepper, ids: Vec::with_capacity(2) };
+    for name in &settings.headers {
         for value in headers.get_all(name) {
-            found.raw(value.as_bytes());
+            found.header(value.as_bytes());
         }
     }
-    if settings.bearer {
-        for value in headers.get_all(AUTHORIZATION) {
-            found.bearer(value.as_bytes());
-        }
-    }
-    if !settings.query_parameters.is_empty() {
+    if !settings.parameters.is_empty() {
         found.query(settings, uri.query().unwrap_or_default());
         for name in ORIGINAL_URI {
             for value in headers.get_all(name) {
@@ -68,48 +49,48 @@ pub(super) fn key_ids(
 }
 
 struct Found<'a> {
-    fingerprints: &'a Fingerprints,
+    pepper: &'a Pepper,
     ids: Vec<KeyId>,
 }
 
 impl Found<'_> {
     fn raw(&mut self, key: &[u8]) {
         if (1..=KEY_BYTES_MAX).contains(&key.len()) {
-            self.push((self.fingerprints.raw)(key));
+            self.push(fingerprint(self.pepper, key));
         }
     }
 
     fn credential(&mut self, namespace: &str, credential: &str) {
         if (1..=KEY_BYTES_MAX).contains(&credential.len()) {
-            self.push((self.fingerprints.credential)(namespace, credential));
+            self.push(credential_fingerprint(self.pepper, namespace, credential));
         }
     }
 
-    /// The scheme's name in any case, as RFC 9110 has it.
-    fn bearer(&mut self, value: &[u8]) {
-        if let Some((scheme, token)) = value.split_at_checked(7) {
-            if scheme.eq_ignore_ascii_case(b"bearer ") {
-                self.raw(token.trim_ascii());
-            }
+    /// The same cut as in `decode`: without a scheme such as `Bearer`.
+    fn header(&mut self, value: &[u8]) {
+        match std::str::from_utf8(value) {
+            Ok(text) => self.raw(key_of_header(text).as_bytes()),
+            Err(_) => self.raw(value),
         }
     }
 
     /// The first and the last value of each parameter: gateways take the one or the other. A value that is escaped
-    /// counts as it is and unescaped, since access logs show it as it is.
+    /// counts as it is and unescaped, since gateways and their logs differ in that too.
     fn query(&mut self, settings: &CheckSettings, query: &str) {
         if query.is_empty() {
             return;
         }
-        for name in &settings.query_parameters {
+        for name in &settings.parameters {
             let mut values = query.split('&').filter_map(|pair| {
                 let (found, value) = pair.split_once('=')?;
-                (found == name).then_some(value)
+                found.eq_ignore_ascii_case(name).then_some(value)
             });
             let (first, last) = (values.next(), values.next_back());
             for value in first.into_iter().chain(last) {
                 self.raw(value.as_bytes());
-                if let Cow::Owned(unescaped) = unescape(value) {
-                    self.raw(&unescaped);
+                self.raw(&unescape(value));
+                if value.contains('+') {
+                    self.raw(&unescape(&value.replace('+', " ")));
                 }
             }
         }
@@ -144,45 +125,30 @@ fn unescape(text: &str) -> Cow<'_, [u8]> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::event::{KeyKind, stable_hash};
 
-    /// Not the real thing: the same text gives the same id, and that is all that is needed here.
-    pub(crate) fn fingerprints() -> Fingerprints {
-        fn id(kind: KeyKind, text: &[u8]) -> KeyId {
-            let first = stable_hash(text).to_be_bytes();
-            let second = stable_hash(&first).to_be_bytes();
-            let mut hash = [0; 16];
-            hash[..8].copy_from_slice(&first);
-            hash[8..].copy_from_slice(&second);
-            KeyId { kind, hash }
-        }
-        Fingerprints::new(
-            |raw| id(KeyKind::Raw, raw),
-            |namespace, credential| id(KeyKind::Credential, format!("{namespace}\0{credential}").as_bytes()),
-        )
+    pub(crate) fn pepper() -> Pepper {
+        Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap()
     }
 
     #[track_caller]
     fn check(headers: &[(&'static str, &str)], uri: &str, raw: &[&str]) {
         let settings = CheckSettings {
-            key_headers: vec!["x-api-key".parse().unwrap()],
-            bearer: true,
-            query_parameters: vec!["api_key".to_owned()],
+            headers: vec!["x-api-key".parse().unwrap(), "authorization".parse().unwrap()],
+            parameters: vec!["api_key".to_owned()],
             credential_headers: vec![("x-credential-id".parse().unwrap(), "kong".to_owned())],
         };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let fingerprints = fingerprints();
         let expected: Vec<KeyId> = raw
             .iter()
             .map(|text| match text.strip_prefix("credential:") {
-                Some(id) => (fingerprints.credential)("kong", id),
-                None => (fingerprints.raw)(text.as_bytes()),
+                Some(id) => credential_fingerprint(&pepper(), "kong", id),
+                None => fingerprint(&pepper(), text.as_bytes()),
             })
             .collect();
-        assert_eq!(key_ids(&settings, &fingerprints, &map, &uri.parse().unwrap()), expected);
+        assert_eq!(key_ids(&settings, &pepper(), &map, &uri.parse().unwrap()), expected);
     }
 
     #[test]
@@ -190,11 +156,11 @@ pub(super) mod tests {
         check(&[], "/check", &[]);
         check(&[("x-api-key", "a")], "/check", &["a"]);
         check(&[("authorization", "bearer b")], "/check", &["b"]);
-        check(&[("authorization", "Basic Yjo=")], "/check", &[]);
         check(&[("x-credential-id", "cred-1")], "/check", &["credential:cred-1"]);
         check(&[], "/check/v1?x=1&api_key=c", &["c"]);
-        check(&[("x-forwarded-uri", "/v1/orders?api_key=d")], "/check", &["d"]);
+        check(&[("x-forwarded-uri", "/v1/orders?API_KEY=d")], "/check", &["d"]);
         check(&[("x-original-uri", "/v1/orders?api_key=e%2Bf")], "/check", &["e%2Bf", "e+f"]);
+        check(&[("x-original-uri", "/v1/orders?api_key=e+f")], "/check", &["e+f", "e f"]);
     }
 
     #[test]

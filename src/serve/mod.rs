@@ -21,7 +21,6 @@ pub use board::Board;
 pub use checks::Checks;
 pub use commands::{Asked, Commander};
 pub use dispatch::ToServe;
-pub use identity::Fingerprints;
 pub use operators::Operators;
 pub use settings::{CheckSettings, ServeSettings};
 pub use table::{Applied, Decisions, Verdict};

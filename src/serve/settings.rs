@@ -6,6 +6,8 @@ use axum::http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::KeyNames;
+
 /// Most decisions in the table unless said otherwise: about 300 MB when full.
 const TABLE_LIMIT: u32 = 1_000_000;
 /// Lag in event time above which the process is not ready, in seconds, unless said otherwise.
@@ -29,12 +31,10 @@ pub struct ServeSettings {
 /// Where a gateway's question holds the key. Every place that is named is looked at, and the hardest decision counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckSettings {
-    /// Headers that hold a raw key.
-    pub key_headers: Vec<HeaderName>,
-    /// Whether the token of `Authorization: Bearer` is a raw key.
-    pub bearer: bool,
+    /// Headers that hold a raw key. A scheme such as `Bearer` before it is cut off.
+    pub headers: Vec<HeaderName>,
     /// Query parameters that hold a raw key.
-    pub query_parameters: Vec<String>,
+    pub parameters: Vec<String>,
     /// Headers that hold a credential id that the gateway has checked, each with its gateway namespace.
     pub credential_headers: Vec<(HeaderName, String)>,
 }
@@ -44,9 +44,7 @@ pub struct CheckSettings {
 pub enum ServeError {
     #[error("serve.{field}: \"{name}\" is not a header name, such as x-api-key")]
     Header { field: &'static str, name: String },
-    #[error(
-        "serve.checks names no place for a key: give key_headers, bearer, query_parameters or credential_headers"
-    )]
+    #[error("serve.checks names no place for a key: give headers, parameters or credential_headers")]
     NoKey,
     #[error("serve.checks.{field} has {count} entries; at most 16 are looked at for each question")]
     TooMany { field: &'static str, count: usize },
@@ -86,12 +84,11 @@ struct RawServe {
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Checks")]
 struct RawChecks {
-    /// Headers of a gateway's question that hold a raw key. At most 16.
-    key_headers: Vec<String>,
-    /// Whether the token of `Authorization: Bearer …` is a raw key.
-    bearer: bool,
+    /// Headers of a gateway's question that hold a raw key. At most 16. `authorization` counts only if it is named here;
+    /// its scheme is cut off. By default as in a source's settings.
+    headers: Vec<String>,
     /// Query parameters that hold a raw key. At most 16.
-    query_parameters: Vec<String>,
+    parameters: Vec<String>,
     /// Headers that hold a credential id which the gateway has checked. At most 16.
     credential_headers: Vec<RawCredentialHeader>,
 }
@@ -119,13 +116,10 @@ impl Default for RawServe {
 }
 
 impl Default for RawChecks {
+    /// The names under which `decode` looks for keys, so that both find the same ones.
     fn default() -> Self {
-        Self {
-            key_headers: vec!["x-api-key".to_owned()],
-            bearer: false,
-            query_parameters: Vec::new(),
-            credential_headers: Vec::new(),
-        }
+        let KeyNames { headers, parameters } = KeyNames::default();
+        Self { headers, parameters, credential_headers: Vec::new() }
     }
 }
 
@@ -171,18 +165,18 @@ impl TryFrom<RawChecks> for CheckSettings {
 
     fn try_from(raw: RawChecks) -> Result<Self, Self::Error> {
         let counts = [
-            ("key_headers", raw.key_headers.len()),
-            ("query_parameters", raw.query_parameters.len()),
+            ("headers", raw.headers.len()),
+            ("parameters", raw.parameters.len()),
             ("credential_headers", raw.credential_headers.len()),
         ];
         if let Some((field, count)) = counts.into_iter().find(|(_, count)| *count > 16) {
             return Err(ServeError::TooMany { field, count });
         }
-        if !raw.bearer && counts.iter().all(|(_, count)| *count == 0) {
+        if counts.iter().all(|(_, count)| *count == 0) {
             return Err(ServeError::NoKey);
         }
-        if raw.query_parameters.iter().any(String::is_empty) {
-            return Err(ServeError::Empty { field: "query_parameters" });
+        if raw.parameters.iter().any(String::is_empty) {
+            return Err(ServeError::Empty { field: "parameters" });
         }
         if raw.credential_headers.iter().any(|entry| entry.namespace.is_empty()) {
             return Err(ServeError::Empty { field: "credential_headers" });
@@ -190,15 +184,14 @@ impl TryFrom<RawChecks> for CheckSettings {
         let header = |field: &'static str, name: &str| {
             name.parse::<HeaderName>().map_err(|_| ServeError::Header { field, name: name.to_owned() })
         };
-        let keys = raw.key_headers.iter().map(|name| header("checks.key_headers", name));
+        let keys = raw.headers.iter().map(|name| header("checks.headers", name));
         let credentials = raw
             .credential_headers
             .iter()
             .map(|entry| Ok((header("checks.credential_headers", &entry.header)?, entry.namespace.clone())));
         Ok(Self {
-            key_headers: keys.collect::<Result<_, _>>()?,
-            bearer: raw.bearer,
-            query_parameters: raw.query_parameters,
+            headers: keys.collect::<Result<_, _>>()?,
+            parameters: raw.parameters,
             credential_headers: credentials.collect::<Result<_, _>>()?,
         })
     }
@@ -217,14 +210,8 @@ impl From<ServeSettings> for RawServe {
             ready_lag_seconds_max: settings.ready_lag_seconds_max,
             table_limit: settings.table_limit,
             checks: RawChecks {
-                key_headers: settings
-                    .checks
-                    .key_headers
-                    .iter()
-                    .map(|name| name.as_str().to_owned())
-                    .collect(),
-                bearer: settings.checks.bearer,
-                query_parameters: settings.checks.query_parameters,
+                headers: settings.checks.headers.iter().map(|name| name.as_str().to_owned()).collect(),
+                parameters: settings.checks.parameters,
                 credential_headers: settings.checks.credential_headers.into_iter().map(credential).collect(),
             },
         }
@@ -253,18 +240,17 @@ mod tests {
 
     #[test]
     fn what_is_written_out_reads_back() {
-        let yaml =
-            "checks: { bearer: true, credential_headers: [{ header: X-Credential-Id, namespace: kong }] }";
+        let yaml = "checks: { headers: [Authorization], credential_headers: [{ header: X-Credential-Id, namespace: kong }] }";
         let settings: ServeSettings = serde_saphyr::from_str(yaml).unwrap();
         let again = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();
         assert_eq!(settings, again);
-        assert_eq!(settings.checks.key_headers, ["x-api-key"]);
+        assert_eq!(settings.checks.headers, ["authorization"]);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        refused("checks: { key_headers: [\"x api key\"] }", "\"x api key\" is not a header name");
-        refused("checks: { key_headers: [] }", "names no place for a key");
+        refused("checks: { headers: [\"x api key\"] }", "\"x api key\" is not a header name");
+        refused("checks: { headers: [], parameters: [] }", "names no place for a key");
         refused("replicas: 3", "serve.replicas is 3; it must be 1");
         refused("table_limit: 0", "from 1 to 100000000");
         refused("tokenfile: x", "tokenfile");

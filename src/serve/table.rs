@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// How old an automatic decision's evidence may be when the decision is first seen.
-pub const FRESH_FOR: Duration = Duration::from_secs(120);
+pub const FRESH_FOR: Duration = Duration::from_mins(2);
 /// How long a lift is remembered, for its epoch: as long as its tombstone takes.
-const LIFT_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+const LIFT_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// A power of two, so that one insertion or sweep holds up few readers.
 const SHARDS: usize = 256;
 /// Other ids of the key that are taken from one decision.
@@ -113,8 +113,8 @@ impl Decisions {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit, writer: Mutex::new(0) }
     }
 
-    /// Takes a decision record. `committed_at` is when the record was committed, which it carries through restarts, so
-    /// that what was fresh once stays so and what was stale once never acts.
+    /// Takes a decision record. `committed_at` is when it was committed or first came, and is the same after a restart,
+    /// so that what was fresh once stays so and what was stale once never acts.
     pub fn apply(&self, decision: &Decision, committed_at: WallTime, now: WallTime) -> Applied {
         let Ok(key) = decision.subject.id.parse::<KeyId>() else { return Applied::NotAKey };
         if decision.subject.kind != "key" {

@@ -10,6 +10,7 @@ pub mod reading;
 
 mod family;
 mod process;
+mod read_metrics;
 
 pub use logs::{LogFormat, LogSettings};
 pub use metrics::Metrics;

@@ -162,7 +162,29 @@ mod tests {
         let incident = stolen();
         let end = WallTime::parse("2026-11-22T03:15:40Z").unwrap();
         let alert = from_incident(&incident, Labels::of(&incident), end, &links());
-        insta::assert_snapshot!(serde_json::to_string_pretty(&alert).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&alert).unwrap(), @r#"
+        {
+          "labels": {
+            "alertname": "KeyStolen",
+            "severity": "high",
+            "tenant": "acme",
+            "key_id": "kf1_9c410000000000000000000000ade07b",
+            "mode": "enforce"
+          },
+          "annotations": {
+            "summary": "acme / billing-prod: key in use by a stranger; throttled",
+            "description": "AS14061 DigitalOcean, first time in 61 days (usual AS16509). 88 of 214 refused (usual 0.4 %). 214 requests in 21 s (usual 13). Doubt: same agent (acme-sdk/4.2).",
+            "action": "THROTTLE since 03:11:40Z, by key-volume-spike. Held back: suspend (ceiling).",
+            "confidence": "high: place, errors and volume agree; maturity 0.94",
+            "next_step": "Ask the owner of acme / billing-prod. Stolen: keyhound decisions revoke kf1_9c410000000000000000000000ade07b. Theirs: keyhound decisions lift kf1_9c410000000000000000000000ade07b --reason \"…\".",
+            "dashboard_url": "https://grafana.acme.io/d/keyhound-fleet?var-tenant=acme&var-key=kf1_9c410000000000000000000000ade07b",
+            "runbook_url": "https://docs.acme.io/runbooks/key-new-network"
+          },
+          "startsAt": "2026-11-22T03:11:40.000Z",
+          "endsAt": "2026-11-22T03:15:40.000Z",
+          "generatorURL": "https://keyhound.acme.io/api/v1/incidents/inc_7q4m"
+        }
+        "#);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Notifier;
 use crate::{
-    deliver::{Deliver, DeliverError, OutRecord},
+    deliver::{Deliver, DeliverError},
     incident::Incident,
+    store::{OutRecord, Topic},
 };
 
 /// Hands each incident record to the notifier. It is acknowledged once it is queued: what is lost with the process
@@ -16,15 +17,16 @@ impl Deliver for ToAlertmanagers {
     const NAME: &'static str = "alerts";
 
     fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
-        for record in records.iter().filter(|record| record.topic == "incidents") {
-            let Some(value) = &record.value else { continue };
-            match serde_json::from_slice::<Incident>(value) {
+        for record in
+            records.iter().filter(|record| record.topic == Topic::Incidents && !record.value.is_empty())
+        {
+            match serde_json::from_slice::<Incident>(&record.value) {
                 Ok(incident) => self.0.observe(&incident),
                 Err(error) => {
-                    tracing::error!(record = record.sequence, %error, "an incident record cannot be read; skipped");
+                    tracing::error!(record = record.seq, %error, "an incident record cannot be read; skipped");
                 }
             }
         }
-        Ok(records.last().map_or(0, |record| record.sequence))
+        Ok(records.last().map_or(0, |record| record.seq))
     }
 }

@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// How often a firing or ended alert is told again.
-pub const RESEND: Duration = Duration::from_secs(60);
+pub const RESEND: Duration = Duration::from_mins(1);
 /// How often [`Roster::due`] is asked.
 pub const INTERVAL: Duration = Duration::from_secs(15);
 /// How far ahead a firing alert ends: four times the longer of the two.
-pub const ENDS_AFTER: Duration = Duration::from_secs(4 * 60);
+pub const ENDS_AFTER: Duration = Duration::from_mins(4);
 /// How long an ended alert is told.
-pub const RESOLVED_FOR: Duration = Duration::from_secs(15 * 60);
+pub const RESOLVED_FOR: Duration = Duration::from_mins(15);
 /// The most alerts that fire, and the most that ended lately.
 pub const LIMIT: usize = 10_000;
 
@@ -44,7 +44,7 @@ struct Firing {
 #[derive(Debug)]
 struct Ended {
     incident: Box<Incident>,
-    ended_at: WallTime,
+    since: WallTime,
     told_at: WallTime,
 }
 
@@ -87,7 +87,7 @@ impl Roster {
 
     /// What has to be told again by now.
     pub fn due(&mut self, now: WallTime) -> Vec<Alert> {
-        self.ended.retain(|_, ended| now.since(ended.ended_at) <= RESOLVED_FOR);
+        self.ended.retain(|_, ended| now.since(ended.since) <= RESOLVED_FOR);
         let links = &self.links;
         let firing =
             self.firing.values_mut().filter(|firing| now.since(firing.told_at) >= RESEND).map(|firing| {
@@ -97,7 +97,7 @@ impl Roster {
         let ended = self.ended.iter_mut().filter(|(_, ended)| now.since(ended.told_at) >= RESEND);
         let ended = ended.map(|(labels, ended)| {
             ended.told_at = now;
-            from_incident(&ended.incident, labels.clone(), ended.ended_at, links)
+            from_incident(&ended.incident, labels.clone(), ended.since, links)
         });
         firing.chain(ended).collect()
     }
@@ -122,7 +122,7 @@ impl Roster {
 
     fn end_labels(&mut self, incident: &Incident, labels: Labels, now: WallTime) -> Alert {
         let alert = from_incident(incident, labels.clone(), now, &self.links);
-        let ended = Ended { incident: Box::new(incident.clone()), ended_at: now, told_at: now };
+        let ended = Ended { incident: Box::new(incident.clone()), since: now, told_at: now };
         if let btree_map::Entry::Vacant(vacant) = self.ended.entry(labels) {
             vacant.insert(ended);
         }
@@ -139,7 +139,7 @@ impl Roster {
         }
         while self.ended.len() > LIMIT {
             let oldest =
-                self.ended.iter().min_by_key(|(_, ended)| ended.ended_at).map(|(labels, _)| labels.clone());
+                self.ended.iter().min_by_key(|(_, ended)| ended.since).map(|(labels, _)| labels.clone());
             oldest.and_then(|labels| self.ended.remove(&labels));
         }
     }

@@ -3,6 +3,8 @@
 //! Written for a person who was asleep a minute ago: the key's name first, numbers beside what is usual, no word that
 //! is not needed. Everything comes from the incident record.
 
+use std::fmt::Write;
+
 use crate::{
     deliver::WallTime,
     incident::{Doing, Incident, Reason},
@@ -48,7 +50,7 @@ pub(super) fn action(incident: &Incident) -> String {
         Some(doing) => format!("{} since {}, by {}.", shout(doing), clock(&doing.at), doing.by),
     };
     for held in &incident.held {
-        text.push_str(&format!(" Held back: {} ({}).", held.step.as_str(), held.by));
+        let _ = write!(text, " Held back: {} ({}).", held.step.as_str(), held.by);
     }
     text
 }
@@ -182,7 +184,7 @@ fn ended(text: &str) -> String {
 
 /// The time of day in UTC: `03:11:40Z`. The text as it is if it is no time.
 fn clock(text: &str) -> String {
-    let time = WallTime::parse(text).map(|time| time.rfc3339());
+    let time = WallTime::parse(text).map(WallTime::rfc3339);
     time.and_then(|time| Some(format!("{}Z", time.get(11..19)?))).unwrap_or_else(|| text.to_owned())
 }
 

@@ -9,17 +9,19 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
+use crate::store::Topic;
+
 /// How long the broker may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The topics without prefix, and the cleanup policy of each.
-pub const TOPICS: [(&str, &str); 5] = [
-    ("incidents", "compact,delete"),
-    ("decisions", "compact"),
-    ("findings", "delete"),
-    ("rejected", "delete"),
-    ("audit", "delete"),
-];
+/// Kafka's `cleanup.policy` of each topic.
+const fn cleanup_policy(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Incidents => "compact,delete",
+        Topic::Decisions => "compact",
+        Topic::Findings | Topic::Rejected | Topic::Audit => "delete",
+    }
+}
 
 /// Why a topic could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +32,11 @@ pub enum CreateError {
     Topic { topic: String, code: RDKafkaErrorCode },
 }
 
-/// Creates what is missing of [`TOPICS`] with `partitions` partitions and the broker's own replication factor.
+/// Creates those of [`Topic::ALL`] that are missing, with `partitions` partitions and the broker's own replication factor.
 /// Topics that are there stay as they are.
 pub async fn ensure(client: &ClientConfig, prefix: &str, partitions: u16) -> Result<(), CreateError> {
     let admin: AdminClient<DefaultClientContext> = client.create()?;
-    let names: Vec<(String, &str)> =
-        TOPICS.iter().map(|(name, policy)| (format!("{prefix}{name}"), *policy)).collect();
+    let names = Topic::ALL.map(|topic| (format!("{prefix}{}", topic.as_str()), cleanup_policy(topic)));
     let topics: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(name, policy)| {

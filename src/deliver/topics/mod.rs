@@ -6,5 +6,5 @@
 pub mod create;
 pub mod publisher;
 
-pub use create::{TOPICS, ensure};
+pub use create::ensure;
 pub use publisher::{PublishError, ToTopics};

@@ -13,7 +13,8 @@ use rdkafka::{
 };
 
 use crate::{
-    deliver::{Deliver, DeliverError, OutRecord},
+    deliver::{Deliver, DeliverError},
+    store::OutRecord,
     telemetry::Metrics,
 };
 
@@ -54,16 +55,17 @@ impl ToTopics {
 
     /// Hands one record to librdkafka; waits while its queue is full.
     fn produce(&self, record: &OutRecord, index: usize, deadline: Instant) -> Result<(), KafkaError> {
-        let topic = format!("{}{}", self.prefix, record.topic);
+        let topic = format!("{}{}", self.prefix, record.topic.as_str());
         loop {
             let tag = Box::new((self.turn, index));
             let mut message: BaseRecord<'_, [u8], [u8], Box<(u32, usize)>> =
                 BaseRecord::with_opaque_to(&topic, tag);
             if !record.key.is_empty() {
-                message = message.key(&record.key);
+                message = message.key(record.key.as_bytes());
             }
-            if let Some(value) = &record.value {
-                message = message.payload(value);
+            // Nothing is a tombstone: a null payload, not an empty one.
+            if !record.value.is_empty() {
+                message = message.payload(record.value.as_slice());
             }
             match self.producer.send(message) {
                 Ok(()) => return Ok(()),
@@ -90,7 +92,7 @@ impl ToTopics {
 
     /// No later turn could deliver it: it is told, counted and passed over, so that the others go on.
     fn pass_over(&self, record: &OutRecord, error: &KafkaError) {
-        tracing::error!(record = record.sequence, topic = record.topic, %error, "a record cannot be published; skipped");
+        tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be published; skipped");
         self.metrics.topic_records.with_label_values(&[record.topic.as_str(), "skipped"]).inc();
     }
 
@@ -109,8 +111,8 @@ impl Deliver for ToTopics {
     const NAME: &'static str = "topics";
 
     fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
-        let before = records.first().map_or(0, |record| record.sequence.saturating_sub(1));
-        let through = |index: usize| index.checked_sub(1).map_or(before, |last| records[last].sequence);
+        let before = records.first().map_or(0, |record| record.seq.saturating_sub(1));
+        let through = |index: usize| index.checked_sub(1).map_or(before, |last| records[last].seq);
         let deadline = Instant::now() + TURN_TIMEOUT;
         self.turn = self.turn.wrapping_add(1);
         self.producer.context().begin(self.turn);

@@ -19,7 +19,7 @@ pub struct AuditRecord {
     /// The key id; empty for pause and resume.
     pub key: String,
     pub reason: String,
-    /// `applied`, `held: …`, `pending`, `busy` or `gone`.
+    /// `applied`, `taken`, `held: …`, `pending`, `busy` or `gone`.
     pub outcome: String,
     /// The decisions that it led to.
     pub decisions: Vec<String>,

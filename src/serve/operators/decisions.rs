@@ -1,6 +1,6 @@
 //! Reading decisions, and the commands that make or lift them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -9,6 +9,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time;
 
 use super::{AuditRecord, Operators, Problem};
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     respond::{Decision, DecisionId, Step},
     serve::{board::Shown, commands::CommandError},
 };
+
+/// How long the decision that a command led to may take from its commit to the board.
+const DECISION_WAIT: Duration = Duration::from_secs(1);
 
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
@@ -77,7 +81,7 @@ pub struct CommandRequest {
 /// The answer to a command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CommandAnswer {
-    /// `applied`, or `held: …` with the rail.
+    /// `applied`; `held: …` with the rail; or `taken`: it is committed, and no decision has come of it.
     pub outcome: String,
     pub decisions: Vec<Decision>,
 }
@@ -117,10 +121,15 @@ pub(super) async fn command(
     let (by, reason) = (plain("by", &request.by, BY_MAX)?, plain("reason", &request.reason, REASON_MAX)?);
     let by = if by.is_empty() { "operator".to_owned() } else { by };
     let command = Command { sequence: 0, at_ms: now.0, by: by.clone(), reason: reason.clone(), action };
-    let applied = operators.commands.apply(command).await.map(|effects| answer(&effects));
+    let before = operators.board.decision_on(&key).map_or(0, |shown| shown.decision.epoch);
+    let applied = match operators.commands.apply(command).await {
+        Ok(effects) => Ok(answer(&operators, &key, before, &effects).await),
+        Err(error) => Err(error),
+    };
 
     let (outcome, label) = match &applied {
         Ok(answer) if answer.outcome == "applied" => ("applied".to_owned(), "applied"),
+        Ok(answer) if answer.outcome == "taken" => ("taken".to_owned(), "taken"),
         Ok(answer) => (answer.outcome.clone(), "held"),
         Err(CommandError::Pending) => ("pending".to_owned(), "pending"),
         Err(CommandError::Busy) => ("busy".to_owned(), "busy"),
@@ -228,20 +237,27 @@ fn plain(field: &str, text: &str, most: usize) -> Result<String, Problem> {
     Ok(text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
-/// What came of a command: the decisions that it made, or the rail that held it.
-fn answer(effects: &[Effect]) -> CommandAnswer {
-    let mut outcome = "applied".to_owned();
+/// What came of a command: the decisions that it made, or the rail that held it. Where the effects do not say, the
+/// decision is waited for on the board, which it reaches right after its commit.
+async fn answer(operators: &Operators, key: &str, before: u64, effects: &[Effect]) -> CommandAnswer {
     let mut decisions = Vec::new();
     for effect in effects {
         match effect {
             Effect::Decision(decision) => decisions.push(Decision::clone(decision)),
             Effect::Grant(grant) => {
                 if let Err(rail) = &grant.outcome {
-                    outcome = format!("held: {rail}");
+                    return CommandAnswer { outcome: format!("held: {rail}"), decisions };
                 }
             }
             _ => {}
         }
     }
-    CommandAnswer { outcome, decisions }
+    let mut outcome = "applied";
+    if decisions.is_empty() && !key.is_empty() {
+        match time::timeout(DECISION_WAIT, operators.board.decided_on(key, before)).await {
+            Ok(shown) => decisions.push(Decision::clone(&shown.decision)),
+            Err(_) => outcome = "taken",
+        }
+    }
+    CommandAnswer { outcome: outcome.to_owned(), decisions }
 }

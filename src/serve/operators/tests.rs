@@ -5,7 +5,7 @@ use axum::{
     http::Request,
 };
 use serde_json::{Value, json};
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 use tower::ServiceExt;
 
 use super::*;
@@ -25,6 +25,7 @@ const CANARY: &str = "sk_live_CANARY_4711";
 
 struct Daemon {
     router: Router,
+    board: Arc<Board>,
     commands: Arc<Mutex<Vec<Action>>>,
     audit: Arc<Mutex<Vec<AuditRecord>>>,
     metrics: Arc<Metrics>,
@@ -47,7 +48,7 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
     let metrics = Arc::new(Metrics::new("test", ""));
     let (seen, written) = (commands.clone(), audit.clone());
     let operators = Operators {
-        board,
+        board: board.clone(),
         commands: Commander::new(move |asked| {
             seen.lock().unwrap().push(asked.command.action);
             let _ = asked.reply.send(effects.clone()?);
@@ -59,7 +60,7 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
         metrics: metrics.clone(),
         ready_lag_seconds_max: 300,
     };
-    Daemon { router: operators.router(), commands, audit, metrics }
+    Daemon { router: operators.router(), board, commands, audit, metrics }
 }
 
 impl Daemon {
@@ -142,7 +143,22 @@ async fn a_command_is_applied_answered_and_audited() {
     assert_eq!(daemon.metrics.commands.with_label_values(&["revoke", "applied"]).get(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn where_the_engine_does_not_say_the_decision_is_waited_for() {
+    let daemon = daemon(Ok(Vec::new()));
+    let body = json!({"key": key(1).to_string()});
+    let (status, answer) = daemon.post("lift", body.clone()).await;
+    assert_eq!((status, &answer["outcome"]), (200, &json!("taken")));
+    let lifted = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        daemon.board.take_decision(decision(1, 8, Step::Observe), Applied::Lifted);
+    };
+    let ((status, answer), ()) = tokio::join!(daemon.post("lift", body), lifted);
+    assert_eq!((status, &answer["outcome"]), (200, &json!("applied")));
+    assert_eq!(answer["decisions"][0]["id"], "dec_1_8");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_decision_can_be_lifted_by_its_id() {
     let daemon = daemon(Ok(Vec::new()));
     assert_eq!(daemon.post("lift", json!({"decision": "dec_1_7"})).await.0, 200);
