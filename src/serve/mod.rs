@@ -24,3 +24,6 @@ pub use dispatch::ToServe;
 pub use operators::Operators;
 pub use settings::{CheckSettings, ServeSettings};
 pub use table::{Applied, Decisions, Verdict};
+
+#[cfg(test)]
+mod canary_tests;
