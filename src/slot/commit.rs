@@ -100,12 +100,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             progress: self.progress.clone(),
             inputs: self.course.watermarks.states(),
             at_ms: self.clock.wall_ms(),
-            entries: self.course.judge.entries(),
         };
         self.log.checkpoint(&mark)?;
         self.status.checkpoint_entries.store(written, Relaxed);
         self.status.checkpoint_at_ms.store(mark.at_ms, Relaxed);
-        self.status.state_entries.store(mark.entries, Relaxed);
         self.status.checkpoints.fetch_add(1, Relaxed);
         Ok(())
     }

@@ -41,9 +41,6 @@ pub trait Judge {
     /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
     fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>));
 
-    /// How many entries the state holds.
-    fn entries(&self) -> u64;
-
     /// Takes one entry of a checkpoint back. The error says what is wrong with it.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
 }
@@ -98,13 +95,18 @@ impl Outcome {
         }
     }
 
+    /// Whether a further rejection would be produced, so that its hash is worth its while.
+    pub fn has_room_for_rejections(&self) -> bool {
+        self.rejections.len() < REJECTIONS_PRODUCED_MAX
+    }
+
     /// Counts a rejection, and keeps it to be produced if there were not too many in this batch.
     pub fn reject(&mut self, rejection: Rejection) {
         match self.tally.rejected.iter_mut().find(|(reason, _)| *reason == rejection.reason) {
             Some((_, count)) => *count += 1,
             None => self.tally.rejected.push((rejection.reason, 1)),
         }
-        if self.rejections.len() < REJECTIONS_PRODUCED_MAX {
+        if self.has_room_for_rejections() {
             self.rejections.push(rejection);
         }
     }

@@ -46,8 +46,6 @@ pub struct Status {
     pub lag_bytes: AtomicU64,
     /// Gauge: the wall clock at the last checkpoint, in milliseconds; 0 = none yet.
     pub checkpoint_at_ms: AtomicU64,
-    /// Gauge: entries of the state after the last checkpoint.
-    pub state_entries: AtomicU64,
     /// Gauge: entries that the last checkpoint wrote.
     pub checkpoint_entries: AtomicU64,
     /// Gauge: bytes of the store.

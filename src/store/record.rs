@@ -89,8 +89,6 @@ pub struct Mark {
     pub inputs: Vec<InputState>,
     /// The wall clock when it was taken.
     pub at_ms: u64,
-    /// How many entries the state holds after it.
-    pub entries: u64,
 }
 
 /// What a log kept of the time before.

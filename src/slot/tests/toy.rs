@@ -151,10 +151,6 @@ impl Judge for Toy {
         write(b"\0watermark", Some(self.watermark.0.to_string().as_bytes()));
     }
 
-    fn entries(&self) -> u64 {
-        self.counts.len() as u64
-    }
-
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let value = String::from_utf8(value.to_vec()).map_err(|error| error.to_string())?;
         let numbers: Vec<u64> = value.split(' ').filter_map(|number| number.parse().ok()).collect();
