@@ -7,6 +7,7 @@
 
 mod batch;
 pub mod file;
+pub mod geo;
 pub mod kafka;
 mod lines;
 mod settings;
