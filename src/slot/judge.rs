@@ -8,6 +8,9 @@ use crate::{
     store::References,
 };
 
+/// Writes one entry of the state: its key, and its value or `None` if it is gone.
+pub type WriteEntry<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// The judgement of one slot. Its state is a function of the calls and their order, and of nothing else.
 pub trait Judge {
     /// Other reference data, ready to come into force.
@@ -39,7 +42,7 @@ pub trait Judge {
     fn rule_id(&self, rule: u16) -> &str;
 
     /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
-    fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>));
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>);
 
     /// Takes one entry of a checkpoint back. The error says what is wrong with it.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use self::{cadence::Cadence, course::Course};
 pub use self::{
     cadence::CadenceSettings,
-    judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally},
+    judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
     start::{Comparison, Return},
     status::{CAUGHT_UP_BELOW, Status},
     time::{AHEAD_MAX, clamped},

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::{
-    judge::{Judge, Outcome, Rejection},
+    judge::{Judge, Outcome, Rejection, WriteEntry},
     time::clamped,
 };
 use crate::{
@@ -80,14 +80,14 @@ impl Judge for Reading {
             out.tally.records += 1;
             out.tally.bytes += record.bytes.len() as u64;
             let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
-            let mut index = 0;
+            let mut index = 0u16;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
                     Decoded::Request(request) => chunk.push(pending(request, &record, log_time, out)),
                     Decoded::Anonymous => out.tally.anonymous += 1,
                     Decoded::Rejected(reason) => reject(&record, index, reason, hash_key, out),
                 }
-                index += 1;
+                index = index.saturating_add(1);
             });
             while chunk.len() >= CHUNK {
                 judge(&chunk[..CHUNK], enricher, engines, out);
@@ -136,7 +136,7 @@ impl Judge for Reading {
         self.reference.rules.rules.get(usize::from(rule)).map_or("", |rule| &rule.id)
     }
 
-    fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
         self.engines.checkpoint(write);
     }
 
@@ -146,7 +146,12 @@ impl Judge for Reading {
 }
 
 /// Completes a request with its position, and sets a time back that cannot be.
-fn pending<'a>(request: Request<'a>, record: &Record<'_>, log_time: EventTime, out: &mut Outcome) -> Pending<'a> {
+fn pending<'a>(
+    request: Request<'a>,
+    record: &Record<'_>,
+    log_time: EventTime,
+    out: &mut Outcome,
+) -> Pending<'a> {
     let Request { mut event, client } = request;
     out.tally.events += 1;
     let Position { index, .. } = event.position;

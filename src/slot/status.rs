@@ -55,7 +55,7 @@ pub struct Status {
     /// Gauge: the lag has been under [`CAUGHT_UP_BELOW`] at the last look.
     pub caught_up: AtomicBool,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
-    noticed: Mutex<BTreeMap<&'static str, u64>>,
+    notice_counts: Mutex<BTreeMap<&'static str, u64>>,
     notices: Mutex<Vec<Notice>>,
     lags: Mutex<Vec<InputLag>>,
     back: Mutex<Return>,
@@ -77,7 +77,7 @@ impl Status {
 
     /// Notices by kind.
     pub fn noticed(&self) -> BTreeMap<&'static str, u64> {
-        locked(&self.noticed).clone()
+        locked(&self.notice_counts).clone()
     }
 
     /// Takes the notices that wait to be logged.
@@ -114,9 +114,9 @@ impl Status {
         if notices.is_empty() {
             return;
         }
-        let (mut noticed, mut waiting) = (locked(&self.noticed), locked(&self.notices));
+        let (mut counts, mut waiting) = (locked(&self.notice_counts), locked(&self.notices));
         for notice in notices.drain(..) {
-            *noticed.entry(notice.label()).or_default() += 1;
+            *counts.entry(notice.label()).or_default() += 1;
             if waiting.len() < NOTICES_MAX {
                 waiting.push(notice);
             }

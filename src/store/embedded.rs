@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{
     database::{self, Identity, StoreError},
     inputs::InputTable,
-    log::{Committed, Log, LogError},
+    log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run},
     tables::{self, Changes},
@@ -103,10 +103,7 @@ impl Log for EmbeddedLog {
         Ok(resume)
     }
 
-    fn restore(
-        &mut self,
-        entry: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LogError>,
-    ) -> Result<(), LogError> {
+    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError> {
         let mut statement =
             self.db.prepare("SELECT key, value FROM state ORDER BY key").map_err(StoreError::from)?;
         let mut rows = statement.query([]).map_err(StoreError::from)?;

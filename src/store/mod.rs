@@ -21,7 +21,7 @@ mod tests;
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use database::{Identity, StoreError};
 pub use embedded::EmbeddedLog;
-pub use log::{Committed, Log, LogError};
+pub use log::{Committed, Log, LogError, ReadEntry};
 pub use memory::{Crash, Disk, MemoryLog, ScriptedBatch, Tape};
 pub use outbox::{Dispatcher, OutRecord, Outbox};
 pub use record::{

@@ -6,7 +6,7 @@ use keyhound::{
     engine::{Command, Effect},
     event::EventTime,
     incident::{Incident, IncidentId},
-    slot::{Judge, Outcome, Rejection},
+    slot::{Judge, Outcome, Rejection, WriteEntry},
     source::Batch,
     store::References,
 };
@@ -33,7 +33,7 @@ impl Judge for Counting {
             out.saw(record.input, EventTime(time.parse().unwrap()));
             let count = self.counts.entry(key.to_owned()).or_default();
             *count += 1;
-            if *count % 7 == 0 {
+            if count.is_multiple_of(7) {
                 let (id, verdict) =
                     (IncidentId(format!("inc_{key}")), format!("{count} at {}", self.watermark.0));
                 out.effects.push(Effect::Incident(Box::new(Incident { id, verdict, ..Incident::default() })));
@@ -62,7 +62,7 @@ impl Judge for Counting {
         ""
     }
 
-    fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
         write(b"", Some(&self.watermark.0.to_be_bytes()));
         for key in std::mem::take(&mut self.changed) {
             write(key.as_bytes(), Some(&self.counts[&key].to_be_bytes()));

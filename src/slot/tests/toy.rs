@@ -7,7 +7,7 @@ use crate::{
     event::EventTime,
     incident::{Incident, IncidentId},
     respond::{Decision, DecisionId, Mode, Step, SubjectRef},
-    slot::{Judge, Outcome, Rejection, clamped},
+    slot::{Judge, Outcome, Rejection, WriteEntry, clamped},
     source::Batch,
     store::References,
 };
@@ -42,7 +42,7 @@ impl Toy {
         count.late += u64::from(time < self.watermark);
         count.last_ms = count.last_ms.max(time.0);
         self.changed.insert(key.to_owned());
-        if count.all % 3 == 0 {
+        if count.all.is_multiple_of(3) {
             let verdict = format!("{} late at {}", count.late, self.watermark.0);
             let id = IncidentId(format!("inc_{key}"));
             #[allow(clippy::cast_precision_loss)]
@@ -54,7 +54,7 @@ impl Toy {
                 ..Incident::default()
             })));
         }
-        if count.all % 5 == 0 {
+        if count.all.is_multiple_of(5) {
             self.wanted.insert(key.to_owned());
         }
     }
@@ -104,13 +104,12 @@ impl Judge for Toy {
             };
             out.tally.events += 1;
             let time = EventTime(super::START_MS + seconds * 1000);
-            match clamped(time, EventTime(record.log_time_ms.unwrap_or(at_ms))) {
-                Some(log_time) => self.observe(key, log_time, out),
-                None => {
-                    out.saw(record.input, time);
-                    self.observe(key, time, out);
-                }
+            let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
+            let set_back = clamped(time, log_time);
+            if set_back.is_none() {
+                out.saw(record.input, time);
             }
+            self.observe(key, set_back.unwrap_or(time), out);
         }
     }
 
@@ -143,7 +142,7 @@ impl Judge for Toy {
         "toy"
     }
 
-    fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
         for key in std::mem::take(&mut self.changed) {
             let Count { all, late, last_ms } = self.counts[&key];
             write(key.as_bytes(), Some(format!("{all} {late} {last_ms}").as_bytes()));
