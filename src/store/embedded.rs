@@ -210,11 +210,19 @@ impl Log for EmbeddedLog {
 
     fn commit(&mut self) -> Result<Committed, LogError> {
         let acknowledged = self.outbox.acknowledgements();
+        if let Some(mark) = &self.pending.mark {
+            // Not part of the digest: they follow from decisions that are, and from when a checkpoint was taken.
+            let tombstones = tables::tombstones(&self.db, mark.progress.watermark_ms)?;
+            self.pending.outputs.extend(tombstones);
+        }
         let newest = self.newest_output + self.pending.outputs.len() as u64;
         let tx = self.db.transaction().map_err(StoreError::from)?;
         tables::write_outputs(&tx, self.newest_output + 1, &self.pending.outputs)?;
         if let Some((progress, sequence)) = &self.pending.progress {
             tables::write_progress(&tx, progress, sequence)?;
+        }
+        if let Some(mark) = &self.pending.mark {
+            tables::forget_closed(&tx, mark.progress.watermark_ms)?;
         }
         tables::write_state(&tx, &self.pending.changes, self.pending.mark.as_ref())?;
         self.inputs.write(&tx, self.pending.mark.is_some())?;

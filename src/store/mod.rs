@@ -25,5 +25,6 @@ pub use log::{Committed, Log, LogError, ReadEntry};
 pub use memory::{Crash, Disk, MemoryLog, ScriptedBatch, Tape};
 pub use outbox::{Dispatcher, OutRecord, Outbox};
 pub use record::{
-    CODEC_VERSION, Entry, InputPosition, InputState, Mark, Output, Progress, References, Resume, Run, Topic,
+    CODEC_VERSION, Entry, InputPosition, InputState, Kept, Mark, Output, Progress, References, Resume, Run,
+    Topic,
 };
