@@ -7,8 +7,9 @@ use bumpalo::Bump;
 
 use super::{
     fingerprint::Fingerprinter,
-    secrecy::{holds_key, looks_secret},
+    secrecy::{any_part_holds_key, holds_key, looks_secret},
 };
+use crate::event::Name;
 
 /// The longest agent, in bytes.
 pub const AGENT_BYTES_MAX: usize = 64;
@@ -17,13 +18,64 @@ const PRODUCTS_MAX: usize = 3;
 const PRODUCT_BYTES_MAX: usize = 32;
 const HASH_BYTES: usize = 9;
 
+/// One thread's names for agents. A source has few agents, and reading one costs more than looking it up.
+///
+/// Indexed by a keyed hash of the agent; holds only what may be shown.
+pub(super) struct Agents(Box<[Entry]>);
+
+const ENTRIES: usize = 1 << 10;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    tag: (u64, u64),
+    hash: u64,
+    shown: Shown,
+}
+
+/// A name put together on the stack.
+#[derive(Clone, Copy)]
+struct Shown {
+    buffer: [u8; AGENT_BYTES_MAX],
+    length: usize,
+}
+
+impl Shown {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.buffer[..self.length]).unwrap_or("#")
+    }
+}
+
+impl Agents {
+    pub fn new() -> Self {
+        let shown = Shown { buffer: [0; AGENT_BYTES_MAX], length: 0 };
+        Self(vec![Entry { tag: (0, 0), hash: 0, shown }; ENTRIES].into_boxed_slice())
+    }
+
+    /// The agent's name, in which the record's own raw key does not occur.
+    pub fn name<'a>(
+        &mut self,
+        agent: &str,
+        key: Option<&str>,
+        fingerprinter: &Fingerprinter,
+        arena: &'a Bump,
+    ) -> Name<'a> {
+        let tag = fingerprinter.tag(agent);
+        #[allow(clippy::cast_possible_truncation)] // only the low bits choose the slot
+        let entry = &mut self.0[tag.0 as usize % ENTRIES];
+        if entry.tag != tag {
+            let shown = shown(agent, None, fingerprinter);
+            *entry = Entry { tag, hash: Name::new(shown.as_str()).hash, shown };
+        }
+        let text = entry.shown.as_str();
+        if any_part_holds_key(text, key) {
+            return Name::new(arena.alloc_str(shown(agent, key, fingerprinter).as_str()));
+        }
+        Name { hash: entry.hash, text: arena.alloc_str(text) }
+    }
+}
+
 /// The agent's products, or `#` and 8 hex digits for an agent without any.
-pub(super) fn named<'a>(
-    agent: &str,
-    key: Option<&str>,
-    fingerprinter: &Fingerprinter,
-    arena: &'a Bump,
-) -> &'a str {
+fn shown(agent: &str, key: Option<&str>, fingerprinter: &Fingerprinter) -> Shown {
     let mut buffer = [0; AGENT_BYTES_MAX];
     let mut length = 0;
     let mut products = 0;
@@ -48,7 +100,7 @@ pub(super) fn named<'a>(
     if length == 0 {
         length = push(&mut buffer, 0, Piece::Hash(fingerprinter.short_hash(agent)));
     }
-    arena.alloc_str(std::str::from_utf8(&buffer[..length]).unwrap_or("#"))
+    Shown { buffer, length }
 }
 
 enum Piece<'t> {
@@ -141,21 +193,21 @@ mod tests {
     use super::*;
     use crate::decode::Pepper;
 
-    fn shown(agent: &str, key: Option<&str>) -> String {
+    fn name(agent: &str, key: Option<&str>) -> String {
         let pepper = Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap();
         let fingerprinter = Fingerprinter::with_entries(&pepper, 2);
         let arena = Bump::new();
-        named(agent, key, &fingerprinter, &arena).to_owned()
+        Agents::new().name(agent, key, &fingerprinter, &arena).text.to_owned()
     }
 
     #[track_caller]
     fn check(agent: &str, expected: &str) {
-        assert_eq!(shown(agent, None), expected);
+        assert_eq!(name(agent, None), expected);
     }
 
     #[track_caller]
     fn check_hashed(agent: &str, key: Option<&str>) {
-        let shown = shown(agent, key);
+        let shown = name(agent, key);
         assert!(shown.split(' ').any(|token| token.starts_with('#') && token.len() == HASH_BYTES), "{shown}");
         for secret in agent.split([' ', '/']).filter(|part| key == Some(*part)) {
             assert!(!shown.contains(secret), "{shown}");
@@ -195,6 +247,6 @@ mod tests {
     #[test]
     fn an_agent_stays_within_its_limit() {
         let long = "a-product-with-a-long-name/1.0 ".repeat(5);
-        assert!(shown(&long, None).len() <= AGENT_BYTES_MAX);
+        assert!(name(&long, None).len() <= AGENT_BYTES_MAX);
     }
 }

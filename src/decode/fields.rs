@@ -97,6 +97,18 @@ pub(super) enum Value<'a> {
     Negative,
 }
 
+impl Value<'_> {
+    /// Gateways write an empty text or a dash for what is absent.
+    #[inline]
+    pub fn says_something(self) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty() && (text.len() > 1 || text.as_bytes()[0] != b'-'),
+            Self::None => false,
+            _ => true,
+        }
+    }
+}
+
 /// Where a leaf of the trie puts its value: the slot, the rank among the slot's alternatives (0 is best), the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Write {

@@ -86,6 +86,12 @@ impl Fingerprinter {
         ClientAddress { prefix: address_prefix(canonical), hash: hash.max(1) }
     }
 
+    /// A keyed hash under which a cache may file what it made of a text.
+    pub(super) fn tag(&self, text: &str) -> (u64, u64) {
+        let tag = self.index.hash(text.as_bytes());
+        (tag.h1, tag.h2)
+    }
+
     /// A short keyed hash of a text that must not be shown, the same for the same text under one pepper.
     pub(super) fn short_hash(&self, text: &str) -> u32 {
         #[allow(clippy::cast_possible_truncation)] // any 32 bits of a SipHash are as good as others

@@ -27,7 +27,10 @@ fn from_float(number: f64) -> Option<(u64, u32)> {
 }
 
 fn from_text(text: &str) -> Option<(u64, u32)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, fraction) = match text.bytes().position(|byte| byte == b'.') {
+        Some(dot) => (&text[..dot], &text[dot + 1..]),
+        None => (text, ""),
+    };
     if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
         // An exponent, or a sign: rare enough for the general parser, which also reads "inf" and "nan".
         return text.parse().ok().and_then(from_float);
@@ -46,7 +49,7 @@ fn from_text(text: &str) -> Option<(u64, u32)> {
 /// nginx writes one time per upstream tried, `0.1, 0.2 : 0.3`, with `-` for one that was not reached: they are added.
 pub(super) fn duration_us(value: Value<'_>, unit: Unit) -> u32 {
     if let Value::Text(text) = value
-        && text.contains([',', ':'])
+        && text.bytes().any(|byte| matches!(byte, b',' | b':'))
     {
         let parts = text.split([',', ':']).map(|part| one_duration_us(Value::Text(part), unit));
         return parts.fold(0, u32::saturating_add);

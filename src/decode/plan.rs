@@ -55,6 +55,8 @@ pub(super) struct Node {
 struct Child {
     name: Box<str>,
     any_case: bool,
+    /// The last byte, as if in lower case.
+    last: Option<u8>,
     node: NodeId,
 }
 
@@ -143,7 +145,13 @@ impl Plan {
             } else {
                 let node = NodeId::try_from(self.nodes.len()).unwrap_or(NodeId::MAX);
                 let name = step.name.clone().into_boxed_str();
-                self.nodes[usize::from(at)].children.push(Child { name, any_case: step.any_case, node });
+                let last = name.as_bytes().last().map(|byte| byte | 0x20);
+                self.nodes[usize::from(at)].children.push(Child {
+                    name,
+                    any_case: step.any_case,
+                    last,
+                    node,
+                });
                 self.nodes.push(Node::new());
                 node
             };
@@ -178,7 +186,7 @@ impl Node {
     pub fn child(&self, name: &str) -> Option<NodeId> {
         let length = name.len().min(LENGTH_MAX);
         let candidates = usize::from(self.starts[length])..usize::from(self.starts[length + 1]);
-        self.children[candidates].iter().find(|child| child.is(name)).map(|child| child.node)
+        self.children[candidates].iter().find(|child| child.matches(name)).map(|child| child.node)
     }
 
     fn index(&mut self) {
@@ -195,6 +203,13 @@ impl Child {
     #[inline]
     fn is(&self, name: &str) -> bool {
         if self.any_case { self.name.eq_ignore_ascii_case(name) } else { *self.name == *name }
+    }
+
+    /// As [`Self::is`] for a name of equal length; the last bytes differ more often than the first.
+    #[inline]
+    fn matches(&self, name: &str) -> bool {
+        let last = name.as_bytes().last().map(|byte| byte | 0x20);
+        last == self.last && self.is(name)
     }
 }
 

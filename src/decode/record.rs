@@ -98,11 +98,12 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
                     Err(trailing) => &rest[offset(rest, &trailing)..],
                 },
                 Err(error) => {
-                    let next = rest[offset(rest, &error)..].find("\n{");
+                    // What an array held before the error has been decoded already; of an object, nothing has.
+                    let from = if rest.starts_with('[') { offset(rest, &error) } else { 0 };
                     let reject = reject_of(&error);
-                    let Some(next) = next else { return Err(reject) };
+                    let Some(next) = rest[from..].find("\n{") else { return Err(reject) };
                     self.emit(Decoded::Rejected(reject));
-                    &rest[offset(rest, &error) + next + 1..]
+                    &rest[from + next + 1..]
                 }
             };
         }

@@ -4,7 +4,8 @@ use bumpalo::Bump;
 use ipnet::IpNet;
 
 use super::{
-    Decoded, Reject, Request, address, agent,
+    Decoded, Reject, Request, address,
+    agent::Agents,
     fields::{Fields, Slot, Value},
     fingerprint::Fingerprinter,
     number, route,
@@ -22,6 +23,7 @@ const HANDLE_BYTES_MAX: usize = 128;
 /// What all requests of a source have in common, and the thread's fingerprints.
 pub(super) struct Assembler {
     pub fingerprinter: Fingerprinter,
+    agents: Agents,
     policy: KeyPolicy,
     namespace: String,
     parameters: Vec<String>,
@@ -38,6 +40,7 @@ impl Assembler {
     pub fn new(settings: &Settings, fingerprinter: Fingerprinter) -> Self {
         Self {
             fingerprinter,
+            agents: Agents::new(),
             policy: settings.key,
             namespace: settings.namespace.clone(),
             parameters: settings.key_names.parameters.clone(),
@@ -89,7 +92,7 @@ impl Assembler {
             route: Name::new(route_text(fields, url, raw, arena)),
             agent: fields
                 .text(Slot::Agent)
-                .map_or(Name::NONE, |text| Name::new(agent::named(text, raw, &self.fingerprinter, arena))),
+                .map_or(Name::NONE, |text| self.agents.name(text, raw, &self.fingerprinter, arena)),
             request_bytes: number::bytes(fields.get(Slot::RequestBytes).0),
             response_bytes: number::bytes(fields.get(Slot::ResponseBytes).0),
             latency_us: number::duration_us(latency, latency_unit),

@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 
-use super::secrecy::{holds_key, looks_secret};
+use super::secrecy::{Shape, holds_key};
 
 /// The longest route, in bytes; what is longer ends in `…`.
 pub const ROUTE_BYTES_MAX: usize = 128;
@@ -50,11 +50,11 @@ fn cut<'a>(text: &'a str, arena: &'a Bump) -> &'a str {
 pub(super) fn template<'a>(url: &'a str, key: Option<&str>, arena: &'a Bump) -> &'a str {
     let path = path_of(url);
     let keep = |segment: &str| is_plain(segment) && !holds_key(segment, key);
-    if path.len() <= ROUTE_BYTES_MAX && path.split('/').all(keep) {
+    if path.len() <= ROUTE_BYTES_MAX && segments(path).all(keep) {
         return whole(path, key);
     }
     let mut writer = Writer::new();
-    for (index, segment) in path.split('/').enumerate() {
+    for (index, segment) in segments(path).enumerate() {
         let segment = if keep(segment) { segment } else { HIDDEN };
         if writer.length + 1 + segment.len() + CUT.len() > ROUTE_BYTES_MAX {
             writer.push(CUT);
@@ -89,22 +89,30 @@ pub(super) fn path_of(url: &str) -> &str {
 
 /// The query string of a URL, without the `?`.
 pub(super) fn query_of(url: &str) -> Option<&str> {
-    let (_, query) = url.split_once('?')?;
-    Some(query.split_once('#').map_or(query, |(query, _)| query))
+    let mark = url.bytes().position(|byte| byte == b'?')?;
+    let query = &url[mark + 1..];
+    let end = query.bytes().position(|byte| byte == b'#').unwrap_or(query.len());
+    Some(&query[..end])
 }
 
 /// Whether a segment is a plain word of a route. Percent-encoding could hide a key from comparison, so it is not.
 fn is_plain(segment: &str) -> bool {
-    let mut digits = 0;
-    for byte in segment.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || b"._~-:@!$'()*+,={}".contains(&byte);
-        if !plain {
-            return false;
-        }
-        digits += usize::from(byte.is_ascii_digit());
-    }
-    let all_digits = digits > 0 && digits == segment.len();
-    !all_digits && segment.len() <= SEGMENT_BYTES_MAX && !looks_secret(segment)
+    let shape = Shape::of(segment);
+    shape.is_plain && !shape.is_number() && !shape.is_secret() && segment.len() <= SEGMENT_BYTES_MAX
+}
+
+/// The segments of a path. A loop over bytes, since a search that is set up anew costs more than most segments do.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let path = rest?;
+        let (segment, after) = match path.bytes().position(|byte| byte == b'/') {
+            Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
+            None => (path, None),
+        };
+        rest = after;
+        Some(segment)
+    })
 }
 
 /// Text of at most [`ROUTE_BYTES_MAX`], put together on the stack.

@@ -37,8 +37,7 @@ impl<'a> At<'_, 'a> {
 
     fn put(&mut self, value: Value<'a>) {
         let node = self.plan.node(self.node);
-        let says_nothing = matches!(value, Value::None | Value::Text("" | "-"));
-        if !says_nothing {
+        if value.says_something() {
             for write in &node.writes {
                 self.fields.put(*write, value);
             }

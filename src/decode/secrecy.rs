@@ -8,34 +8,95 @@ const SUBSTRING_BYTES_MIN: usize = 6;
 const HEX_BYTES_MIN: usize = 8;
 const MIXED_BYTES_MIN: usize = 16;
 
-/// Whether a piece has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and more.
-///
-/// A piece that is made of several (`order_9f8e7d6c5b4a`) is one if any of its parts is.
+/// What a piece of text is made of, from one pass over it.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    length: usize,
+    digits: usize,
+    lower: usize,
+    upper: usize,
+    has_hex_part: bool,
+    /// Of letters, digits and the marks that a path has unencoded (RFC 3986, `pchar`), and `{}`.
+    pub is_plain: bool,
+}
+
+impl Shape {
+    #[inline]
+    pub fn of(piece: &str) -> Self {
+        let (mut digits, mut lower, mut upper, mut all) = (0, 0, 0, PLAIN);
+        let (mut part, mut part_is_hex, mut has_hex_part) = (0, true, false);
+        for byte in piece.bytes() {
+            let class = CLASSES[usize::from(byte)];
+            all &= class;
+            digits += usize::from(class & DIGIT != 0);
+            lower += usize::from(class & LOWER != 0);
+            upper += usize::from(class & UPPER != 0);
+            if class & (DIGIT | LOWER | UPPER) == 0 {
+                has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
+                (part, part_is_hex) = (0, true);
+            } else {
+                part += 1;
+                part_is_hex &= class & HEX != 0;
+            }
+        }
+        has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
+        Self { length: piece.len(), digits, lower, upper, has_hex_part, is_plain: all & PLAIN != 0 }
+    }
+
+    /// Whether it has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and more.
+    ///
+    /// A piece that is made of several (`order_9f8e7d6c5b4a`) is one if any of its parts is.
+    pub fn is_secret(self) -> bool {
+        self.has_hex_part || (self.length >= MIXED_BYTES_MIN && self.is_mixed())
+    }
+
+    /// Whether it is digits and nothing else.
+    pub fn is_number(self) -> bool {
+        self.digits > 0 && self.digits == self.length
+    }
+
+    /// Digits among letters, or capitals so often that they do not begin words (`listPaymentMethods` is not mixed).
+    fn is_mixed(self) -> bool {
+        let letters = self.lower + self.upper;
+        (self.digits > 0 && letters > 0) || (self.lower > 0 && self.upper * 4 >= letters)
+    }
+}
+
+const DIGIT: u8 = 1;
+const LOWER: u8 = 2;
+const UPPER: u8 = 4;
+const HEX: u8 = 8;
+const PLAIN: u8 = 16;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let marks = b"._~-:@!$'()*+,={}";
+    let mut index = 0;
+    while index < marks.len() {
+        classes[marks[index] as usize] = PLAIN;
+        index += 1;
+    }
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let class = &mut classes[byte as usize];
+        if byte.is_ascii_digit() {
+            *class = DIGIT | PLAIN;
+        } else if byte.is_ascii_lowercase() {
+            *class = LOWER | PLAIN;
+        } else if byte.is_ascii_uppercase() {
+            *class = UPPER | PLAIN;
+        }
+        if byte.is_ascii_hexdigit() {
+            *class |= HEX;
+        }
+        byte += 1;
+    }
+    classes
+};
+
+/// [`Shape::is_secret`] of a piece.
 pub(super) fn looks_secret(piece: &str) -> bool {
-    let bytes = piece.as_bytes();
-    if bytes.len() < HEX_BYTES_MIN {
-        return false;
-    }
-    if bytes.len() >= MIXED_BYTES_MIN && is_mixed(bytes) {
-        return true;
-    }
-    bytes.split(|byte| !byte.is_ascii_alphanumeric()).any(is_hex)
-}
-
-fn is_hex(part: &[u8]) -> bool {
-    part.len() >= HEX_BYTES_MIN && part.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// Digits among letters, or capitals so often that they do not begin words (`listPaymentMethods` is not mixed).
-fn is_mixed(bytes: &[u8]) -> bool {
-    let (mut digits, mut lower, mut upper) = (0, 0, 0);
-    for byte in bytes {
-        digits += usize::from(byte.is_ascii_digit());
-        lower += usize::from(byte.is_ascii_lowercase());
-        upper += usize::from(byte.is_ascii_uppercase());
-    }
-    let letters = lower + upper;
-    (digits > 0 && letters > 0) || (lower > 0 && upper * 4 >= letters)
+    piece.len() >= HEX_BYTES_MIN && Shape::of(piece).is_secret()
 }
 
 /// Whether a piece is the record's own raw key, or holds it.
@@ -53,10 +114,18 @@ pub(super) fn holds_key(piece: &str, key: Option<&str>) -> bool {
         .any(|window| window[0].eq_ignore_ascii_case(&key[0]) && window.eq_ignore_ascii_case(key))
 }
 
+/// Whether a text or any of the parts between its slashes and blanks is the record's own raw key, or holds it.
+pub(super) fn any_part_holds_key(text: &str, key: Option<&str>) -> bool {
+    let Some(raw) = key else { return false };
+    holds_key(text, key)
+        || (raw.len() < SUBSTRING_BYTES_MIN && text.split([' ', '/']).any(|part| holds_key(part, key)))
+}
+
 /// The key in a header's value: without the scheme, where the value is `Bearer …`, `Basic …` or the like.
 pub fn key_of_header(value: &str) -> &str {
     let value = value.trim_ascii();
-    match value.split_once(' ') {
+    let space = value.bytes().position(|byte| byte == b' ');
+    match space.map(|space| value.split_at(space)) {
         Some((scheme, key))
             if ["bearer", "basic", "apikey", "api-key", "token", "key"]
                 .iter()

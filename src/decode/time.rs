@@ -17,6 +17,8 @@ pub(super) fn event_time(value: Value<'_>, unit: Unit) -> Option<EventTime> {
         (Unit::Rfc3339, Value::Text(text)) => rfc3339_ms(text.as_bytes())?,
         (Unit::Clf, Value::Text(text)) => clf_ms(text.as_bytes())?,
         (Unit::Rfc3339 | Unit::Clf, _) => return None,
+        // Caddy and others can be told to write the same field as a text, which nobody would take for a number.
+        (unit, Value::Text(text)) => epoch_ms(value, unit).or_else(|| rfc3339_ms(text.as_bytes()))?,
         (unit, value) => epoch_ms(value, unit)?,
     };
     (EARLIEST_MS..LATEST_MS).contains(&ms).then_some(EventTime(ms))
@@ -163,6 +165,7 @@ mod tests {
         check(Value::Text("1795327660839123456"), Unit::Ns, moment);
         check(Value::Text("2026-11-22T06:07:40.839123456Z"), Unit::Rfc3339, moment);
         check(Value::Text("2026-11-22T08:07:40.839+02:00"), Unit::Rfc3339, moment);
+        check(Value::Text("2026-11-22T06:07:40.839Z"), Unit::S, moment);
         check(Value::Text("22/Nov/2026:06:07:40.839"), Unit::Clf, moment);
         check(Value::Text("22/Nov/2026:06:07:40 +0000"), Unit::Clf, Some(1_795_327_660_000));
         check(Value::Text("21/Nov/2026:22:07:40 -0800"), Unit::Clf, Some(1_795_327_660_000));
