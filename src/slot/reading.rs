@@ -19,6 +19,7 @@ use crate::{
     event::{Event, EventTime, Flags, Position},
     source::{Batch, Record},
     store::References,
+    telemetry,
 };
 
 /// Requests that go through together.
@@ -77,14 +78,15 @@ impl Judge for Reading {
         let Self { decoders, enricher, engines, arena, hash_key, .. } = self;
         let mut chunk: Vec<Pending<'_>> = Vec::with_capacity(2 * CHUNK);
         for record in batch.records() {
-            out.tally.records += 1;
-            out.tally.bytes += record.bytes.len() as u64;
+            let tally = out.tally(record.source);
+            tally.records += 1;
+            tally.bytes += record.bytes.len() as u64;
             let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
             let mut index = 0u16;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
                     Decoded::Request(request) => chunk.push(pending(request, &record, log_time, out)),
-                    Decoded::Anonymous => out.tally.anonymous += 1,
+                    Decoded::Anonymous => out.tally(record.source).anonymous += 1,
                     Decoded::Rejected(reason) => reject(&record, index, reason, hash_key, out),
                 }
                 index = index.saturating_add(1);
@@ -140,6 +142,10 @@ impl Judge for Reading {
         self.engines.checkpoint(write);
     }
 
+    fn measure(&self, reading: &mut telemetry::Reading) {
+        self.engines.measure(reading);
+    }
+
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         self.engines.restore_entry(key, value).map_err(|error| error.to_string())
     }
@@ -153,16 +159,18 @@ fn pending<'a>(
     out: &mut Outcome,
 ) -> Pending<'a> {
     let Request { mut event, client } = request;
-    out.tally.events += 1;
     let Position { index, .. } = event.position;
     event.position = Position { input: record.input, offset: record.offset, index };
     if let Some(time) = clamped(event.time, log_time) {
         event.time = time;
         event.flags.set(Flags::CLAMPED);
-        out.tally.clamped += 1;
+        out.tally(record.source).clamped += 1;
     } else {
         out.saw(record.input, event.time);
     }
+    let tally = out.tally(record.source);
+    tally.events += 1;
+    tally.clear_keys += u64::from(event.flags.has(Flags::CLEAR_KEY));
     Pending { event, client }
 }
 
@@ -175,7 +183,7 @@ fn reject(record: &Record<'_>, index: u16, reason: Reject, hash_key: &[u8; 16], 
         0
     };
     let (input, offset, length) = (record.input, record.offset, record.bytes.len());
-    out.reject(Rejection { input, offset, index, reason: reason.as_str(), length, hash });
+    out.reject(record.source, Rejection { input, offset, index, reason: reason.as_str(), length, hash });
 }
 
 /// Looks the places of at most [`CHUNK`] requests up, and judges them.

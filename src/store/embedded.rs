@@ -156,8 +156,12 @@ impl Log for EmbeddedLog {
         self.sources.iter().all(|source| source.rewindable())
     }
 
-    fn lag(&self) -> Vec<InputLag> {
-        self.sources.iter().flat_map(|source| source.lag()).collect()
+    fn lag(&self) -> Vec<(u16, InputLag)> {
+        let mut lags = Vec::new();
+        for (index, source) in (0..).zip(&self.sources) {
+            lags.extend(source.lag().into_iter().map(|lag| (index, lag)));
+        }
+        lags
     }
 
     fn input_name(&self, input: u32) -> Option<String> {

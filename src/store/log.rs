@@ -60,8 +60,8 @@ pub trait Log: Send {
     /// Whether all inputs can be read again. If not, every commit has to carry a checkpoint.
     fn rewindable(&self) -> bool;
 
-    /// How far behind each input is.
-    fn lag(&self) -> Vec<InputLag>;
+    /// How far behind each input is, with the index of its source.
+    fn lag(&self) -> Vec<(u16, InputLag)>;
 
     /// The stable name of an input: `kafka:kong-logs/3`.
     fn input_name(&self, input: u32) -> Option<String>;

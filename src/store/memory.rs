@@ -209,7 +209,7 @@ impl Log for MemoryLog {
         !self.tape.once
     }
 
-    fn lag(&self) -> Vec<InputLag> {
+    fn lag(&self) -> Vec<(u16, InputLag)> {
         Vec::new()
     }
 

@@ -9,6 +9,7 @@ use keyhound::{
     slot::{Judge, Outcome, Rejection, WriteEntry},
     source::Batch,
     store::References,
+    telemetry::Reading,
 };
 
 #[derive(Default)]
@@ -23,11 +24,14 @@ impl Judge for Counting {
 
     fn read(&mut self, batch: &Batch, _at_ms: u64, out: &mut Outcome) {
         for record in batch.records() {
-            out.tally.records += 1;
+            out.tally(record.source).records += 1;
             let text = String::from_utf8_lossy(record.bytes);
             let Some((time, key)) = text.split_once(' ') else {
                 let (input, offset, length) = (record.input, record.offset, record.bytes.len());
-                out.reject(Rejection { input, offset, index: 0, reason: "broken", length, hash: 0 });
+                out.reject(
+                    record.source,
+                    Rejection { input, offset, index: 0, reason: "broken", length, hash: 0 },
+                );
                 continue;
             };
             out.saw(record.input, EventTime(time.parse().unwrap()));
@@ -68,6 +72,8 @@ impl Judge for Counting {
             write(key.as_bytes(), Some(&self.counts[&key].to_be_bytes()));
         }
     }
+
+    fn measure(&self, _reading: &mut Reading) {}
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let number = u64::from_be_bytes(value.try_into().map_err(|_| "not 8 bytes".to_owned())?);

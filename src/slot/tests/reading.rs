@@ -44,8 +44,8 @@ fn every_record_is_counted_as_what_it_is() {
     lines.push(line(5, ""));
     lines.push("{\"half\":".to_owned());
     let out = read(&lines, None, START_MS + 100_000);
-    assert_eq!((out.tally.records, out.tally.events, out.tally.anonymous), (72, 70, 1));
-    assert_eq!(out.tally.rejected, [("truncated", 1)]);
+    assert_eq!((out.tallies[0].records, out.tallies[0].events, out.tallies[0].anonymous), (72, 70, 1));
+    assert_eq!(out.tallies[0].rejected, [("truncated", 1)]);
     assert_eq!(out.seen, [(3, START_MS + 69_000)]);
     let rejection = out.rejections[0];
     assert_eq!((rejection.input, rejection.offset, rejection.length), (3, 71, 8));
@@ -56,9 +56,9 @@ fn every_record_is_counted_as_what_it_is() {
 fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing() {
     let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
     let by_wall = read(&lines, None, START_MS);
-    assert_eq!((by_wall.tally.clamped, by_wall.seen), (1, vec![(3, START_MS)]));
+    assert_eq!((by_wall.tallies[0].clamped, by_wall.seen), (1, vec![(3, START_MS)]));
     let by_log = read(&lines, Some(START_MS + 3_600_000), START_MS);
-    assert_eq!((by_log.tally.clamped, by_log.seen), (0, vec![(3, START_MS + 3_600_000)]));
+    assert_eq!((by_log.tallies[0].clamped, by_log.seen), (0, vec![(3, START_MS + 3_600_000)]));
 }
 
 #[test]
@@ -66,5 +66,5 @@ fn a_flood_of_bad_records_is_counted_in_full_and_produced_in_part() {
     let lines = vec!["[".to_owned(); 500];
     let out = read(&lines, None, START_MS);
     assert_eq!(out.rejections.len(), REJECTIONS_PRODUCED_MAX);
-    assert_eq!(out.tally.rejected.iter().map(|(_, count)| count).sum::<u64>(), 500);
+    assert_eq!(out.tallies[0].rejected.iter().map(|(_, count)| count).sum::<u64>(), 500);
 }

@@ -10,6 +10,7 @@ use crate::{
     slot::{Judge, Outcome, Rejection, WriteEntry, clamped},
     source::Batch,
     store::References,
+    telemetry::Reading,
 };
 
 /// Requests, late ones among them, and the watermark at the last one.
@@ -87,22 +88,25 @@ impl Judge for Toy {
 
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
         for record in batch.records() {
-            out.tally.records += 1;
+            out.tally(record.source).records += 1;
             let text = String::from_utf8_lossy(record.bytes);
             let Some((seconds, key)) =
                 text.split_once(' ').and_then(|(t, key)| Some((t.parse::<u64>().ok()?, key)))
             else {
-                out.reject(Rejection {
-                    input: record.input,
-                    offset: record.offset,
-                    index: 0,
-                    reason: "toy",
-                    length: record.bytes.len(),
-                    hash: 1,
-                });
+                out.reject(
+                    record.source,
+                    Rejection {
+                        input: record.input,
+                        offset: record.offset,
+                        index: 0,
+                        reason: "toy",
+                        length: record.bytes.len(),
+                        hash: 1,
+                    },
+                );
                 continue;
             };
-            out.tally.events += 1;
+            out.tally(record.source).events += 1;
             let time = EventTime(super::START_MS + seconds * 1000);
             let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
             let set_back = clamped(time, log_time);
@@ -149,6 +153,8 @@ impl Judge for Toy {
         }
         write(b"\0watermark", Some(self.watermark.0.to_string().as_bytes()));
     }
+
+    fn measure(&self, _reading: &mut Reading) {}
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let value = String::from_utf8(value.to_vec()).map_err(|error| error.to_string())?;
