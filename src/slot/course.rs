@@ -6,7 +6,7 @@ use super::{
     watermark::Watermarks,
 };
 use crate::{
-    engine::Command,
+    engine::{Command, Effect},
     event::EventTime,
     source::Batch,
     store::{Entry, Run},
@@ -39,7 +39,7 @@ impl<J: Judge> Course<J> {
     }
 
     /// Ends a batch, and returns its counts. `name` names an input.
-    pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Tally {
+    pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Vec<Tally> {
         for run in runs {
             self.watermarks.read(run.input);
         }
@@ -51,7 +51,7 @@ impl<J: Judge> Course<J> {
         for rejection in self.outcome.rejections.drain(..) {
             self.outputs.rejection(&rejection, &name(rejection.input).unwrap_or_default());
         }
-        std::mem::take(&mut self.outcome.tally)
+        std::mem::take(&mut self.outcome.tallies)
     }
 
     /// Applies any other input.
@@ -62,7 +62,7 @@ impl<J: Judge> Course<J> {
             Entry::Opened(inputs) => inputs.iter().for_each(|&input| self.watermarks.open(input)),
             Entry::Idle(inputs) => inputs.iter().for_each(|&input| self.watermarks.idle(input)),
             Entry::Watermark(ms) => self.watermark(EventTime(*ms)),
-            Entry::Command(command) => self.command(command),
+            Entry::Command(command) => drop(self.command(command)),
             Entry::Reference(_) => {
                 self.judge.refer(&mut self.outcome);
                 self.settle();
@@ -76,10 +76,14 @@ impl<J: Judge> Course<J> {
         self.settle();
     }
 
-    fn command(&mut self, command: &Command) {
+    /// Applies a command, and returns the effects that it had.
+    pub fn command(&mut self, command: &Command) -> Vec<Effect> {
         self.commands = command.sequence + 1;
         self.judge.command(command, &mut self.outcome);
+        self.judge.settle(&mut self.outcome);
+        let effects = self.outcome.effects.clone();
         self.settle();
+        effects
     }
 
     /// Puts other reference data into force.

@@ -11,6 +11,8 @@ pub(super) struct SlotMetrics {
     records: IntCounterVec,
     record_bytes: IntCounterVec,
     events: IntCounterVec,
+    anonymous: IntCounterVec,
+    clamped: IntCounterVec,
     rejected: IntCounterVec,
     clear_keys: IntCounterVec,
     lag_records: IntGaugeVec,
@@ -60,6 +62,16 @@ impl SlotMetrics {
                 by_source,
             ),
             events: f.counters("keyhound_events_total", "Events decoded from records, by source.", by_source),
+            anonymous: f.counters(
+                "keyhound_requests_anonymous_total",
+                "Requests without the key or credential that the source's policy asks for, by source.",
+                by_source,
+            ),
+            clamped: f.counters(
+                "keyhound_events_clamped_total",
+                "Events more than a minute ahead of their log, set back to its time, by source.",
+                by_source,
+            ),
             rejected: f.counters(
                 "keyhound_records_rejected_total",
                 "Records that could not be used, by source and reason.",
@@ -149,6 +161,8 @@ impl SlotMetrics {
         raise(&self.records.with_label_values(label), source.records);
         raise(&self.record_bytes.with_label_values(label), source.bytes);
         raise(&self.events.with_label_values(label), source.events);
+        raise(&self.anonymous.with_label_values(label), source.anonymous);
+        raise(&self.clamped.with_label_values(label), source.clamped);
         raise(&self.clear_keys.with_label_values(label), source.clear_keys);
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);

@@ -47,6 +47,10 @@ pub struct SourceReading {
     pub records: u64,
     pub bytes: u64,
     pub events: u64,
+    /// Requests without the key, or the credential, that the source's policy asks for.
+    pub anonymous: u64,
+    /// Events whose time was more than a minute ahead of their log's, and was set back to it.
+    pub clamped: u64,
     /// Records that were not understood, by the reason's fixed label.
     pub rejected: Vec<(&'static str, u64)>,
     /// Records that showed a raw key in clear.
