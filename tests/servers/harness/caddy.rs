@@ -1,0 +1,45 @@
+//! A real Caddy with one site, without its admin endpoint and without certificates.
+
+use super::{
+    folder::Folder,
+    gateway::Gateway,
+    program::{Program, free_port, installed},
+};
+
+pub struct Caddy {
+    port: u16,
+    folder: Folder,
+    _program: Program,
+}
+
+impl Caddy {
+    /// `site` is the body of the site block. Logs named below `/var/log/caddy/` are written to the test's folder;
+    /// the access log is expected as `access.json`.
+    #[track_caller]
+    pub fn start(site: &str) -> Self {
+        let folder = Folder::new("caddy");
+        let port = free_port();
+        let here = folder.path().display().to_string();
+        let text = format!(
+            "{{\n    admin off\n    auto_https off\n    persist_config off\n}}\n\
+             http://127.0.0.1:{port} {{\n    bind 127.0.0.1\n{site}\n}}\n"
+        );
+        let config = folder.write("Caddyfile", text.replace("/var/log/caddy", &here));
+        let config = config.display().to_string();
+        let arguments = ["run", "--adapter", "caddyfile", "--config", &config];
+        let homes = [("HOME", here.as_str()), ("XDG_DATA_HOME", &here), ("XDG_CONFIG_HOME", &here)];
+        let mut program = Program::start_with("caddy", installed("caddy"), arguments, folder.path(), &homes);
+        program.wait_for_port(port);
+        Self { port, folder, _program: program }
+    }
+}
+
+impl Gateway for Caddy {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn log(&self) -> String {
+        self.folder.read("access.json")
+    }
+}
