@@ -3,34 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::respond::{Step, SubjectRef, decision::Versions};
-
-/// How much it matters. The order is the ladder's.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    #[default]
-    Info,
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl Severity {
-    /// The word in records, labels and texts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
+use super::provenance::{Mode, SubjectRef, Versions};
+use crate::rules::{Severity, Step};
 
 /// `inc_` and 32 hex digits: keyed hash of (subject, position of the first evidence).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -116,7 +90,7 @@ pub struct Incident {
     pub score: f64,
     /// How far the profile may be trusted, 0 to 1.
     pub maturity: f64,
-    pub mode: crate::respond::Mode,
+    pub mode: Mode,
     pub reasons: Vec<Reason>,
     pub doubts: Vec<String>,
     pub steps: Vec<Doing>,

@@ -3,7 +3,11 @@
 //! Owns steps, proposals, grants and decisions, and nothing that delivers them. Does no I/O, reads no clock.
 
 pub mod decision;
-pub mod step;
 
-pub use decision::{Decision, DecisionId, Handle, Mode, Only, Rate, SubjectRef};
-pub use step::Step;
+pub use decision::{Decision, DecisionId, Handle, Only, Rate};
+
+// Words of decisions that are defined further down, where incidents and rules need them too.
+pub use crate::{
+    incident::{Mode, SubjectRef, Versions},
+    rules::Step,
+};

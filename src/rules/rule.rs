@@ -1,6 +1,7 @@
 //! A compiled rule and the set of those in force.
 
-use crate::{detect::Detector, incident::Severity, respond::Step};
+use super::{Severity, Step};
+use crate::detect::Detector;
 
 /// A rule that is valid and ready to run.
 #[derive(Clone, Debug)]

@@ -82,7 +82,8 @@ fn passes_and_logs(gateway: &impl Gateway, upstream: &Upstream) {
 #[test]
 fn nginx_passes_and_logs() {
     let upstream = Upstream::start(&[]);
-    let format = "log_format j escape=json '{\"uri\":\"$request_uri\"}';\naccess_log /var/log/nginx/access.json j;";
+    let format =
+        "log_format j escape=json '{\"uri\":\"$request_uri\"}';\naccess_log /var/log/nginx/access.json j;";
     let server = format!("location / {{ proxy_pass http://127.0.0.1:{}; }}", upstream.port);
     passes_and_logs(&Nginx::start(format, &server), &upstream);
 }
@@ -110,7 +111,10 @@ fn envoy_passes_and_logs() {
     let access_log = "- name: envoy.access_loggers.stdout\n  typed_config:\n    \
         \"@type\": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog\n    \
         log_format: { json_format: { path: \"%REQ(:PATH)%\" } }\n";
-    passes_and_logs(&Envoy::start(&EnvoyConfig { access_log, ..EnvoyConfig::default() }, upstream.port), &upstream);
+    passes_and_logs(
+        &Envoy::start(&EnvoyConfig { access_log, ..EnvoyConfig::default() }, upstream.port),
+        &upstream,
+    );
 }
 
 #[test]

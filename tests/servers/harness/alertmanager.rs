@@ -17,7 +17,8 @@ impl Alertmanager {
     #[track_caller]
     pub fn start() -> Self {
         let folder = Folder::new("alertmanager");
-        let config = folder.write("alertmanager.yml", "route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n");
+        let config = folder
+            .write("alertmanager.yml", "route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n");
         let port = free_port();
         let arguments = [
             format!("--config.file={}", config.display()),

@@ -35,7 +35,8 @@ impl Envoy {
         let port = free_port();
         let config = folder.write("envoy.yaml", text(config, port, upstream));
         let config = config.display().to_string();
-        let arguments = ["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
+        let arguments =
+            ["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
         let path = cache().join(GATEWAYS).join("envoy");
         let mut program = Program::start("envoy", path, arguments, folder.path());
         program.wait_for_port(port);

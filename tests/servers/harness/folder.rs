@@ -35,7 +35,8 @@ impl Folder {
 
     /// The text of a file in it, empty if there is none yet.
     pub fn read(&self, name: &str) -> String {
-        fs::read(self.0.join(name)).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into())
+        fs::read(self.0.join(name))
+            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into())
     }
 }
 

@@ -25,8 +25,12 @@ impl Haproxy {
              backend service\n    server s1 127.0.0.1:{upstream}\n"
         );
         let config = folder.write("haproxy.cfg", text);
-        let mut program =
-            Program::start("haproxy", installed("haproxy"), ["-db", "-f", &config.display().to_string()], folder.path());
+        let mut program = Program::start(
+            "haproxy",
+            installed("haproxy"),
+            ["-db", "-f", &config.display().to_string()],
+            folder.path(),
+        );
         program.wait_for_port(port);
         Self { port, _folder: folder, program }
     }

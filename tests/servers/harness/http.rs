@@ -6,7 +6,8 @@ use reqwest::{Client, Method, header::HeaderMap, redirect::Policy};
 use tokio::runtime::Runtime;
 
 /// One runtime for what the test process itself asks and serves.
-pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a tokio runtime can be made"));
+pub static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::new().expect("a tokio runtime can be made"));
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
     let client = Client::builder().redirect(Policy::none()).timeout(Duration::from_secs(10)).no_proxy();

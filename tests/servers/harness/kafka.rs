@@ -85,7 +85,8 @@ impl Kafka {
     pub fn topic(&self, name: &str, partitions: i32) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let topic = format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client can be made");
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("an admin client can be made");
         let wanted = [NewTopic::new(&topic, partitions, TopicReplication::Fixed(1))];
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
         let created = RUNTIME.block_on(admin.create_topics(&wanted, &options)).expect("the broker answers");
@@ -97,15 +98,23 @@ impl Kafka {
     #[track_caller]
     pub fn produce<R: AsRef<[u8]>>(&self, topic: &str, records: impl IntoIterator<Item = R>) {
         let mut config = self.client();
-        config.set("compression.type", "lz4").set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
+        config
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5")
+            .set("queue.buffering.max.messages", "1000000");
         let producer: BaseProducer = config.create().expect("a producer can be made");
-        let metadata = producer.client().fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
+        let metadata =
+            producer.client().fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
         let partitions = metadata.topics()[0].partitions().len();
         for (index, record) in records.into_iter().enumerate() {
             let partition = i32::try_from(index % partitions).expect("few partitions");
             let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(record.as_ref());
             while let Err((error, refused)) = producer.send(record) {
-                assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
+                assert_eq!(
+                    error.rdkafka_error_code(),
+                    Some(rdkafka::types::RDKafkaErrorCode::QueueFull),
+                    "{error}"
+                );
                 producer.poll(Duration::from_millis(10));
                 record = refused;
             }
@@ -117,7 +126,10 @@ impl Kafka {
     #[track_caller]
     pub fn read_all(&self, topic: &str) -> Vec<(String, Vec<u8>)> {
         let mut config = self.client();
-        config.set("group.id", "tests-read-all").set("enable.auto.commit", "false").set("isolation.level", "read_committed");
+        config
+            .set("group.id", "tests-read-all")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed");
         let consumer: BaseConsumer = config.create().expect("a consumer can be made");
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
         let mut records = Vec::new();
@@ -145,7 +157,12 @@ impl Kafka {
     }
 }
 
-fn read_partition(consumer: &BaseConsumer, topic: &str, partition: i32, records: &mut Vec<(String, Vec<u8>)>) {
+fn read_partition(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    records: &mut Vec<(String, Vec<u8>)>,
+) {
     let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT).expect("the broker answers");
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Offset(low)).expect("a valid offset");
@@ -163,7 +180,9 @@ fn knows_a_broker(address: &str) -> bool {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", address).set("log_level", "0");
     let Ok(consumer) = config.create::<BaseConsumer>() else { return false };
-    consumer.fetch_metadata(None, Duration::from_millis(500)).is_ok_and(|metadata| !metadata.brokers().is_empty())
+    consumer
+        .fetch_metadata(None, Duration::from_millis(500))
+        .is_ok_and(|metadata| !metadata.brokers().is_empty())
 }
 
 /// Formats the log folder; users of SCRAM are created here, before there is a broker that could be asked.
@@ -177,7 +196,11 @@ fn format_storage(class_path: &str, settings: &Path) {
         .stdin(Stdio::null())
         .output()
         .expect("java can be started");
-    assert!(output.status.success(), "Kafka's storage could not be formatted: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "Kafka's storage could not be formatted: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn settings(folder: &Path, certificates: &Certificates, [plain, secured, controller]: [u16; 3]) -> String {

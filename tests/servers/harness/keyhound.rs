@@ -31,7 +31,8 @@ impl Keyhound {
     #[track_caller]
     pub fn start(settings: &str) -> Self {
         let folder = Folder::new("keyhound");
-        let pepper = folder.write("pepper", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
+        let pepper =
+            folder.write("pepper", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
         let [listen, gateways_listen] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let settings = format!(
             "{settings}\nfingerprint: {{ pepper_file: {:?} }}\nstate: {{ dir: {:?} }}\nlisten: {listen}\n\

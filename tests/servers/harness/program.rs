@@ -54,7 +54,8 @@ impl Program {
         environment: &[(&str, &str)],
     ) -> Self {
         let output = folder.join(format!("{name}.out"));
-        let file = File::options().create(true).append(true).open(&output).expect("the output file can be made");
+        let file =
+            File::options().create(true).append(true).open(&output).expect("the output file can be made");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(path).args(args);
         command.current_dir(folder).envs(environment.iter().copied());
@@ -70,7 +71,8 @@ impl Program {
 
     /// Everything that the program wrote so far.
     pub fn output(&self) -> String {
-        fs::read(&self.output).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+        fs::read(&self.output)
+            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Waits until `ready`, at most `limit`; fails the test with the program's last words if it ends or is late.
@@ -81,7 +83,12 @@ impl Program {
             if let Some(status) = self.child.try_wait().expect("a child can be asked for") {
                 panic!("{} ended ({status}) before {what}:\n{}", self.name, self.last_words());
             }
-            assert!(started.elapsed() < limit, "{}: not {what} after {limit:?}:\n{}", self.name, self.last_words());
+            assert!(
+                started.elapsed() < limit,
+                "{}: not {what} after {limit:?}:\n{}",
+                self.name,
+                self.last_words()
+            );
             std::thread::sleep(LOOK);
         }
     }
@@ -107,7 +114,12 @@ impl Program {
             if let Some(status) = self.child.try_wait().expect("a child can be asked for") {
                 return status.code();
             }
-            assert!(started.elapsed() < limit, "{} still runs after {limit:?}:\n{}", self.name, self.last_words());
+            assert!(
+                started.elapsed() < limit,
+                "{} still runs after {limit:?}:\n{}",
+                self.name,
+                self.last_words()
+            );
             std::thread::sleep(LOOK);
         }
     }
@@ -167,9 +179,10 @@ pub fn cache() -> PathBuf {
 /// Where an installed daemon is: `sbin` is often not in a user's PATH.
 pub fn installed(program: &str) -> PathBuf {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists()).unwrap_or_else(|| {
-        panic!("{program} is not installed: tests/install/run all")
-    })
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{program} is not installed: tests/install/run all"))
 }
 
 type Order = (Command, mpsc::Sender<io::Result<Child>>);

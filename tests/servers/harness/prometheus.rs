@@ -44,7 +44,8 @@ impl Prometheus {
     /// The series of an instant query, each with its labels and value.
     #[track_caller]
     pub fn query(&self, expression: &str) -> Vec<serde_json::Value> {
-        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url), [("query", expression)]);
+        let url =
+            reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url), [("query", expression)]);
         let answer = http::get(url.expect("a valid address").as_str(), &[]);
         assert_eq!(answer.status, 200, "{expression}: {}", answer.body);
         answer.json()["data"]["result"].as_array().cloned().unwrap_or_default()

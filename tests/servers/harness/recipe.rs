@@ -11,10 +11,12 @@ pub fn blocks(page: &str, language: &str) -> Vec<String> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if line.strip_prefix("```").is_some_and(|info| info.split_whitespace().next() == Some(language)) {
-            blocks.push(lines.by_ref().take_while(|line| !line.starts_with("```")).fold(
-                String::new(),
-                |block, line| block + line + "\n",
-            ));
+            blocks.push(
+                lines
+                    .by_ref()
+                    .take_while(|line| !line.starts_with("```"))
+                    .fold(String::new(), |block, line| block + line + "\n"),
+            );
         } else if line.starts_with("```") {
             // A block of another language: skip it, so that its end is not taken for a beginning.
             lines.by_ref().find(|line| line.starts_with("```"));

@@ -22,7 +22,8 @@ impl Traefik {
         let folder = Folder::new("traefik");
         let port = free_port();
         let here = folder.path().display().to_string();
-        let names: Vec<&String> = middlewares.as_object().into_iter().flatten().map(|(name, _)| name).collect();
+        let names: Vec<&String> =
+            middlewares.as_object().into_iter().flatten().map(|(name, _)| name).collect();
         let mut http = serde_json::json!({
             "routers": { "orders": { "rule": "PathPrefix(`/`)", "service": "be", "middlewares": names } },
             "services": { "be": { "loadBalancer": { "servers": [{ "url": format!("http://127.0.0.1:{upstream}") }] } } },
