@@ -21,7 +21,7 @@ impl Caddy {
         let port = free_port();
         let here = folder.path().display().to_string();
         let text = format!(
-            "{{\n    admin off\n    auto_https off\n    persist_config off\n}}\n\
+            "{{\n    admin off\n    auto_https off\n}}\n\
              http://127.0.0.1:{port} {{\n    bind 127.0.0.1\n{site}\n}}\n"
         );
         let config = folder.write("Caddyfile", text.replace("/var/log/caddy", &here));

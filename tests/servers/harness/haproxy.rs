@@ -20,7 +20,7 @@ impl Haproxy {
         let port = free_port();
         let text = format!(
             "global\n    log stdout format raw local0\n\
-             defaults\n    mode http\n    log global\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
+             defaults\n    mode http\n    log global\n    option dontlognull\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
              frontend api\n    bind 127.0.0.1:{port}\n{frontend}\n    default_backend service\n\
              backend service\n    server s1 127.0.0.1:{upstream}\n"
         );

@@ -26,7 +26,7 @@ impl Nginx {
             .collect();
         let text = format!(
             "daemon off;\nuser root;\nworker_processes 1;\npid {here}/nginx.pid;\nerror_log stderr notice;\n\
-             events {{ }}\nhttp {{\n{temporary}    access_log off;\n{http}\n\
+             events {{ }}\nhttp {{\n{temporary}{http}\n\
              server {{\n    listen 127.0.0.1:{port};\n{server}\n}}\n}}\n"
         );
         let config = folder.write("nginx.conf", text.replace("/var/log/nginx", &here));
