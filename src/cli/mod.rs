@@ -1,1 +1,5 @@
 //! (to be written)
+
+pub mod decode;
+pub mod inspect;
+pub mod records;

@@ -1,1 +1,127 @@
-//! (to be written)
+//! From the bytes of a record to typed requests.
+//!
+//! A format is data: a [`Mapping`](mapping::Mapping) says where in a gateway's JSON each fact stands, and is compiled
+//! once into a trie that one pass over the borrowed record follows. This module owns the presets, the wrappers, the
+//! limits, and what must never leave: raw keys become key ids here, and paths, agents and names are stripped of
+//! whatever could hold one. It never keeps a record, reads no clock and does no I/O.
+
+mod address;
+mod agent;
+mod coverage;
+mod fields;
+mod fingerprint;
+pub mod mapping;
+mod number;
+mod path;
+mod plan;
+pub mod presets;
+mod record;
+mod reject;
+mod request;
+mod route;
+mod scan;
+mod secrecy;
+mod secret;
+pub mod settings;
+mod time;
+
+use std::{fmt, net::IpAddr};
+
+use bumpalo::Bump;
+
+pub use self::{
+    agent::AGENT_BYTES_MAX,
+    coverage::Coverage,
+    fields::Slot,
+    fingerprint::{CACHE_ENTRIES_DEFAULT, Fingerprinter, credential_fingerprint, fingerprint},
+    mapping::{Mapping, MappingError},
+    plan::DECISION_HEADER,
+    record::{BATCH_BYTES_MAX, DEPTH_MAX, RECORD_BYTES_MAX},
+    reject::Reject,
+    route::ROUTE_BYTES_MAX,
+    secrecy::key_of_header,
+    secret::{PEPPER_BYTES_MIN, Pepper, PepperError, RawKey},
+    settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
+};
+use self::{plan::Plan, record::Pass, request::Assembler};
+use crate::event::Event;
+
+/// What a record, or one of the requests within it, turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decoded<'a> {
+    Request(Request<'a>),
+    /// A request without the key, or the credential, that the source's policy asks for.
+    Anonymous,
+    Rejected(Reject),
+}
+
+/// One request. It borrows from the record and from the arena, and holds no raw key.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Request<'a> {
+    /// Without place, and with no more of the position than the index within the record.
+    pub event: Event<'a>,
+    /// The client's whole address, for looking its place up; it is not kept.
+    pub client: Option<IpAddr>,
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Leaves the client's address out: it is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+/// Decodes the records of one source, on one thread.
+pub struct Decoder {
+    plan: Plan,
+    assembler: Assembler,
+    coverage: Option<Box<Coverage>>,
+}
+
+impl Decoder {
+    /// Compiles the settings' format.
+    pub fn new(settings: &Settings, pepper: &Pepper) -> Result<Self, MappingError> {
+        Self::with_fingerprinter(settings, Fingerprinter::new(pepper))
+    }
+
+    /// The same, with a cache of a size of one's own.
+    pub fn with_fingerprinter(
+        settings: &Settings,
+        fingerprinter: Fingerprinter,
+    ) -> Result<Self, MappingError> {
+        Ok(Self {
+            plan: Plan::compile(&settings.format.mapping()?, &settings.key_names)?,
+            assembler: Assembler::new(settings, fingerprinter),
+            coverage: None,
+        })
+    }
+
+    /// The same, counting which facts of the mapping the records have.
+    #[must_use]
+    pub fn counting_coverage(mut self) -> Self {
+        self.coverage = Some(Box::default());
+        self
+    }
+
+    /// What has been counted since [`Self::counting_coverage`].
+    pub fn coverage(&self) -> Option<&Coverage> {
+        self.coverage.as_deref()
+    }
+
+    /// The thread's fingerprints, for what is not in a record.
+    pub fn fingerprinter(&mut self) -> &mut Fingerprinter {
+        &mut self.assembler.fingerprinter
+    }
+
+    /// Decodes one record, calling `sink` at least once, and in the record's order.
+    pub fn decode<'a>(&mut self, payload: &'a [u8], arena: &'a Bump, sink: impl FnMut(Decoded<'a>)) {
+        let Self { plan, assembler, coverage } = self;
+        Pass { plan, assembler, coverage: coverage.as_deref_mut(), arena, sink, index: 0 }.record(payload);
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Decoder({:?})", self.assembler.fingerprinter)
+    }
+}

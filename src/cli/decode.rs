@@ -1,0 +1,145 @@
+//! `keyhound decode`: what each record of a log turns out to be, one JSON line an event or rejection.
+//!
+//! Shows nothing that a daemon would not keep: no raw key, no whole address, no query string.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use bumpalo::Bump;
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::records::{self, Record};
+use crate::{
+    decode::{Decoded, Decoder, KeyPolicy, Request, Settings},
+    event::{Flags, prefix_text},
+};
+
+/// Decode a log and print one JSON line for each event or rejection.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A preset (kong, envoy, nginx, …), or a YAML file with a mapping.
+    #[arg(long, value_name = "NAME|FILE")]
+    format: String,
+    /// What key ids are made of.
+    #[arg(long, value_enum, default_value = "raw")]
+    key: Key,
+    /// The gateway namespace of kc1_ ids; default: the format's name.
+    #[arg(long)]
+    namespace: Option<String>,
+    /// A network whose X-Forwarded-For is believed; may be given several times.
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<IpNet>,
+    /// The pepper; without it, key ids hold for this run only.
+    #[arg(long, value_name = "FILE")]
+    pepper_file: Option<PathBuf>,
+    /// The log: a file, plain or gzip, or - for standard input.
+    file: PathBuf,
+}
+
+/// The key policy, as the command line says it.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Key {
+    /// From the raw key in the record.
+    Raw,
+    /// From the gateway's credential id.
+    Credential,
+}
+
+impl From<Key> for KeyPolicy {
+    fn from(key: Key) -> Self {
+        match key {
+            Key::Raw => Self::Raw,
+            Key::Credential => Self::Credential,
+        }
+    }
+}
+
+/// Runs the command. Rejections are no failure: they are what the command is asked for.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut settings = Settings::new(records::format(&args.format)?, args.key.into());
+    settings.client_address.trusted_proxies = args.trusted_proxy;
+    if let Some(namespace) = args.namespace {
+        settings.namespace = namespace;
+    }
+    let mut decoder = Decoder::new(&settings.checked()?, &records::pepper(args.pepper_file.as_ref())?)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut arena = Bump::new();
+    for record in records::records(&args.file)? {
+        arena.reset();
+        if let Err(error) = print(&record?, &mut decoder, &arena, &mut out) {
+            return closed(error);
+        }
+    }
+    out.flush().map_or_else(closed, |()| Ok(ExitCode::SUCCESS))
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn closed(error: io::Error) -> anyhow::Result<ExitCode> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(ExitCode::SUCCESS) } else { Err(error.into()) }
+}
+
+fn print(record: &Record, decoder: &mut Decoder, arena: &Bump, out: &mut impl Write) -> io::Result<()> {
+    let mut index = 0;
+    let mut result = Ok(());
+    decoder.decode(&record.bytes, arena, |decoded| {
+        let position = json!({ "line": record.line, "offset": record.offset, "index": index });
+        index += 1;
+        if result.is_ok() {
+            result = writeln!(out, "{}", line(&decoded, &position));
+        }
+    });
+    result
+}
+
+fn line(decoded: &Decoded<'_>, position: &Value) -> Value {
+    match decoded {
+        Decoded::Request(request) => event(request, position),
+        Decoded::Anonymous => json!({ "position": position, "anonymous": true }),
+        Decoded::Rejected(reason) => json!({ "position": position, "rejected": reason.as_str() }),
+    }
+}
+
+fn event(Request { event, .. }: &Request<'_>, position: &Value) -> Value {
+    let time = i64::try_from(event.time.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let flags: Vec<&str> = [
+        (Flags::CLEAR_KEY, "clear_key"),
+        (Flags::KEY_IN_QUERY, "key_in_query"),
+        (Flags::PLAIN_HTTP, "plain_http"),
+    ]
+    .into_iter()
+    .filter_map(|(flag, name)| event.flags.has(flag).then_some(name))
+    .collect();
+    json!({
+        "position": position,
+        "time": time.map(|time| time.to_string()),
+        "key": event.key.to_string(),
+        "alias": event.alias.map(|alias| alias.to_string()),
+        "method": event.method.as_str(),
+        "route": event.route.text,
+        "status": event.status,
+        "refused_by": refused_by(event.refusal),
+        "agent": event.agent.text,
+        "client": prefix_text(event.address.prefix),
+        "request_bytes": event.request_bytes,
+        "response_bytes": event.response_bytes,
+        "latency_us": event.latency_us,
+        "gateway": event.handles.gateway,
+        "consumer": event.handles.consumer,
+        "credential": event.handles.credential,
+        "flags": flags,
+    })
+}
+
+fn refused_by(refusal: crate::event::Refusal) -> Option<&'static str> {
+    use crate::event::Refusal;
+    match refusal {
+        Refusal::None => None,
+        Refusal::Upstream => Some("upstream"),
+        Refusal::Gateway => Some("gateway"),
+        Refusal::Ours => Some("keyhound"),
+    }
+}

@@ -1,0 +1,272 @@
+//! A mapping, compiled: a trie of field names with the slots to fill at each leaf.
+//!
+//! Compiled once for a source, then only read. A node's children are sorted by the length of their names, so that
+//! an unknown name costs one look at a small table, and a known one a comparison or two of equal length.
+
+use super::{
+    fields::{Slot, Write},
+    mapping::{Condition, HeaderPlace, Mapping, MappingError, RawMapping, Unit},
+    path::At,
+    settings::KeyNames,
+};
+
+/// The header that Keyhound's own answers carry; a record that logged it tells our refusals from others.
+pub const DECISION_HEADER: &str = "x-keyhound-decision";
+
+const SEGMENTS_MAX: usize = 8;
+const PLACES_MAX: usize = 64;
+/// Names of this length and above share one entry of the length table.
+const LENGTH_MAX: usize = 40;
+
+/// Index of a node in [`Plan::nodes`].
+pub(super) type NodeId = u16;
+pub(super) const ROOT: NodeId = 0;
+
+/// The compiled mapping.
+#[derive(Debug)]
+pub(super) struct Plan {
+    nodes: Vec<Node>,
+    pub conditions: Vec<Condition>,
+}
+
+/// What a wrapper's field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wraps {
+    Nothing,
+    /// The record itself, as a text (Fluent Bit `log`, Vector `message`) or an object (Filebeat `json`).
+    Record,
+    /// A list of objects, each with the record as the text `message` (a CloudWatch subscription's `logEvents`).
+    Records,
+}
+
+/// One name on the way to some fields.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub writes: Vec<Write>,
+    /// Indices into [`Plan::conditions`].
+    pub conditions: Vec<u8>,
+    pub wraps: Wraps,
+    children: Vec<Child>,
+    /// `children[starts[l]..starts[l + 1]]` have names of length `l`.
+    starts: [u16; LENGTH_MAX + 2],
+}
+
+#[derive(Debug)]
+struct Child {
+    name: Box<str>,
+    any_case: bool,
+    /// The last byte, as if in lower case.
+    last: Option<u8>,
+    node: NodeId,
+}
+
+/// One step of a path while the trie is built.
+struct Step {
+    name: String,
+    any_case: bool,
+}
+
+impl Plan {
+    /// Compiles a mapping for a source whose keys travel under `names`.
+    pub fn compile(mapping: &Mapping, names: &KeyNames) -> Result<Self, MappingError> {
+        let raw = mapping.resolved()?;
+        let mut plan = Self { nodes: vec![Node::new()], conditions: raw.refused_by_gateway.clone() };
+        for (slot, paths) in raw.slots() {
+            let (field, places) = (slot.as_str(), paths.0.len());
+            if places > PLACES_MAX {
+                return Err(MappingError::TooManyPlaces { field, places });
+            }
+            for (rank, path) in (0..).zip(&paths.0) {
+                let unit = unit_of(slot, path.unit, &path.at)?;
+                plan.add(&steps(field, &path.at, &raw)?, Write { slot, rank, unit });
+            }
+        }
+        plan.add_headers(Slot::Key, raw.request_headers.as_ref(), names.headers.iter().map(String::as_str))?;
+        plan.add_headers(Slot::Decision, raw.response_headers.as_ref(), [DECISION_HEADER].into_iter())?;
+        for (index, condition) in (0..).zip(&raw.refused_by_gateway) {
+            let node = plan.walk(&pointer("refused_by_gateway", &condition.path)?);
+            plan.nodes[usize::from(node)].conditions.push(index);
+        }
+        plan.add_wrappers();
+        plan.nodes.iter_mut().for_each(Node::index);
+        Ok(plan)
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[usize::from(id)]
+    }
+
+    fn add(&mut self, steps: &[Step], write: Write) {
+        let node = self.walk(steps);
+        self.nodes[usize::from(node)].writes.push(write);
+    }
+
+    /// Adds headers after the places that the mapping itself names.
+    fn add_headers<'a>(
+        &mut self,
+        slot: Slot,
+        place: Option<&HeaderPlace>,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<(), MappingError> {
+        let Some(place) = place else { return Ok(()) };
+        for (rank, name) in (128..).zip(names.take(PLACES_MAX)) {
+            let steps = header(slot.as_str(), place, name)?;
+            self.add(&steps, Write { slot, rank, unit: Unit::S });
+        }
+        Ok(())
+    }
+
+    /// Wrappers are opened unless the format has a field of that name itself.
+    fn add_wrappers(&mut self) {
+        for (name, wraps) in [
+            ("log", Wraps::Record),
+            ("message", Wraps::Record),
+            ("json", Wraps::Record),
+            ("logEvents", Wraps::Records),
+        ] {
+            let known = self.nodes[0].children.iter().any(|child| child.is(name));
+            if !known {
+                let node = self.walk(&[Step { name: name.to_owned(), any_case: false }]);
+                self.nodes[usize::from(node)].wraps = wraps;
+            }
+        }
+    }
+
+    /// The node at the end of `steps`, made where it is not there yet.
+    fn walk(&mut self, steps: &[Step]) -> NodeId {
+        let mut at = ROOT;
+        for step in steps {
+            let found = self.nodes[usize::from(at)].children.iter_mut().find(|child| {
+                child.is(&step.name) || (step.any_case && child.name.eq_ignore_ascii_case(&step.name))
+            });
+            at = if let Some(child) = found {
+                child.any_case |= step.any_case;
+                child.node
+            } else {
+                let node = NodeId::try_from(self.nodes.len()).unwrap_or(NodeId::MAX);
+                let name = step.name.clone().into_boxed_str();
+                let last = name.as_bytes().last().map(|byte| byte | 0x20);
+                self.nodes[usize::from(at)].children.push(Child {
+                    name,
+                    any_case: step.any_case,
+                    last,
+                    node,
+                });
+                self.nodes.push(Node::new());
+                node
+            };
+        }
+        at
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        Self {
+            writes: Vec::new(),
+            conditions: Vec::new(),
+            wraps: Wraps::Nothing,
+            children: Vec::new(),
+            starts: [0; LENGTH_MAX + 2],
+        }
+    }
+
+    /// Whether a scalar here is of interest.
+    pub fn is_leaf(&self) -> bool {
+        !self.writes.is_empty() || !self.conditions.is_empty() || self.wraps != Wraps::Nothing
+    }
+
+    /// Whether an object here is of interest.
+    pub fn has_children(&self) -> bool {
+        !self.children.is_empty()
+    }
+
+    /// The node of the field `name`, if the mapping knows it.
+    #[inline]
+    pub fn child(&self, name: &str) -> Option<NodeId> {
+        let length = name.len().min(LENGTH_MAX);
+        let candidates = usize::from(self.starts[length])..usize::from(self.starts[length + 1]);
+        self.children[candidates].iter().find(|child| child.matches(name)).map(|child| child.node)
+    }
+
+    fn index(&mut self) {
+        self.children.sort_by_key(|child| child.name.len().min(LENGTH_MAX));
+        for length in 0..=LENGTH_MAX + 1 {
+            let shorter =
+                self.children.iter().filter(|child| child.name.len().min(LENGTH_MAX) < length).count();
+            self.starts[length] = u16::try_from(shorter).unwrap_or(u16::MAX);
+        }
+    }
+}
+
+impl Child {
+    #[inline]
+    fn is(&self, name: &str) -> bool {
+        if self.any_case { self.name.eq_ignore_ascii_case(name) } else { *self.name == *name }
+    }
+
+    /// As [`Self::is`] for a name of equal length; the last bytes differ more often than the first.
+    #[inline]
+    fn matches(&self, name: &str) -> bool {
+        let last = name.as_bytes().last().map(|byte| byte | 0x20);
+        last == self.last && self.is(name)
+    }
+}
+
+fn steps(field: &'static str, at: &At, raw: &RawMapping) -> Result<Vec<Step>, MappingError> {
+    let (place, name, object) = match at {
+        At::Path(path) => return pointer(field, path),
+        At::Header(name) => (&raw.request_headers, name, "request_headers"),
+        At::ResponseHeader(name) => (&raw.response_headers, name, "response_headers"),
+    };
+    match place {
+        Some(place) => header(field, place, name),
+        None => Err(MappingError::NoHeaders { field, header: name.clone(), object }),
+    }
+}
+
+fn header(field: &'static str, place: &HeaderPlace, name: &str) -> Result<Vec<Step>, MappingError> {
+    let mut steps = if place.path.is_empty() { Vec::new() } else { pointer(field, &place.path)? };
+    steps.push(Step { name: format!("{}{name}", place.prefix), any_case: true });
+    Ok(steps)
+}
+
+/// Splits a JSON pointer (RFC 6901) into its names.
+fn pointer(field: &'static str, path: &str) -> Result<Vec<Step>, MappingError> {
+    let Some(names) = path.strip_prefix('/') else {
+        return Err(MappingError::NotAPointer { field, path: path.to_owned() });
+    };
+    let steps: Vec<Step> = names
+        .split('/')
+        .map(|name| Step { name: name.replace("~1", "/").replace("~0", "~"), any_case: false })
+        .collect();
+    if steps.len() > SEGMENTS_MAX {
+        return Err(MappingError::TooDeep { field, path: path.to_owned(), segments: steps.len() });
+    }
+    Ok(steps)
+}
+
+fn unit_of(slot: Slot, unit: Option<Unit>, at: &At) -> Result<Unit, MappingError> {
+    let wrong = |unit: Unit, allowed| {
+        let unit = match unit {
+            Unit::S => "s",
+            Unit::Ms => "ms",
+            Unit::Us => "us",
+            Unit::Ns => "ns",
+            Unit::Rfc3339 => "rfc3339",
+            Unit::Clf => "clf",
+        };
+        Err(MappingError::WrongUnit { field: slot.as_str(), unit, allowed })
+    };
+    match (slot, unit) {
+        (Slot::Time, unit) => Ok(unit.unwrap_or(Unit::Rfc3339)),
+        (Slot::Latency, Some(unit @ (Unit::S | Unit::Ms | Unit::Us | Unit::Ns))) => Ok(unit),
+        (Slot::Latency, Some(unit)) => wrong(unit, "s, ms, us and ns"),
+        (Slot::Latency, None) => {
+            let (At::Path(path) | At::Header(path) | At::ResponseHeader(path)) = at;
+            Err(MappingError::NoUnit { path: path.clone() })
+        }
+        (_, None) => Ok(Unit::S),
+        (_, Some(unit)) => wrong(unit, "none: only time and latency have one"),
+    }
+}

@@ -1,0 +1,228 @@
+//! From the values of one record to one typed request.
+
+use bumpalo::Bump;
+use ipnet::IpNet;
+
+use super::{
+    Decoded, Reject, Request, address,
+    agent::Agents,
+    fields::{Fields, Slot, Value},
+    fingerprint::Fingerprinter,
+    number, route,
+    secrecy::{self, holds_key, is_redacted, key_of_header, looks_secret},
+    settings::{KeyPolicy, Settings},
+    time,
+};
+use crate::event::{
+    ClientAddress, Event, Flags, Handles, KeyId, Method, Name, Place, Position, Refusal, stable_hash,
+};
+
+/// The longest consumer or credential that is kept as a handle, in bytes.
+const HANDLE_BYTES_MAX: usize = 128;
+
+/// What all requests of a source have in common, and the thread's fingerprints.
+pub(super) struct Assembler {
+    pub fingerprinter: Fingerprinter,
+    agents: Agents,
+    policy: KeyPolicy,
+    namespace: String,
+    parameters: Vec<String>,
+    trusted: Vec<IpNet>,
+}
+
+/// A raw key as it stands in the record.
+struct Found<'a> {
+    key: &'a str,
+    in_query: bool,
+}
+
+impl Assembler {
+    pub fn new(settings: &Settings, fingerprinter: Fingerprinter) -> Self {
+        Self {
+            fingerprinter,
+            agents: Agents::new(),
+            policy: settings.key,
+            namespace: settings.namespace.clone(),
+            parameters: settings.key_names.parameters.clone(),
+            trusted: settings.client_address.trusted_proxies.clone(),
+        }
+    }
+
+    /// Puts a request together. A record whose time and status are wrong is rejected even if it has no key.
+    pub fn assemble<'a>(&mut self, fields: &Fields<'a>, index: u16, arena: &'a Bump) -> Decoded<'a> {
+        match self.request(fields, index, arena) {
+            Ok(Some(request)) => Decoded::Request(request),
+            Ok(None) => Decoded::Anonymous,
+            Err(reject) => Decoded::Rejected(reject),
+        }
+    }
+
+    fn request<'a>(
+        &mut self,
+        fields: &Fields<'a>,
+        index: u16,
+        arena: &'a Bump,
+    ) -> Result<Option<Request<'a>>, Reject> {
+        if !fields.has(Slot::Time) {
+            return Err(Reject::MissingTime);
+        }
+        let (value, unit) = fields.get(Slot::Time);
+        let time = time::event_time(value, unit).ok_or(Reject::BadTime)?;
+        if !fields.has(Slot::Status) {
+            return Err(Reject::MissingStatus);
+        }
+        let status = number::status(fields.get(Slot::Status).0).ok_or(Reject::BadStatus)?;
+
+        let (method, url) = method_and_url(fields);
+        let found = self.raw_key(fields, url, arena);
+        let raw = found.as_ref().map(|found| found.key);
+        let credential = text(fields, Slot::Credential, arena).filter(|id| !is_redacted(id));
+        let Some((key, alias)) = self.key_ids(raw, credential) else { return Ok(None) };
+
+        let client = address::client(fields.text(Slot::Peer), fields.text(Slot::ForwardedFor), &self.trusted);
+        let (latency, latency_unit) = fields.get(Slot::Latency);
+        let event = Event {
+            time,
+            key,
+            alias,
+            method,
+            status,
+            refusal: refusal(status, fields),
+            flags: flags(fields, found.as_ref()),
+            route: Name::new(route_text(fields, url, raw, arena)),
+            agent: fields
+                .text(Slot::Agent)
+                .map_or(Name::NONE, |text| self.agents.name(text, raw, &self.fingerprinter, arena)),
+            request_bytes: number::bytes(fields.get(Slot::RequestBytes).0),
+            response_bytes: number::bytes(fields.get(Slot::ResponseBytes).0),
+            latency_us: number::duration_us(latency, latency_unit),
+            address: client.map_or(ClientAddress::default(), |ip| self.fingerprinter.address(ip)),
+            place: Place::default(),
+            request_id: fields.text(Slot::RequestId).map_or(0, |id| stable_hash(id.as_bytes())),
+            handles: self.handles(fields, raw, credential, arena),
+            position: Position { index, ..Position::default() },
+        };
+        Ok(Some(Request { event, client }))
+    }
+
+    /// The raw key: from its field or header, else from the query string.
+    fn raw_key<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
+        let header = text(fields, Slot::Key, arena).map(key_of_header).filter(|key| !is_redacted(key));
+        let query = fields.text(Slot::Query).or_else(|| url.and_then(route::query_of));
+        let parameter = query
+            .map(|query| query.trim_start_matches('?'))
+            .and_then(|query| secrecy::in_query(query, &self.parameters))
+            .filter(|value| !is_redacted(value));
+        let key = header.or_else(|| parameter.map(|value| plain(value, arena)))?;
+        Some(Found { key, in_query: parameter.is_some() })
+    }
+
+    /// The key id that the source's policy asks for, and the other one as the alias.
+    fn key_ids(&mut self, raw: Option<&str>, credential: Option<&str>) -> Option<(KeyId, Option<KeyId>)> {
+        // What the policy asks for is looked at first: most records without it need no fingerprint at all.
+        match self.policy {
+            KeyPolicy::Raw if raw.is_none() => return None,
+            KeyPolicy::Credential if credential.is_none() => return None,
+            _ => {}
+        }
+        let raw = raw.map(|key| self.fingerprinter.raw(key.as_bytes()));
+        let credential = credential.map(|id| self.fingerprinter.credential(&self.namespace, id));
+        match self.policy {
+            KeyPolicy::Raw => raw.map(|key| (key, credential)),
+            KeyPolicy::Credential => credential.map(|key| (key, raw)),
+        }
+    }
+
+    fn handles<'a>(
+        &self,
+        fields: &Fields<'a>,
+        raw: Option<&str>,
+        credential: Option<&'a str>,
+        arena: &'a Bump,
+    ) -> Handles<'a> {
+        let consumer =
+            text(fields, Slot::Consumer, arena).map(|text| handle(text, raw)).filter(|text| !text.is_empty());
+        let consumer = consumer.or_else(|| fields.text(Slot::User).map(|user| self.user(user, raw, arena)));
+        Handles {
+            gateway: arena.alloc_str(&self.namespace),
+            consumer: consumer.unwrap_or(""),
+            credential: credential.map_or("", |id| handle(id, raw)),
+        }
+    }
+
+    /// A user name comes from the client: with basic authentication, some send the key as the user.
+    fn user<'a>(&self, user: &'a str, raw: Option<&str>, arena: &'a Bump) -> &'a str {
+        if looks_secret(user) || holds_key(user, raw) {
+            return arena.alloc_str(&format!("#{:08x}", self.fingerprinter.short_hash(user)));
+        }
+        handle(user, raw)
+    }
+}
+
+/// A text slot; gateways write some ids as numbers.
+fn text<'a>(fields: &Fields<'a>, slot: Slot, arena: &'a Bump) -> Option<&'a str> {
+    match fields.get(slot).0 {
+        Value::Text(text) => Some(text),
+        Value::Unsigned(number) => Some(arena.alloc_str(&number.to_string())),
+        _ => None,
+    }
+}
+
+/// A query parameter's value, decoded if it has to be.
+fn plain<'a>(value: &'a str, arena: &'a Bump) -> &'a str {
+    if !value.contains(['%', '+']) {
+        return value;
+    }
+    let decoded = zeroize::Zeroizing::new(secrecy::percent_decoded(value));
+    // What is not UTF-8 after decoding could not have been a header's text either; it is taken as written.
+    std::str::from_utf8(&decoded).map_or(value, |text| arena.alloc_str(text))
+}
+
+fn method_and_url<'a>(fields: &Fields<'a>) -> (Method, Option<&'a str>) {
+    let line = fields.text(Slot::RequestLine).and_then(|line| line.split_once(' '));
+    let method = fields.text(Slot::Method).or(line.map(|(method, _)| method));
+    let from_line = line.map(|(_, rest)| rest.split_once(' ').map_or(rest, |(url, _)| url));
+    let url = fields.text(Slot::Path).or(from_line);
+    (method.map_or(Method::Other, Method::parse), url)
+}
+
+fn route_text<'a>(fields: &Fields<'a>, url: Option<&'a str>, raw: Option<&str>, arena: &'a Bump) -> &'a str {
+    // `$default` is how an AWS HTTP API says that no route matched.
+    match text(fields, Slot::Route, arena).filter(|name| *name != "$default") {
+        Some(name) => route::named(name, raw, arena),
+        None => url.map_or("", |url| route::template(url, raw, arena)),
+    }
+}
+
+/// A handle as it stands, or nothing: a cut or changed one would find nobody at the gateway.
+fn handle<'a>(text: &'a str, raw: Option<&str>) -> &'a str {
+    let unfit = text.len() > HANDLE_BYTES_MAX || text.bytes().any(|byte| byte.is_ascii_control());
+    if unfit || holds_key(text, raw) { "" } else { text }
+}
+
+fn refusal(status: u16, fields: &Fields<'_>) -> Refusal {
+    if !matches!(status, 401 | 403 | 429) {
+        Refusal::None
+    } else if fields.has(Slot::Decision) {
+        Refusal::Ours
+    } else if fields.refused_by_gateway {
+        Refusal::Gateway
+    } else {
+        Refusal::Upstream
+    }
+}
+
+fn flags(fields: &Fields<'_>, found: Option<&Found<'_>>) -> Flags {
+    let mut flags = Flags::default();
+    if let Some(found) = found {
+        flags.set(Flags::CLEAR_KEY);
+        if found.in_query {
+            flags.set(Flags::KEY_IN_QUERY);
+        }
+    }
+    let scheme = fields.text(Slot::Scheme);
+    if scheme.is_some_and(|scheme| scheme == "http" || scheme.starts_with("http:")) {
+        flags.set(Flags::PLAIN_HTTP);
+    }
+    flags
+}

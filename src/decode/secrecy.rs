@@ -1,0 +1,224 @@
+//! Which pieces of text may hold a key, and must not be kept as they are.
+//!
+//! Two tests: by shape, for keys that the record does not name, and by comparison with the record's own raw key,
+//! which must not survive whatever its shape.
+
+/// Shorter keys are only compared with whole pieces: `v1` inside `/v1/orders` is no leak.
+const SUBSTRING_BYTES_MIN: usize = 6;
+const HEX_BYTES_MIN: usize = 8;
+const MIXED_BYTES_MIN: usize = 16;
+
+/// What a piece of text is made of, from one pass over it.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    length: usize,
+    digits: usize,
+    lower: usize,
+    upper: usize,
+    has_hex_part: bool,
+    /// Of letters, digits and the marks that a path has unencoded (RFC 3986, `pchar`), and `{}`.
+    pub is_plain: bool,
+}
+
+impl Shape {
+    #[inline]
+    pub fn of(piece: &str) -> Self {
+        let (mut digits, mut lower, mut upper, mut all) = (0, 0, 0, PLAIN);
+        let (mut part, mut part_is_hex, mut has_hex_part) = (0, true, false);
+        for byte in piece.bytes() {
+            let class = CLASSES[usize::from(byte)];
+            all &= class;
+            digits += usize::from(class & DIGIT != 0);
+            lower += usize::from(class & LOWER != 0);
+            upper += usize::from(class & UPPER != 0);
+            if class & (DIGIT | LOWER | UPPER) == 0 {
+                has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
+                (part, part_is_hex) = (0, true);
+            } else {
+                part += 1;
+                part_is_hex &= class & HEX != 0;
+            }
+        }
+        has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
+        Self { length: piece.len(), digits, lower, upper, has_hex_part, is_plain: all & PLAIN != 0 }
+    }
+
+    /// Whether it has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and more.
+    ///
+    /// A piece that is made of several (`order_9f8e7d6c5b4a`) is one if any of its parts is.
+    pub fn is_secret(self) -> bool {
+        self.has_hex_part || (self.length >= MIXED_BYTES_MIN && self.is_mixed())
+    }
+
+    /// Whether it is digits and nothing else.
+    pub fn is_number(self) -> bool {
+        self.digits > 0 && self.digits == self.length
+    }
+
+    /// Digits among letters, or capitals so often that they do not begin words (`listPaymentMethods` is not mixed).
+    fn is_mixed(self) -> bool {
+        let letters = self.lower + self.upper;
+        (self.digits > 0 && letters > 0) || (self.lower > 0 && self.upper * 4 >= letters)
+    }
+}
+
+const DIGIT: u8 = 1;
+const LOWER: u8 = 2;
+const UPPER: u8 = 4;
+const HEX: u8 = 8;
+const PLAIN: u8 = 16;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let marks = b"._~-:@!$'()*+,={}";
+    let mut index = 0;
+    while index < marks.len() {
+        classes[marks[index] as usize] = PLAIN;
+        index += 1;
+    }
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let class = &mut classes[byte as usize];
+        if byte.is_ascii_digit() {
+            *class = DIGIT | PLAIN;
+        } else if byte.is_ascii_lowercase() {
+            *class = LOWER | PLAIN;
+        } else if byte.is_ascii_uppercase() {
+            *class = UPPER | PLAIN;
+        }
+        if byte.is_ascii_hexdigit() {
+            *class |= HEX;
+        }
+        byte += 1;
+    }
+    classes
+};
+
+/// [`Shape::is_secret`] of a piece.
+pub(super) fn looks_secret(piece: &str) -> bool {
+    piece.len() >= HEX_BYTES_MIN && Shape::of(piece).is_secret()
+}
+
+/// Whether a piece is the record's own raw key, or holds it.
+pub(super) fn holds_key(piece: &str, key: Option<&str>) -> bool {
+    let Some(key) = key.map(str::as_bytes) else { return false };
+    let piece = piece.as_bytes();
+    if key.is_empty() || piece.len() < key.len() {
+        return false;
+    }
+    if key.len() < SUBSTRING_BYTES_MIN {
+        return piece.eq_ignore_ascii_case(key);
+    }
+    piece
+        .windows(key.len())
+        .any(|window| window[0].eq_ignore_ascii_case(&key[0]) && window.eq_ignore_ascii_case(key))
+}
+
+/// Whether a text or any of the parts between its slashes and blanks is the record's own raw key, or holds it.
+pub(super) fn any_part_holds_key(text: &str, key: Option<&str>) -> bool {
+    let Some(raw) = key else { return false };
+    holds_key(text, key)
+        || (raw.len() < SUBSTRING_BYTES_MIN && text.split([' ', '/']).any(|part| holds_key(part, key)))
+}
+
+/// The key in a header's value: without the scheme, where the value is `Bearer …`, `Basic …` or the like.
+pub fn key_of_header(value: &str) -> &str {
+    let value = value.trim_ascii();
+    let space = value.bytes().position(|byte| byte == b' ');
+    match space.map(|space| value.split_at(space)) {
+        Some((scheme, key))
+            if ["bearer", "basic", "apikey", "api-key", "token", "key"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known)) =>
+        {
+            key.trim_ascii()
+        }
+        _ => value,
+    }
+}
+
+/// Whether a gateway has blacked out the value: `REDACTED`, `***`, `[redacted]`.
+pub(super) fn is_redacted(value: &str) -> bool {
+    let inner = value.trim_matches(['[', ']', '<', '>', '(', ')', '*']);
+    inner.is_empty() || inner.eq_ignore_ascii_case("redacted") || inner.eq_ignore_ascii_case("masked")
+}
+
+/// The value of the first of `names` in a query string, as written: still percent-encoded.
+pub(super) fn in_query<'a>(query: &'a str, names: &[String]) -> Option<&'a str> {
+    query.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let known = !value.is_empty() && names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        known.then_some(value)
+    })
+}
+
+/// Decodes percent-encoding and `+`; what is not valid is kept as it is.
+pub(super) fn percent_decoded(value: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut bytes = value.as_bytes();
+    while let Some((first, rest)) = bytes.split_first() {
+        let hex = |byte: u8| char::from(byte).to_digit(16);
+        bytes = rest;
+        match (*first, rest) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                let value = hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0);
+                decoded.push(u8::try_from(value).unwrap_or(b'?'));
+                bytes = after;
+            }
+            (b'+', _) => decoded.push(b' '),
+            (byte, _) => decoded.push(byte),
+        }
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_secrets_are_told_from_words() {
+        for secret in [
+            "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+            "deadbeef",
+            "20261122",
+            "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+            "order_9f8e7d6c5b4a",
+            "AbCdEfGhIjKlMnOpQr",
+            "user-1795327660839",
+        ] {
+            assert!(looks_secret(secret), "{secret}");
+        }
+        for word in
+            ["orders", "v1", "notification-preferences", "listPaymentMethods", "1234567", "robots.txt"]
+        {
+            assert!(!looks_secret(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_own_key_is_found_whatever_its_shape() {
+        assert!(holds_key("good", Some("good")));
+        assert!(holds_key("GOOD", Some("good")));
+        assert!(!holds_key("goods", Some("good")));
+        assert!(holds_key("x-secret-y", Some("secret")));
+        assert!(!holds_key("secret", None));
+        assert!(!holds_key("secret", Some("")));
+    }
+
+    #[test]
+    fn the_scheme_of_a_header_is_not_part_of_the_key() {
+        assert_eq!(key_of_header("Bearer abc"), "abc");
+        assert_eq!(key_of_header("basic  dXNlcjo="), "dXNlcjo=");
+        assert_eq!(key_of_header("two words"), "two words");
+        assert_eq!(key_of_header(" abc "), "abc");
+    }
+
+    #[test]
+    fn a_key_in_the_query_is_decoded_as_the_gateway_would() {
+        let names = ["api_key".to_owned()];
+        assert_eq!(in_query("x=1&API_KEY=a%2Fb&y", &names), Some("a%2Fb"));
+        assert_eq!(in_query("x=1&api_key=", &names), None);
+        assert_eq!(percent_decoded("a%2Fb+c%zz%4"), b"a/b c%zz%4");
+    }
+}
