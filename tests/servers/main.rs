@@ -3,4 +3,5 @@
 //! `make test` installs and runs all; one alone: `cargo test --test servers kafka_takes_and_gives_records`.
 
 mod harness;
+mod log_formats;
 mod starts;

@@ -3,8 +3,17 @@
 use super::{
     folder::Folder,
     gateway::Gateway,
-    program::{Program, free_port, installed},
+    program::{Program, fetched, free_port, installed},
 };
+
+/// Which Caddy.
+#[derive(Clone, Copy)]
+pub enum Version {
+    /// The one that Debian packages, 2.6 at the time of writing: it knows no `client_ip`.
+    Debian,
+    /// The one that the project's documentation asks for.
+    Current,
+}
 
 pub struct Caddy {
     port: u16,
@@ -13,10 +22,10 @@ pub struct Caddy {
 }
 
 impl Caddy {
-    /// `site` is the body of the site block. Logs named below `/var/log/caddy/` are written to the test's folder;
-    /// the access log is expected as `access.json`.
+    /// `site` is the body of the site block. Logs named below `/var/log/caddy/` are in the
+    /// test's folder instead.
     #[track_caller]
-    pub fn start(site: &str) -> Self {
+    pub fn start(version: Version, site: &str) -> Self {
         let folder = Folder::new("caddy");
         let port = free_port();
         let here = folder.path().display().to_string();
@@ -28,7 +37,11 @@ impl Caddy {
         let config = config.display().to_string();
         let arguments = ["run", "--adapter", "caddyfile", "--config", &config];
         let homes = [("HOME", here.as_str()), ("XDG_DATA_HOME", &here), ("XDG_CONFIG_HOME", &here)];
-        let mut program = Program::start_with("caddy", installed("caddy"), arguments, folder.path(), &homes);
+        let path = match version {
+            Version::Debian => installed("caddy"),
+            Version::Current => fetched("caddy"),
+        };
+        let mut program = Program::start_with("caddy", path, arguments, folder.path(), &homes);
         program.wait_for_port(port);
         Self { port, folder, _program: program }
     }
@@ -40,6 +53,6 @@ impl Gateway for Caddy {
     }
 
     fn log(&self) -> String {
-        self.folder.read("access.json")
+        self.folder.read("keyhound.json")
     }
 }

@@ -1,24 +1,21 @@
-//! A real Envoy with one HTTP listener, one route to one cluster, and an access log on standard output.
+//! A real Envoy with one HTTP listener and one route to one cluster.
 
 use super::{
     folder::Folder,
     gateway::Gateway,
-    program::{Program, cache, free_port},
+    program::{Program, fetched, free_port},
 };
-
-/// Where `tests/install/gateways.sh` puts the executables.
-pub(super) const GATEWAYS: &str = "gateways-1.40.0-3.7.15";
 
 pub struct Envoy {
     port: u16,
-    _folder: Folder,
-    program: Program,
+    folder: Folder,
+    _program: Program,
 }
 
 /// What differs from test to test, each YAML without leading indentation.
 #[derive(Default)]
 pub struct EnvoyConfig<'a> {
-    /// The list under `access_log`.
+    /// The list under `access_log`. A path below `/var/log/envoy` is in the test's folder instead.
     pub access_log: &'a str,
     /// More fields of the connection manager, such as `use_remote_address`.
     pub manager: &'a str,
@@ -33,14 +30,16 @@ impl Envoy {
     pub fn start(config: &EnvoyConfig<'_>, upstream: u16) -> Self {
         let folder = Folder::new("envoy");
         let port = free_port();
-        let config = folder.write("envoy.yaml", text(config, port, upstream));
+        let config = folder.write(
+            "envoy.yaml",
+            text(config, port, upstream).replace("/var/log/envoy", &folder.path().display().to_string()),
+        );
         let config = config.display().to_string();
         let arguments =
             ["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
-        let path = cache().join(GATEWAYS).join("envoy");
-        let mut program = Program::start("envoy", path, arguments, folder.path());
+        let mut program = Program::start("envoy", fetched("envoy"), arguments, folder.path());
         program.wait_for_port(port);
-        Self { port, _folder: folder, program }
+        Self { port, folder, _program: program }
     }
 }
 
@@ -50,7 +49,7 @@ impl Gateway for Envoy {
     }
 
     fn log(&self) -> String {
-        self.program.output()
+        self.folder.read("keyhound.json")
     }
 }
 

@@ -13,11 +13,14 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// `http` goes into the `http` block, `server` into the `server` block. Logs named below `/var/log/nginx/` are
-    /// written to the test's folder instead; the access log is expected as `access.json`.
+    /// `http` goes into the `http` block, `server` into the `server` block, `files` (name, content) beside the
+    /// configuration. What is named below `/etc/nginx` and `/var/log/nginx` is in the test's folder instead.
     #[track_caller]
-    pub fn start(http: &str, server: &str) -> Self {
+    pub fn start(http: &str, server: &str, files: &[(&str, &str)]) -> Self {
         let folder = Folder::new("nginx");
+        for (name, content) in files {
+            folder.write(name, content);
+        }
         let port = free_port();
         let here = folder.path().display().to_string();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -29,7 +32,8 @@ impl Nginx {
              events {{ }}\nhttp {{\n{temporary}{http}\n\
              server {{\n    listen 127.0.0.1:{port};\n{server}\n}}\n}}\n"
         );
-        let config = folder.write("nginx.conf", text.replace("/var/log/nginx", &here));
+        let config =
+            folder.write("nginx.conf", text.replace("/var/log/nginx", &here).replace("/etc/nginx", &here));
         let config = config.display().to_string();
         let arguments = ["-c", &config, "-p", &here, "-e", "stderr"];
         let mut program = Program::start("nginx", installed("nginx"), arguments, folder.path());
@@ -44,6 +48,6 @@ impl Gateway for Nginx {
     }
 
     fn log(&self) -> String {
-        self.folder.read("access.json")
+        self.folder.read("keyhound.json")
     }
 }

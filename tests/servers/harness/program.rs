@@ -185,6 +185,13 @@ pub fn installed(program: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{program} is not installed: tests/install/run all"))
 }
 
+/// Where `tests/install/gateways.sh` puts the executable of a gateway that Debian does not package.
+pub fn fetched(program: &str) -> PathBuf {
+    let path = cache().join("gateways-1.40.0-3.7.15-2.11.7").join(program);
+    assert!(path.exists(), "{} is missing: tests/install/run gateways", path.display());
+    path
+}
+
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
 fn spawn(command: Command) -> io::Result<Child> {

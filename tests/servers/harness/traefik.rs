@@ -1,10 +1,9 @@
 //! A real Traefik with one entry point and one router, from a static and a dynamic file.
 
 use super::{
-    envoy::GATEWAYS,
     folder::Folder,
     gateway::Gateway,
-    program::{Program, cache, free_port},
+    program::{Program, fetched, free_port},
 };
 
 pub struct Traefik {
@@ -15,8 +14,8 @@ pub struct Traefik {
 
 impl Traefik {
     /// `settings` is added to the static file (the access log); `middlewares` is a YAML map of middlewares, all of
-    /// which the router uses. Logs named below `/var/log/traefik/` are written to the test's folder; the access log
-    /// is expected as `access.json`.
+    /// which the router uses. A log below `/var/log/traefik` is in the test's
+    /// folder instead.
     #[track_caller]
     pub fn start(settings: &str, middlewares: &serde_json::Value, upstream: u16) -> Self {
         let folder = Folder::new("traefik");
@@ -40,9 +39,12 @@ impl Traefik {
             dynamic.display()
         );
         let config = folder.write("traefik.yaml", text.replace("/var/log/traefik", &here));
-        let path = cache().join(GATEWAYS).join("traefik");
-        let mut program =
-            Program::start("traefik", path, [format!("--configFile={}", config.display())], folder.path());
+        let mut program = Program::start(
+            "traefik",
+            fetched("traefik"),
+            [format!("--configFile={}", config.display())],
+            folder.path(),
+        );
         program.wait_for_port(port);
         let traefik = Self { port, folder, _program: program };
         traefik.wait_for_route();
@@ -69,7 +71,7 @@ impl Gateway for Traefik {
 
     /// Without the records of the probing at the start.
     fn log(&self) -> String {
-        let log = self.folder.read("access.json");
+        let log = self.folder.read("keyhound.json");
         log.split_inclusive('\n').filter(|line| !line.contains(Self::PROBE)).collect()
     }
 }

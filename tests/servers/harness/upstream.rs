@@ -1,14 +1,18 @@
 //! A small API behind the gateways, in the test process: it answers every path and remembers what it was asked.
 //!
-//! `/status/NNN/…` answers that status. `/auth` is a stand-in for a site's own authentication: 200 for the keys it
-//! was told, else 401.
+//! `/status/NNN/…` answers that status, `/slow/…` takes [`SLOW`], `/ours/…` refuses as Keyhound does. `/auth` is a stand-in for a site's own
+//! authentication: 200 and the credential's id for the keys it was told, else 401.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -16,6 +20,12 @@ use super::http::RUNTIME;
 
 /// The header that carries the API key in all these tests.
 pub const KEY_HEADER: &str = "x-api-key";
+
+/// The header in which `/auth` names the credential.
+const CREDENTIAL_HEADER: &str = "x-credential-id";
+
+/// How long `/slow/…` takes: more than anything else in these tests, and in all units a number of its own.
+pub const SLOW: Duration = Duration::from_millis(80);
 
 /// The running API.
 pub struct Upstream {
@@ -25,15 +35,15 @@ pub struct Upstream {
 }
 
 struct Shared {
-    valid_keys: Vec<String>,
+    credentials: Vec<(String, String)>,
     served: Mutex<Vec<String>>,
 }
 
 impl Upstream {
-    /// Starts it; `valid_keys` are those that `/auth` lets pass.
-    pub fn start(valid_keys: &[&str]) -> Self {
-        let valid_keys = valid_keys.iter().map(ToString::to_string).collect();
-        let shared = Arc::new(Shared { valid_keys, served: Mutex::default() });
+    /// Starts it; `credentials` are the keys that `/auth` lets pass, each with its id.
+    pub fn start(credentials: &[(&str, &str)]) -> Self {
+        let credentials = credentials.iter().map(|(key, id)| ((*key).to_owned(), (*id).to_owned())).collect();
+        let shared = Arc::new(Shared { credentials, served: Mutex::default() });
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).expect("loopback can be bound");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -55,23 +65,28 @@ impl Drop for Upstream {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> (StatusCode, String) {
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let uri = request.uri();
     // Some gateways keep the original path behind the prefix when they ask.
     if uri.path() == "/auth" || uri.path().starts_with("/auth/") {
-        return (authenticate(&shared, request.headers()), String::new());
+        return authenticate(&shared, request.headers());
+    }
+    if uri.path().starts_with("/slow/") {
+        tokio::time::sleep(SLOW).await;
     }
     let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
     shared.served.lock().expect("no handler panics").push(path);
-    (status(uri), "{\"ok\":true}".to_owned())
+    if uri.path().starts_with("/ours/") {
+        return (StatusCode::TOO_MANY_REQUESTS, [("x-keyhound-decision", "throttle")]).into_response();
+    }
+    (status(uri), "{\"ok\":true}").into_response()
 }
 
-fn authenticate(shared: &Shared, headers: &HeaderMap) -> StatusCode {
+fn authenticate(shared: &Shared, headers: &HeaderMap) -> Response {
     let key = headers.get(KEY_HEADER).and_then(|value| value.to_str().ok());
-    if key.is_some_and(|key| shared.valid_keys.iter().any(|valid| valid == key)) {
-        StatusCode::OK
-    } else {
-        StatusCode::UNAUTHORIZED
+    match shared.credentials.iter().find(|(valid, _)| Some(valid.as_str()) == key) {
+        Some((_, id)) => [(CREDENTIAL_HEADER, id.clone())].into_response(),
+        None => StatusCode::UNAUTHORIZED.into_response(),
     }
 }
 
