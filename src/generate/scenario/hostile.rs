@@ -2,15 +2,15 @@
 
 use rand::Rng;
 
-use super::{
-    super::{
+use super::{Alteration, DAY_MS, HOUR_MS, MINUTE_MS, Phase, Scale, Scene, Script};
+use crate::{
+    event::NetworkType,
+    generate::{
         places::hosts,
         random::{Random, between, pick, pick_some},
         request::Style,
     },
-    Alteration, DAY_MS, HOUR_MS, MINUTE_MS, Phase, Scale, Scene, Script,
 };
-use crate::event::NetworkType;
 
 const REFUSED: &[u16] = &[403];
 const NOT_THERE: &[u16] = &[404, 404, 404, 403];
