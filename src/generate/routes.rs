@@ -65,9 +65,9 @@ const OPERATIONS: [(&str, &str, bool, &str, bool); 6] = [
     ("delete", "DELETE", true, "", false),
 ];
 
-/// Four to ten resources with five or six operations each.
+/// Five to ten resources with five or six operations each.
 pub(super) fn routes(random: &mut Random) -> Vec<Route> {
-    let count = between(random, 4, 10);
+    let count = between(random, 5, 10);
     let operations = if random.random::<f64>() < 0.5 { 5 } else { 6 };
     let mut routes = Vec::new();
     for resource in pick_some(random, &RESOURCES, count) {
@@ -93,6 +93,11 @@ pub(super) fn routes(random: &mut Random) -> Vec<Route> {
 }
 
 impl Route {
+    /// What a log without route names shows of the route: the path, its ids left out.
+    pub(super) fn template(&self) -> (&str, bool, &'static str) {
+        (&self.before, self.id.is_some(), self.after)
+    }
+
     /// Writes the path of a request for the object number `object`, and a query where one is usual.
     pub(super) fn write_path(&self, object: u64, random: &mut Random, out: &mut String) {
         out.push_str(&self.before);

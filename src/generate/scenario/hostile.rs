@@ -142,12 +142,19 @@ pub(super) fn dormant_revived(scene: &Scene<'_>, key: usize, at: u64, random: &m
     script
 }
 
-/// Routes of the tenant that the key never calls; all of them if it calls each.
+/// Routes of the tenant with paths that the key never calls, one a path; all routes if it calls each.
 fn other_routes(scene: &Scene<'_>, key: usize) -> Vec<usize> {
     let profile = &scene.keys[key];
-    let all = 0..scene.tenants[profile.tenant].routes.len();
-    let others: Vec<usize> = all.clone().filter(|route| !profile.routes.contains(route)).collect();
-    if others.is_empty() { all.collect() } else { others }
+    let all = &scene.tenants[profile.tenant].routes;
+    let mut seen: Vec<_> = profile.routes.iter().map(|route| all[*route].template()).collect();
+    let mut others = Vec::new();
+    for (index, route) in all.iter().enumerate() {
+        if !seen.contains(&route.template()) {
+            seen.push(route.template());
+            others.push(index);
+        }
+    }
+    if others.is_empty() { (0..all.len()).collect() } else { others }
 }
 
 fn phase(key: usize, (from_ms, to_ms): (u64, u64), per_minute: f64, style: Style) -> Phase {
