@@ -131,6 +131,18 @@ pub(super) fn cost_abuse(key: usize, at: u64) -> Script {
     alter(vec![key], (at, at + 3 * HOUR_MS), Scale::Times(1.0), style)
 }
 
+/// Eight times as much, flat and evenly paced, for six hours, from the key's own places.
+pub(super) fn quota_drain(scene: &Scene<'_>, key: usize, at: u64) -> Script {
+    let per_minute = scene.keys[key].per_minute.max(1.0) * 8.0;
+    let flat = phase(key, (at, at + 6 * HOUR_MS), per_minute, Style::default());
+    Script { phases: vec![Phase { paced: true, ..flat }], alterations: Vec::new() }
+}
+
+/// 5 % more each day until the traffic ends.
+pub(super) fn poisoning(scene: &Scene<'_>, key: usize, at: u64) -> Script {
+    alter(vec![key], (at, scene.end.0), Scale::Growth(1.05), Style::default())
+}
+
 /// Silent from the start of the traffic; then used from abroad for an hour.
 pub(super) fn dormant_revived(scene: &Scene<'_>, key: usize, at: u64, random: &mut Random) -> Script {
     let mut script = alter(vec![key], (scene.start.0, scene.end.0), Scale::Times(0.0), Style::default());
