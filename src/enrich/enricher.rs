@@ -219,10 +219,8 @@ fn as_index(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Databases, ListTexts},
-        *,
-    };
+    use super::*;
+    use crate::enrich::{Databases, ListTexts};
 
     fn listed(places_kept_max: usize) -> Enricher {
         let lists = ListTexts {

@@ -32,8 +32,8 @@ const HOSTING_NETWORKS: [u32; 36] = [
     36_351,  // IBM Cloud (SoftLayer)
     37_963,  // Alibaba (China)
     40_021,  // Contabo (US)
-    45_102,  // Alibaba Cloud
     45_090,  // Tencent Cloud (China)
+    45_102,  // Alibaba Cloud
     46_606,  // Unified Layer (Bluehost)
     51_167,  // Contabo
     54_113,  // Fastly

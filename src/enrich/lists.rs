@@ -100,7 +100,30 @@ fn is_in<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// The law: an address is in the list if and only if it is in one of the networks.
+        #[test]
+        fn a_list_holds_what_its_networks_hold(
+            networks in prop::collection::vec((0_u32..=0xffff, 16_u8..=32), 0..20),
+            hosts in prop::collection::vec(0_u32..=0xffff, 20),
+        ) {
+            let address = |host: u32| Ipv4Addr::from(0xc633_0000 | host);
+            let networks: Vec<Ipv4Net> =
+                networks.iter().map(|(host, length)| Ipv4Net::new_assert(address(*host), *length)).collect();
+            let text: String = networks.iter().map(|network| format!("{network}\n")).collect::<Vec<_>>().concat();
+            let list = NetworkList::parse(&text).unwrap();
+            for host in hosts {
+                let expected = networks.iter().any(|network| network.contains(&address(host)));
+                prop_assert_eq!(list.contains(IpAddr::V4(address(host))), expected);
+            }
+        }
+    }
 
     #[track_caller]
     fn check(list: &str, address: &str, inside: bool) {

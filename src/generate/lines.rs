@@ -3,7 +3,10 @@
 //! Field by field what those programs write (the golden records of `decode` have the same shape). All texts that go
 //! in are made here and need no escaping.
 
-use std::{io::Write, net::IpAddr};
+use std::{
+    fmt::{self, Write},
+    net::IpAddr,
+};
 
 use super::{keys::Tenant, plan::Format, request::Request};
 
@@ -33,9 +36,9 @@ pub(super) fn write(
     request: &Request<'_>,
     tenant: &Tenant,
     stamp: &mut Stamp,
-    out: &mut Vec<u8>,
+    out: &mut String,
 ) {
-    // Writing to a vector cannot fail.
+    // Writing to a string cannot fail.
     let _ = match format {
         Format::Nginx => nginx(request, stamp, out),
         Format::Kong => kong(request, tenant, out),
@@ -43,7 +46,7 @@ pub(super) fn write(
     };
 }
 
-fn nginx(request: &Request<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn nginx(request: &Request<'_>, stamp: &mut Stamp, out: &mut String) -> fmt::Result {
     let ms = request.time.0;
     let time = stamp.of(ms / 1_000);
     write!(
@@ -72,7 +75,7 @@ fn nginx(request: &Request<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) -> std::io
         took % 1_000
     )?;
     if request.by_gateway() {
-        out.push(b'-');
+        out.push('-');
     } else {
         let upstream = took.saturating_sub(1);
         write!(out, "{}.{:03}", upstream / 1_000, upstream % 1_000)?;
@@ -80,7 +83,7 @@ fn nginx(request: &Request<'_>, stamp: &mut Stamp, out: &mut Vec<u8>) -> std::io
     write!(out, r#"","ua":"{}","request_id":"{:032x}"}}"#, request.agent, u128::from(request.id) << 64 | 0x4b)
 }
 
-fn kong(request: &Request<'_>, tenant: &Tenant, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn kong(request: &Request<'_>, tenant: &Tenant, out: &mut String) -> fmt::Result {
     let took = i64::from(request.latency_us / 1_000).max(2);
     let (path, query) = request.path.split_once('?').unwrap_or((request.path, ""));
     let proxy = if request.by_gateway() { -1 } else { took - 1 };
@@ -127,12 +130,7 @@ fn kong(request: &Request<'_>, tenant: &Tenant, out: &mut Vec<u8>) -> std::io::R
     )
 }
 
-fn envoy(
-    request: &Request<'_>,
-    tenant: &Tenant,
-    stamp: &mut Stamp,
-    out: &mut Vec<u8>,
-) -> std::io::Result<()> {
+fn envoy(request: &Request<'_>, tenant: &Tenant, stamp: &mut Stamp, out: &mut String) -> fmt::Result {
     let (details, flags) = match request.status {
         429 => ("request_rate_limited", "RL"),
         401 => ("ext_authz_denied", "UAEX"),
@@ -165,7 +163,7 @@ fn envoy(
     let ms = request.time.0;
     write!(out, r#""start_time":"{}.{:03}Z","upstream_service_time":"#, stamp.of(ms / 1_000), ms % 1_000)?;
     if request.by_gateway() {
-        out.extend_from_slice(b"null");
+        out.push_str("null");
     } else {
         write!(out, r#""{}""#, took.saturating_sub(1))?;
     }

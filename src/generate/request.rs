@@ -89,7 +89,7 @@ pub(super) fn request<'a>(
     style: &'a Style,
     (time, nth): (EventTime, u64),
     random: &mut Random,
-    path: &'a mut Vec<u8>,
+    path: &'a mut String,
 ) -> Request<'a> {
     let address = match style.addresses.as_slice() {
         [] => key.places.address(world, key.secret, time.0, style.crowd, random),
@@ -106,7 +106,7 @@ pub(super) fn request<'a>(
         time,
         key,
         route,
-        path: std::str::from_utf8(path).unwrap_or_default(),
+        path,
         status,
         received_bytes: HEAD_BYTES + whole(body),
         response_bytes: response_bytes(route, status, style, random),

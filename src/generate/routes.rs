@@ -1,6 +1,6 @@
 //! What a tenant's API offers: some twenty to sixty routes with their sizes and latencies.
 
-use std::io::Write;
+use std::fmt::Write;
 
 use rand::Rng;
 
@@ -65,9 +65,9 @@ const OPERATIONS: [(&str, &str, bool, &str, bool); 6] = [
     ("delete", "DELETE", true, "", false),
 ];
 
-/// Four to ten resources with five or six operations each.
+/// Five to ten resources with five or six operations each.
 pub(super) fn routes(random: &mut Random) -> Vec<Route> {
-    let count = between(random, 4, 10);
+    let count = between(random, 5, 10);
     let operations = if random.random::<f64>() < 0.5 { 5 } else { 6 };
     let mut routes = Vec::new();
     for resource in pick_some(random, &RESOURCES, count) {
@@ -93,10 +93,15 @@ pub(super) fn routes(random: &mut Random) -> Vec<Route> {
 }
 
 impl Route {
+    /// What a log without route names shows of the route: the path, its ids left out.
+    pub(super) fn template(&self) -> (&str, bool, &'static str) {
+        (&self.before, self.id.is_some(), self.after)
+    }
+
     /// Writes the path of a request for the object number `object`, and a query where one is usual.
-    pub(super) fn write_path(&self, object: u64, random: &mut Random, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.before.as_bytes());
-        // Writing to a vector cannot fail.
+    pub(super) fn write_path(&self, object: u64, random: &mut Random, out: &mut String) {
+        out.push_str(&self.before);
+        // Writing to a string cannot fail.
         let _ = match self.id {
             None => Ok(()),
             Some(IdStyle::Number) => write!(out, "/{}", object % 10_000_000),
@@ -111,7 +116,7 @@ impl Route {
                 object.wrapping_mul(0x9e37_79b9) & 0xffff_ffff_ffff
             ),
         };
-        out.extend_from_slice(self.after.as_bytes());
+        out.push_str(self.after);
         if self.paged && random.random::<f64>() < 0.5 {
             let _ = write!(out, "?limit=50&page={}", random.random_range(1..20));
         }

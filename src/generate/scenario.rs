@@ -37,6 +37,10 @@ pub enum Scenario {
     Takeover,
     /// As many requests as ever, but twenty times as large and slow.
     CostAbuse,
+    /// Flat use near a quota for six hours, by the owner's own machines.
+    QuotaDrain,
+    /// A little more each day, so that learning would follow.
+    Poisoning,
     /// A key that was silent wakes up abroad.
     DormantRevived,
     /// All keys of a tenant are used more, by more clients.
@@ -53,7 +57,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// All scenarios.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Leak,
         Self::Reseller,
         Self::Scrape,
@@ -61,6 +65,8 @@ impl Scenario {
         Self::TwoPlaces,
         Self::Takeover,
         Self::CostAbuse,
+        Self::QuotaDrain,
+        Self::Poisoning,
         Self::DormantRevived,
         Self::FlashCrowd,
         Self::Traveller,
@@ -79,6 +85,8 @@ impl Scenario {
             Self::TwoPlaces => "two_places",
             Self::Takeover => "takeover",
             Self::CostAbuse => "cost_abuse",
+            Self::QuotaDrain => "quota_drain",
+            Self::Poisoning => "poisoning",
             Self::DormantRevived => "dormant_revived",
             Self::FlashCrowd => "flash_crowd",
             Self::Traveller => "traveller",
@@ -179,6 +187,8 @@ pub(super) enum Scale {
     Bursts(f64),
     /// Twice as much each day, 1 at the end.
     Doubling,
+    /// So many times as much each day, 1 at the beginning.
+    Growth(f64),
 }
 
 /// A scenario made ready.
@@ -216,6 +226,8 @@ impl Scene<'_> {
             Scenario::TwoPlaces => hostile::two_places(self, target, at.0, &mut random),
             Scenario::Takeover => hostile::takeover(self, target, at.0, &mut random),
             Scenario::CostAbuse => hostile::cost_abuse(target, at.0),
+            Scenario::QuotaDrain => hostile::quota_drain(self, target, at.0),
+            Scenario::Poisoning => hostile::poisoning(self, target, at.0),
             Scenario::DormantRevived => hostile::dormant_revived(self, target, at.0, &mut random),
             Scenario::FlashCrowd => honest::flash_crowd(self, target, at.0, &mut random),
             Scenario::Traveller => honest::traveller(self, target, at.0, &mut random),
@@ -308,6 +320,7 @@ impl Alteration {
             Scale::Bursts(factor) if (ms / MINUTE_MS).is_multiple_of(3) => factor,
             Scale::Bursts(factor) => factor / 3.0,
             Scale::Doubling => (-left / 86_400.0).exp2(),
+            Scale::Growth(daily) => daily.powf(since / 86_400.0),
         }
     }
 }

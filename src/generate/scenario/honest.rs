@@ -2,16 +2,15 @@
 
 use rand::Rng;
 
-use super::{
-    super::{
+use super::{Alteration, DAY_MS, HOUR_MS, MINUTE_MS, Scale, Scene, Script, hostile::alter};
+use crate::{
+    event::NetworkType,
+    generate::{
         places::hosts,
         random::{Random, between, pick},
         request::Style,
     },
-    Alteration, DAY_MS, HOUR_MS, MINUTE_MS, Scale, Scene, Script,
-    hostile::alter,
 };
-use crate::event::NetworkType;
 
 /// A broken deployment: the upstream fails, and the limiter answers the retries.
 const DEPLOYMENT_FAILURES: &[u16] = &[503, 503, 500, 502, 429];

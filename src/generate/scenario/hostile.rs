@@ -2,15 +2,15 @@
 
 use rand::Rng;
 
-use super::{
-    super::{
+use super::{Alteration, DAY_MS, HOUR_MS, MINUTE_MS, Phase, Scale, Scene, Script};
+use crate::{
+    event::NetworkType,
+    generate::{
         places::hosts,
         random::{Random, between, pick, pick_some},
         request::Style,
     },
-    Alteration, DAY_MS, HOUR_MS, MINUTE_MS, Phase, Scale, Scene, Script,
 };
-use crate::event::NetworkType;
 
 const REFUSED: &[u16] = &[403];
 const NOT_THERE: &[u16] = &[404, 404, 404, 403];
@@ -131,6 +131,18 @@ pub(super) fn cost_abuse(key: usize, at: u64) -> Script {
     alter(vec![key], (at, at + 3 * HOUR_MS), Scale::Times(1.0), style)
 }
 
+/// Eight times as much, flat and evenly paced, for six hours, from the key's own places.
+pub(super) fn quota_drain(scene: &Scene<'_>, key: usize, at: u64) -> Script {
+    let per_minute = scene.keys[key].per_minute.max(1.0) * 8.0;
+    let flat = phase(key, (at, at + 6 * HOUR_MS), per_minute, Style::default());
+    Script { phases: vec![Phase { paced: true, ..flat }], alterations: Vec::new() }
+}
+
+/// 5 % more each day until the traffic ends.
+pub(super) fn poisoning(scene: &Scene<'_>, key: usize, at: u64) -> Script {
+    alter(vec![key], (at, scene.end.0), Scale::Growth(1.05), Style::default())
+}
+
 /// Silent from the start of the traffic; then used from abroad for an hour.
 pub(super) fn dormant_revived(scene: &Scene<'_>, key: usize, at: u64, random: &mut Random) -> Script {
     let mut script = alter(vec![key], (scene.start.0, scene.end.0), Scale::Times(0.0), Style::default());
@@ -142,12 +154,19 @@ pub(super) fn dormant_revived(scene: &Scene<'_>, key: usize, at: u64, random: &m
     script
 }
 
-/// Routes of the tenant that the key never calls; all of them if it calls each.
+/// Routes of the tenant with paths that the key never calls, one a path; all routes if it calls each.
 fn other_routes(scene: &Scene<'_>, key: usize) -> Vec<usize> {
     let profile = &scene.keys[key];
-    let all = 0..scene.tenants[profile.tenant].routes.len();
-    let others: Vec<usize> = all.clone().filter(|route| !profile.routes.contains(route)).collect();
-    if others.is_empty() { all.collect() } else { others }
+    let all = &scene.tenants[profile.tenant].routes;
+    let mut seen: Vec<_> = profile.routes.iter().map(|route| all[*route].template()).collect();
+    let mut others = Vec::new();
+    for (index, route) in all.iter().enumerate() {
+        if !seen.contains(&route.template()) {
+            seen.push(route.template());
+            others.push(index);
+        }
+    }
+    if others.is_empty() { (0..all.len()).collect() } else { others }
 }
 
 fn phase(key: usize, (from_ms, to_ms): (u64, u64), per_minute: f64, style: Style) -> Phase {
