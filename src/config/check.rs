@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     decode,
-    deliver::topics::TOPICS,
     rules::document::{Document, Node, Place, Problems},
     source::{self, kafka::KafkaSettings},
+    store::Topic,
 };
 
 const LIMIT_SOURCES: usize = 64;
@@ -178,7 +178,7 @@ fn own_topics(raw: &RawConfig, root: &Node, problems: &mut Problems) {
         for topic in source.kafka.iter().flat_map(KafkaSettings::topics) {
             let own = topic
                 .strip_prefix(raw.topic_prefix.as_str())
-                .is_some_and(|rest| TOPICS.iter().any(|(own, _)| *own == rest));
+                .is_some_and(|rest| Topic::ALL.iter().any(|own| own.as_str() == rest));
             if own {
                 let message = format!("\"{topic}\" is a topic that Keyhound writes itself; see topic_prefix");
                 problems.add(topic_place(node, topic), format!("sources[{index}].kafka.topics"), message);

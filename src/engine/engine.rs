@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    admit::{Candidates, Repeats},
+    admit::{CANDIDATES_MAX, Candidates, Repeats},
     enforce::Force,
     ids::IdKey,
     seam::{Context, Effect, Input, Reference},
@@ -16,7 +16,7 @@ use crate::{
     detect::{GroupUse, Signal, Watch},
     event::{EventTime, KeyId},
     incident::Case,
-    profile::{KeyTable, RouteTable},
+    profile::{KeyTable, RouteTable, routes::ROUTES_MAX},
     respond::Caps,
 };
 
@@ -40,9 +40,11 @@ pub struct Counts {
     pub keys_max: u64,
     pub bytes: u64,
     pub routes: u64,
+    pub routes_max: u64,
     pub open_incidents: u64,
     pub in_force: u64,
     pub candidates: u64,
+    pub candidates_max: u64,
     /// Requests seen before, by their id.
     pub repeats: u64,
     /// Requests that our own decisions refused.
@@ -55,6 +57,31 @@ pub struct Counts {
     pub condition_errors: u64,
     /// Requests older than their key's day.
     pub too_late: u64,
+}
+
+impl Counts {
+    /// The sum of two partitions' counts.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            keys: self.keys + other.keys,
+            keys_max: self.keys_max + other.keys_max,
+            bytes: self.bytes + other.bytes,
+            routes: self.routes + other.routes,
+            routes_max: self.routes_max + other.routes_max,
+            open_incidents: self.open_incidents + other.open_incidents,
+            in_force: self.in_force + other.in_force,
+            candidates: self.candidates + other.candidates,
+            candidates_max: self.candidates_max + other.candidates_max,
+            repeats: self.repeats + other.repeats,
+            pressure: self.pressure + other.pressure,
+            waiting: self.waiting + other.waiting,
+            evicted: self.evicted + other.evicted,
+            unjudged_routes: self.unjudged_routes + other.unjudged_routes,
+            condition_errors: self.condition_errors + other.condition_errors,
+            too_late: self.too_late + other.too_late,
+        }
+    }
 }
 
 /// What the reference data comes to, made once and shared by all partitions.
@@ -175,6 +202,8 @@ impl Engine {
             keys_max: (self.settings.keys_max / usize::from(self.settings.partitions.max(1))) as u64,
             bytes: self.table.bytes() as u64,
             routes: self.routes.len() as u64,
+            routes_max: ROUTES_MAX as u64,
+            candidates_max: CANDIDATES_MAX as u64,
             open_incidents: self.cases.len() as u64,
             in_force: self.forces.len() as u64,
             candidates: self.candidates.len() as u64,

@@ -212,6 +212,11 @@ impl Engines {
         self.engines.iter().map(Engine::counts)
     }
 
+    /// Event time up to which everything was seen.
+    pub fn watermark(&self) -> EventTime {
+        self.engines.first().map_or(EventTime(0), |engine| engine.watermark)
+    }
+
     /// Whether an operator has paused what is automatic.
     pub fn is_paused(&self) -> bool {
         self.fleet.paused

@@ -1,5 +1,7 @@
 //! One course of inputs through the judgement, the same whether they are new or read again.
 
+use std::collections::BTreeSet;
+
 use super::{
     judge::{Judge, Outcome, Tally},
     outputs::Outputs,
@@ -20,6 +22,8 @@ pub struct Course<J> {
     /// Commands applied so far.
     pub commands: u64,
     outcome: Outcome,
+    /// Inputs whose names the judge knows.
+    named: BTreeSet<u32>,
 }
 
 impl<J: Judge> Course<J> {
@@ -30,6 +34,16 @@ impl<J: Judge> Course<J> {
             outputs: Outputs::default(),
             commands: 0,
             outcome: Outcome::default(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    /// Names the inputs of a batch to the judge, ahead of its records.
+    pub fn name_inputs(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) {
+        for run in runs {
+            if self.named.insert(run.input) {
+                self.judge.name_input(run.input, &name(run.input).unwrap_or_default());
+            }
         }
     }
 

@@ -42,6 +42,9 @@ pub trait Judge {
     /// The id of a rule in force, for findings.
     fn rule_id(&self, rule: u16) -> &str;
 
+    /// Names an input partition, for evidence. Called before the first of its records.
+    fn name_input(&mut self, input: u32, name: &str);
+
     /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
     fn checkpoint(&mut self, write: &mut WriteEntry<'_>);
 

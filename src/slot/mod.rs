@@ -9,6 +9,7 @@ mod commit;
 mod course;
 mod judge;
 mod outputs;
+mod reading;
 mod start;
 mod status;
 mod time;
@@ -33,6 +34,7 @@ use self::{cadence::Cadence, course::Course};
 pub use self::{
     cadence::CadenceSettings,
     judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
+    reading::{Change, Reading},
     start::{Comparison, Return},
     status::{CAUGHT_UP_BELOW, Status},
     time::{AHEAD_MAX, clamped},
@@ -228,6 +230,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         }
         let at_ms = self.clock.wall_ms();
         let runs = runs_of(&self.batch);
+        self.course.name_inputs(&runs, |input| self.log.input_name(input));
         self.course.records(&self.batch, at_ms);
         let tallies = self.course.end_batch(&runs, |input| self.log.input_name(input));
         self.status.count(&tallies);

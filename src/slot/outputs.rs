@@ -65,7 +65,7 @@ impl Outputs {
         self.suppressed = suppressed;
     }
 
-    /// Takes an effect over. Proposals and grants stay inside.
+    /// Takes an effect over. Proposals, grants and partials stay inside.
     pub fn effect(&mut self, effect: &Effect, rule_id: impl Fn(u16) -> String) {
         match effect {
             Effect::Finding(key, finding) => self.finding(*key, finding, &rule_id(finding.rule)),
@@ -78,7 +78,7 @@ impl Outputs {
                 let kept = Kept::Until(decision.expires().after(KEPT_AFTER_END).0);
                 self.push(Topic::Decisions, decision.subject.id.clone(), json(decision), kept);
             }
-            Effect::Proposal(_) | Effect::Grant(_) => {}
+            Effect::Proposal(_) | Effect::Grant(_) | Effect::Partial(_) => {}
         }
     }
 

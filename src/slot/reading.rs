@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
-    engine::{Command, Engines, Input, Reference},
+    engine::{Command, Counts, Engines, Input, Reference},
     enrich::{Enricher, Geo},
     event::{Event, EventTime, Flags, Position},
     source::{Batch, Record},
     store::References,
-    telemetry,
+    telemetry::{self, PartitionReading, TableReading},
 };
 
 /// Requests that go through together.
@@ -138,17 +138,48 @@ impl Judge for Reading {
         self.reference.rules.rules.get(usize::from(rule)).map_or("", |rule| &rule.id)
     }
 
+    fn name_input(&mut self, input: u32, name: &str) {
+        self.engines.name_input(input, name);
+    }
+
     fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
         self.engines.checkpoint(write);
     }
 
     fn measure(&self, reading: &mut telemetry::Reading) {
-        self.engines.measure(reading);
+        measure(&self.engines, reading);
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        self.engines.restore_entry(key, value).map_err(|error| error.to_string())
+        self.engines.restore(key, value).map_err(|error| error.to_string())
     }
+}
+
+fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
+    let mut sum = Counts::default();
+    reading.partitions.clear();
+    for (partition, counts) in (0u16..).zip(engines.counts()) {
+        reading.partitions.push(PartitionReading {
+            partition,
+            watermark_ms: engines.watermark().0,
+            keys: counts.keys,
+            evictions: counts.evicted,
+        });
+        sum = sum.plus(&counts);
+    }
+    reading.events_late = sum.too_late;
+    reading.events_repeated = sum.repeats;
+    reading.state_bytes = sum.bytes;
+    let table = |table, entries, limit| TableReading { table, entries, limit };
+    reading.tables = vec![
+        table("keys", sum.keys, sum.keys_max),
+        table("routes", sum.routes, sum.routes_max),
+        table("candidates", sum.candidates, sum.candidates_max),
+    ];
+    reading.pressure = sum.pressure;
+    reading.condition_errors = sum.condition_errors;
+    reading.unjudged_routes = sum.unjudged_routes;
+    reading.waiting = sum.waiting;
 }
 
 /// Completes a request with its position, and sets a time back that cannot be.

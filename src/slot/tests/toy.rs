@@ -142,6 +142,8 @@ impl Judge for Toy {
         References { rules: self.rules.clone(), ..References::default() }
     }
 
+    fn name_input(&mut self, _input: u32, _name: &str) {}
+
     fn rule_id(&self, _rule: u16) -> &'static str {
         "toy"
     }
