@@ -41,8 +41,6 @@ pub struct Metrics {
     pub decisions: IntCounterVec,
     /// `keyhound_proposals_held_total{rail}`.
     pub held: IntCounterVec,
-    /// `keyhound_rule_condition_errors_total{rule}`: conditions that could not be judged, and kept the rule silent.
-    pub rule_condition_errors: IntCounterVec,
 
     /// `keyhound_checks_total{gateway,outcome}`.
     pub checks: IntCounterVec,
@@ -122,11 +120,6 @@ impl Metrics {
                 "keyhound_proposals_held_total",
                 "Steps that evidence asked for and a rail held back, by rail.",
                 &["rail"],
-            ),
-            rule_condition_errors: f.counters(
-                "keyhound_rule_condition_errors_total",
-                "Conditions that could not be judged and kept their rule silent, by rule.",
-                &["rule"],
             ),
             checks: f.counters(
                 "keyhound_checks_total",
