@@ -86,29 +86,6 @@ impl Slot {
     }
 }
 
-/// A scalar of the record, borrowed from it, or from the arena where it was escaped.
-#[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
-    None,
-    Text(&'a str),
-    Unsigned(u64),
-    Float(f64),
-    /// A whole number below zero: gateways write -1 for "there was none".
-    Negative,
-}
-
-impl Value<'_> {
-    /// Gateways write an empty text or a dash for what is absent.
-    #[inline]
-    pub fn says_something(self) -> bool {
-        match self {
-            Self::Text(text) => !text.is_empty() && (text.len() > 1 || text.as_bytes()[0] != b'-'),
-            Self::None => false,
-            _ => true,
-        }
-    }
-}
-
 /// Where a leaf of the trie puts its value: the slot, the rank among the slot's alternatives (0 is best), the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Write {
@@ -119,11 +96,18 @@ pub(super) struct Write {
 
 const ABSENT: u8 = u8::MAX;
 
+/// A slot's best value so far: a text, or a number's digits, as written; borrowed from the record, or from the arena
+/// where it was escaped. Empty = absent.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    text: &'a str,
+    rank: u8,
+    unit: Unit,
+}
+
 /// The values of one request.
 pub(super) struct Fields<'a> {
-    values: [Value<'a>; SLOTS],
-    ranks: [u8; SLOTS],
-    units: [Unit; SLOTS],
+    held: [Held<'a>; SLOTS],
     /// Some `refused_by_gateway` condition holds.
     pub refused_by_gateway: bool,
     /// Texts of wrappers that may hold the real record; the first has its own place, so that none is allocated.
@@ -134,49 +118,44 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub fn new() -> Self {
         Self {
-            values: [Value::None; SLOTS],
-            ranks: [ABSENT; SLOTS],
-            units: [Unit::S; SLOTS],
+            held: [Held { text: "", rank: ABSENT, unit: Unit::S }; SLOTS],
             refused_by_gateway: false,
             wrapped: None,
             more_wrapped: Vec::new(),
         }
     }
 
-    /// Keeps `value` if it says something and no better alternative has been seen. The first of equals stays.
-    pub fn put(&mut self, write: Write, value: Value<'a>) {
-        let slot = write.slot as usize;
-        if write.rank < self.ranks[slot] {
-            self.values[slot] = value;
-            self.ranks[slot] = write.rank;
-            self.units[slot] = write.unit;
+    /// Keeps `text` if no better alternative has been seen. The first of equals stays.
+    #[inline]
+    pub fn put(&mut self, write: Write, text: &'a str) {
+        let held = &mut self.held[write.slot as usize];
+        if write.rank < held.rank {
+            *held = Held { text, rank: write.rank, unit: write.unit };
         }
     }
 
-    /// Puts another value in the place of the one that is held.
-    pub fn replace(&mut self, slot: Slot, value: Value<'a>) {
-        self.values[slot as usize] = value;
+    /// Puts another text in the place of the one that is held.
+    pub fn replace(&mut self, slot: Slot, text: &'a str) {
+        self.held[slot as usize].text = text;
     }
 
     pub fn has(&self, slot: Slot) -> bool {
-        self.ranks[slot as usize] != ABSENT
+        self.held[slot as usize].rank != ABSENT
     }
 
     /// The rank of what is held; above every alternative's if nothing is.
     pub fn rank(&self, slot: Slot) -> u8 {
-        self.ranks[slot as usize]
+        self.held[slot as usize].rank
     }
 
-    pub fn get(&self, slot: Slot) -> (Value<'a>, Unit) {
-        (self.values[slot as usize], self.units[slot as usize])
+    /// What is held, empty if nothing is, and its unit.
+    pub fn get(&self, slot: Slot) -> (&'a str, Unit) {
+        let held = &self.held[slot as usize];
+        (held.text, held.unit)
     }
 
-    /// The slot's text; a number is no text.
     pub fn text(&self, slot: Slot) -> Option<&'a str> {
-        match self.values[slot as usize] {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
+        self.has(slot).then(|| self.held[slot as usize].text)
     }
 
     pub fn wrap(&mut self, text: &'a str) {
@@ -205,7 +184,7 @@ mod tests {
             let mut fields = Fields::new();
             for rank in order {
                 let text = if rank == 0 { "client_ip" } else { "remote_ip" };
-                fields.put(Write { slot: Slot::Peer, rank, unit: Unit::S }, Value::Text(text));
+                fields.put(Write { slot: Slot::Peer, rank, unit: Unit::S }, text);
             }
             assert_eq!(fields.text(Slot::Peer), Some("client_ip"));
         }

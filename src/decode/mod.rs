@@ -10,6 +10,7 @@ mod agent;
 mod coverage;
 mod fields;
 mod fingerprint;
+mod json;
 pub mod mapping;
 mod number;
 mod path;

@@ -55,8 +55,7 @@ pub(super) struct Node {
 struct Child {
     name: Box<str>,
     any_case: bool,
-    /// The last byte, as if in lower case.
-    last: Option<u8>,
+    tag: Tag,
     node: NodeId,
 }
 
@@ -145,13 +144,8 @@ impl Plan {
             } else {
                 let node = NodeId::try_from(self.nodes.len()).unwrap_or(NodeId::MAX);
                 let name = step.name.clone().into_boxed_str();
-                let last = name.as_bytes().last().map(|byte| byte | 0x20);
-                self.nodes[usize::from(at)].children.push(Child {
-                    name,
-                    any_case: step.any_case,
-                    last,
-                    node,
-                });
+                let tag = Tag::of(name.as_bytes());
+                self.nodes[usize::from(at)].children.push(Child { name, any_case: step.any_case, tag, node });
                 self.nodes.push(Node::new());
                 node
             };
@@ -186,7 +180,8 @@ impl Node {
     pub fn child(&self, name: &str) -> Option<NodeId> {
         let length = name.len().min(LENGTH_MAX);
         let candidates = usize::from(self.starts[length])..usize::from(self.starts[length + 1]);
-        self.children[candidates].iter().find(|child| child.matches(name)).map(|child| child.node)
+        let tag = Tag::of(name.as_bytes());
+        self.children[candidates].iter().find(|child| child.matches(name, tag)).map(|child| child.node)
     }
 
     fn index(&mut self) {
@@ -205,11 +200,44 @@ impl Child {
         if self.any_case { self.name.eq_ignore_ascii_case(name) } else { *self.name == *name }
     }
 
-    /// As [`Self::is`] for a name of equal length; the last bytes differ more often than the first.
+    /// As [`Self::is`] for a name of equal length whose tag is known.
     #[inline]
-    fn matches(&self, name: &str) -> bool {
-        let last = name.as_bytes().last().map(|byte| byte | 0x20);
-        last == self.last && self.is(name)
+    fn matches(&self, name: &str, tag: Tag) -> bool {
+        if self.any_case {
+            self.tag.in_lower_case() == tag.in_lower_case() && self.name.eq_ignore_ascii_case(name)
+        } else {
+            self.tag == tag && (name.len() <= TAG_BYTES || *self.name == *name)
+        }
+    }
+}
+
+/// Bytes of a name that say all, or nearly all, of it: with the length, they are a name of up to 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag(u64, u64);
+
+const TAG_BYTES: usize = 16;
+
+impl Tag {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            return Self(u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        }
+        if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            return Self(u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
+        }
+        match *name {
+            [] => Self(0, 0),
+            [a] => Self(u64::from(a), 0),
+            [a, .., c] => Self(u64::from(a) << 8 | u64::from(c), u64::from(name[1])),
+        }
+    }
+
+    /// Letters in lower case; other bytes may change too, so that equal tags need not be equal names.
+    #[inline]
+    fn in_lower_case(self) -> Self {
+        const BITS: u64 = 0x2020_2020_2020_2020;
+        Self(self.0 | BITS, self.1 | BITS)
     }
 }
 

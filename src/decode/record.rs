@@ -1,17 +1,16 @@
 //! A record's outside: its limits, its compression, its wrappers, and the requests within it one by one.
 
-use std::{fmt, io::Read};
+use std::io::Read;
 
 use bumpalo::Bump;
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Deserializer;
 
 use super::{
     Coverage, Decoded, Reject,
     fields::{Fields, Slot},
+    json::{Failed, Json, Kind},
     plan::{Plan, ROOT},
     request::Assembler,
-    scan::At,
+    scan::Scan,
 };
 
 /// The longest record, in bytes; in a batch, the longest line.
@@ -91,22 +90,64 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
     fn values(&mut self, text: &'a str, wrappers: u8) -> Result<(), Reject> {
         let mut rest = text;
         loop {
-            let mut json = Deserializer::from_str(rest);
-            rest = match (Root { pass: self, wrappers }).deserialize(&mut json) {
-                Ok(()) => match json.end() {
-                    Ok(()) => return Ok(()),
-                    Err(trailing) => &rest[offset(rest, &trailing)..],
-                },
-                Err(error) => {
+            let mut json = Json::new(rest);
+            rest = match self.value(&mut json, wrappers) {
+                Ok(()) if json.is_at_end() => return Ok(()),
+                Ok(()) => &rest[json.offset()..],
+                Err(Failed) => {
+                    let reject = json.failure();
                     // What an array held before the error has been decoded already; of an object, nothing has.
-                    let from = if rest.starts_with('[') { offset(rest, &error) } else { 0 };
-                    let reject = reject_of(&error);
-                    let Some(next) = rest[from..].find("\n{") else { return Err(reject) };
+                    let from = if rest.starts_with('[') { json.offset() } else { 0 };
+                    let Some(next) = rest.as_bytes()[from..].windows(2).position(|pair| pair == b"\n{")
+                    else {
+                        return Err(reject);
+                    };
                     self.emit(Decoded::Rejected(reject));
                     &rest[from + next + 1..]
                 }
             };
         }
+    }
+
+    /// A value that is a record, an array of them, or a text that holds one: JSON that was quoted once more.
+    fn value(&mut self, json: &mut Json<'a>, wrappers: u8) -> Result<(), Failed> {
+        match json.value()? {
+            Kind::Object => {
+                let mut fields = Fields::new();
+                let (plan, arena) = (self.plan, self.arena);
+                Scan { plan, arena, json, fields: &mut fields }.object(ROOT, wrappers)?;
+                self.finish(&fields, wrappers);
+                Ok(())
+            }
+            Kind::Array if wrappers < WRAPPERS_MAX => self.array(json, wrappers + 1),
+            Kind::String if wrappers < WRAPPERS_MAX => {
+                let text = json.string()?.unescaped(self.arena).filter(|text| text.contains('{'));
+                let decoded = text.map_or(Err(Reject::WrongType), |text| self.text(text, wrappers + 1));
+                if let Err(reject) = decoded {
+                    self.emit(Decoded::Rejected(reject));
+                }
+                Ok(())
+            }
+            kind => {
+                json.skip(kind)?;
+                let is_wrapper = matches!(kind, Kind::Array | Kind::String);
+                let reject = if is_wrapper { Reject::WrappedTooDeep } else { Reject::WrongType };
+                self.emit(Decoded::Rejected(reject));
+                Ok(())
+            }
+        }
+    }
+
+    fn array(&mut self, json: &mut Json<'a>, wrappers: u8) -> Result<(), Failed> {
+        let mut first = true;
+        while json.element(first)? {
+            first = false;
+            self.value(json, wrappers)?;
+        }
+        if first {
+            self.emit(Decoded::Rejected(Reject::Empty));
+        }
+        Ok(())
     }
 
     /// An object has been read: it is a request, or the wrapper of one or more.
@@ -134,96 +175,6 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
     fn emit(&mut self, decoded: Decoded<'a>) {
         self.index = self.index.saturating_add(1);
         (self.sink)(decoded);
-    }
-}
-
-/// A value that is a record, or an array of them.
-struct Root<'s, 'p, 'a, S> {
-    pass: &'s mut Pass<'p, 'a, S>,
-    wrappers: u8,
-}
-
-impl<'a, S: FnMut(Decoded<'a>)> Root<'_, '_, 'a, S> {
-    fn not_an_object<E: Error>(self) -> Result<(), E> {
-        self.pass.emit(Decoded::Rejected(Reject::WrongType));
-        Ok(())
-    }
-}
-
-impl<'a, S: FnMut(Decoded<'a>)> DeserializeSeed<'a> for Root<'_, '_, 'a, S> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a, S: FnMut(Decoded<'a>)> Visitor<'a> for Root<'_, '_, 'a, S> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or an array of objects")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, map: M) -> Result<(), M::Error> {
-        let mut fields = Fields::new();
-        let (plan, arena) = (self.pass.plan, self.pass.arena);
-        At { plan, arena, fields: &mut fields, node: ROOT, wrappers: self.wrappers }.object(map)?;
-        self.pass.finish(&fields, self.wrappers);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
-        if self.wrappers >= WRAPPERS_MAX {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            self.pass.emit(Decoded::Rejected(Reject::WrappedTooDeep));
-            return Ok(());
-        }
-        let wrappers = self.wrappers + 1;
-        let mut empty = true;
-        while seq.next_element_seed(Root { pass: &mut *self.pass, wrappers })?.is_some() {
-            empty = false;
-        }
-        if empty {
-            self.pass.emit(Decoded::Rejected(Reject::Empty));
-        }
-        Ok(())
-    }
-
-    /// A text within an array or a line: JSON that was quoted once more.
-    fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<(), E> {
-        if self.wrappers >= WRAPPERS_MAX || !text.contains('{') {
-            return self.not_an_object();
-        }
-        if let Err(reject) = self.pass.text(text, self.wrappers + 1) {
-            self.pass.emit(Decoded::Rejected(reject));
-        }
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let text = self.pass.arena.alloc_str(text);
-        self.visit_borrowed_str(text)
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.not_an_object()
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.not_an_object()
     }
 }
 
@@ -277,27 +228,6 @@ fn unzipped<'a>(payload: &[u8], arena: &'a Bump) -> Result<&'a [u8], Reject> {
         .read_to_end(&mut plain)
         .map_err(|_| Reject::BadGzip)?;
     if plain.len() > BATCH_BYTES_MAX { Err(Reject::TooLarge) } else { Ok(arena.alloc_slice_copy(&plain)) }
-}
-
-fn reject_of(error: &serde_json::Error) -> Reject {
-    match error.classify() {
-        serde_json::error::Category::Eof => Reject::Truncated,
-        serde_json::error::Category::Data => Reject::WrongType,
-        _ => Reject::NotJson,
-    }
-}
-
-/// The byte at which serde_json stopped: it says line and column, the column in bytes from 1.
-fn offset(text: &str, error: &serde_json::Error) -> usize {
-    let line_begin = match error.line() {
-        0 | 1 => 0,
-        line => text.match_indices('\n').nth(line - 2).map_or(text.len(), |(newline, _)| newline + 1),
-    };
-    let mut offset = (line_begin + error.column().saturating_sub(1)).min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
 }
 
 #[cfg(test)]

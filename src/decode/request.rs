@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use super::{
     Decoded, Reject, Request, address,
     agent::Agents,
-    fields::{Fields, Slot, Value},
+    fields::{Fields, Slot},
     fingerprint::Fingerprinter,
     number, route,
     secrecy::{self, holds_key, is_redacted, key_of_header, looks_secret},
@@ -76,7 +76,7 @@ impl Assembler {
         let (method, url) = method_and_url(fields);
         let found = self.raw_key(fields, url, arena);
         let raw = found.as_ref().map(|found| found.key);
-        let credential = text(fields, Slot::Credential, arena).filter(|id| !is_redacted(id));
+        let credential = fields.text(Slot::Credential).filter(|id| !is_redacted(id));
         let Some((key, alias)) = self.key_ids(raw, credential) else { return Ok(None) };
 
         let client = address::client(fields.text(Slot::Peer), fields.text(Slot::ForwardedFor), &self.trusted);
@@ -107,7 +107,7 @@ impl Assembler {
 
     /// The raw key: from its field or header, else from the query string.
     fn raw_key<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
-        let header = text(fields, Slot::Key, arena).map(key_of_header).filter(|key| !is_redacted(key));
+        let header = fields.text(Slot::Key).map(key_of_header).filter(|key| !is_redacted(key));
         let query = fields.text(Slot::Query).or_else(|| url.and_then(route::query_of));
         let parameter = query
             .map(|query| query.trim_start_matches('?'))
@@ -141,7 +141,7 @@ impl Assembler {
         arena: &'a Bump,
     ) -> Handles<'a> {
         let consumer =
-            text(fields, Slot::Consumer, arena).map(|text| handle(text, raw)).filter(|text| !text.is_empty());
+            fields.text(Slot::Consumer).map(|text| handle(text, raw)).filter(|text| !text.is_empty());
         let consumer = consumer.or_else(|| fields.text(Slot::User).map(|user| self.user(user, raw, arena)));
         Handles {
             gateway: arena.alloc_str(&self.namespace),
@@ -156,15 +156,6 @@ impl Assembler {
             return arena.alloc_str(&format!("#{:08x}", self.fingerprinter.short_hash(user)));
         }
         handle(user, raw)
-    }
-}
-
-/// A text slot; gateways write some ids as numbers.
-fn text<'a>(fields: &Fields<'a>, slot: Slot, arena: &'a Bump) -> Option<&'a str> {
-    match fields.get(slot).0 {
-        Value::Text(text) => Some(text),
-        Value::Unsigned(number) => Some(arena.alloc_str(&number.to_string())),
-        _ => None,
     }
 }
 
@@ -188,7 +179,7 @@ fn method_and_url<'a>(fields: &Fields<'a>) -> (Method, Option<&'a str>) {
 
 fn route_text<'a>(fields: &Fields<'a>, url: Option<&'a str>, raw: Option<&str>, arena: &'a Bump) -> &'a str {
     // `$default` is how an AWS HTTP API says that no route matched.
-    match text(fields, Slot::Route, arena).filter(|name| *name != "$default") {
+    match fields.text(Slot::Route).filter(|name| *name != "$default") {
         Some(name) => route::named(name, raw, arena),
         None => url.map_or("", |url| route::template(url, raw, arena)),
     }

@@ -1,9 +1,9 @@
 //! The slot's commits and checkpoints, and what it tells of itself.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::time::Duration;
 
 use super::{Slot, judge::Judge};
-use crate::store::{CODEC_VERSION, Clock, Entry, InputPosition, Log, LogError, Mark, Progress};
+use crate::store::{CODEC_VERSION, Clock, Committed, Entry, InputPosition, Log, LogError, Mark, Progress};
 
 /// With so many bytes of outputs waiting, a commit is due whatever the interval.
 const WAITING_BYTES_MAX: usize = 8 << 20;
@@ -51,8 +51,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let committed = self.log.commit()?;
         self.positions.clear();
         self.sequence.clear();
-        self.status.store_bytes.store(committed.store_bytes, Relaxed);
-        self.after(start, checkpoint);
+        self.after(start, checkpoint, committed);
         Ok(())
     }
 
@@ -100,26 +99,20 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             progress: self.progress.clone(),
             inputs: self.course.watermarks.states(),
             at_ms: self.clock.wall_ms(),
-            entries: self.course.judge.entries(),
         };
         self.log.checkpoint(&mark)?;
-        self.status.checkpoint_entries.store(written, Relaxed);
-        self.status.checkpoint_at_ms.store(mark.at_ms, Relaxed);
-        self.status.state_entries.store(mark.entries, Relaxed);
-        self.status.checkpoints.fetch_add(1, Relaxed);
+        self.status.checkpoint(mark.at_ms, written);
         Ok(())
     }
 
     /// Answers who waited, and lets a change in that waited for its checkpoint.
-    fn after(&mut self, start: Duration, checkpoint: bool) {
+    fn after(&mut self, start: Duration, checkpoint: bool, committed: Committed) {
         let end = self.clock.now();
         self.cadence.committed(start, end, checkpoint);
-        self.status.commits.fetch_add(1, Relaxed);
-        let took = u64::try_from(end.saturating_sub(start).as_micros()).unwrap_or(u64::MAX);
-        self.status.commit_us.fetch_add(took, Relaxed);
-        for (sequence, done) in self.answers.drain(..) {
+        self.status.commit(end.saturating_sub(start), checkpoint, committed.store_bytes);
+        for (effects, done) in self.answers.drain(..) {
             // Whoever asked may have gone away; the command stands.
-            let _ = done.send(sequence);
+            let _ = done.send(effects);
         }
         if checkpoint && let Some((change, done)) = self.waiting_change.take() {
             self.course.change(change);
@@ -135,13 +128,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             return;
         }
         self.looked = now;
-        // An input that has not been read yet may be as far behind as can be: nothing is known of its event time.
-        let lag_ms = match self.course.watermarks.oldest_active_ms() {
-            Some(0) => None,
-            Some(oldest) => Some(self.clock.wall_ms().saturating_sub(oldest)),
-            None => Some(0),
-        };
-        self.status.look(self.log.lag(), lag_ms);
+        let wall_ms = self.clock.wall_ms();
+        self.status.beat(wall_ms);
+        let lag_ms = |input| self.course.watermarks.lag_ms(input, wall_ms);
+        self.status.look(self.log.lag(), lag_ms, |reading| self.course.judge.measure(reading));
         self.log.notices(&mut self.notices);
         self.status.notice(&mut self.notices);
     }

@@ -1,12 +1,14 @@
 //! One course of inputs through the judgement, the same whether they are new or read again.
 
+use std::collections::BTreeSet;
+
 use super::{
     judge::{Judge, Outcome, Tally},
     outputs::Outputs,
     watermark::Watermarks,
 };
 use crate::{
-    engine::Command,
+    engine::{Command, Effect},
     event::EventTime,
     source::Batch,
     store::{Entry, Run},
@@ -20,6 +22,8 @@ pub struct Course<J> {
     /// Commands applied so far.
     pub commands: u64,
     outcome: Outcome,
+    /// Inputs whose names the judge knows.
+    named: BTreeSet<u32>,
 }
 
 impl<J: Judge> Course<J> {
@@ -30,6 +34,16 @@ impl<J: Judge> Course<J> {
             outputs: Outputs::default(),
             commands: 0,
             outcome: Outcome::default(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    /// Names the inputs of a batch to the judge, ahead of its records.
+    pub fn name_inputs(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) {
+        for run in runs {
+            if self.named.insert(run.input) {
+                self.judge.name_input(run.input, &name(run.input).unwrap_or_default());
+            }
         }
     }
 
@@ -39,7 +53,7 @@ impl<J: Judge> Course<J> {
     }
 
     /// Ends a batch, and returns its counts. `name` names an input.
-    pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Tally {
+    pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Vec<Tally> {
         for run in runs {
             self.watermarks.read(run.input);
         }
@@ -51,7 +65,7 @@ impl<J: Judge> Course<J> {
         for rejection in self.outcome.rejections.drain(..) {
             self.outputs.rejection(&rejection, &name(rejection.input).unwrap_or_default());
         }
-        std::mem::take(&mut self.outcome.tally)
+        std::mem::take(&mut self.outcome.tallies)
     }
 
     /// Applies any other input.
@@ -62,7 +76,7 @@ impl<J: Judge> Course<J> {
             Entry::Opened(inputs) => inputs.iter().for_each(|&input| self.watermarks.open(input)),
             Entry::Idle(inputs) => inputs.iter().for_each(|&input| self.watermarks.idle(input)),
             Entry::Watermark(ms) => self.watermark(EventTime(*ms)),
-            Entry::Command(command) => self.command(command),
+            Entry::Command(command) => drop(self.command(command)),
             Entry::Reference(_) => {
                 self.judge.refer(&mut self.outcome);
                 self.settle();
@@ -76,10 +90,14 @@ impl<J: Judge> Course<J> {
         self.settle();
     }
 
-    fn command(&mut self, command: &Command) {
+    /// Applies a command, and returns the effects that it had.
+    pub fn command(&mut self, command: &Command) -> Vec<Effect> {
         self.commands = command.sequence + 1;
         self.judge.command(command, &mut self.outcome);
+        self.judge.settle(&mut self.outcome);
+        let effects = self.outcome.effects.clone();
         self.settle();
+        effects
     }
 
     /// Puts other reference data into force.

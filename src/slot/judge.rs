@@ -6,7 +6,11 @@ use crate::{
     event::EventTime,
     source::Batch,
     store::References,
+    telemetry::Reading,
 };
+
+/// Writes one entry of the state: its key, and its value or `None` if it is gone.
+pub type WriteEntry<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
 
 /// The judgement of one slot. Its state is a function of the calls and their order, and of nothing else.
 pub trait Judge {
@@ -38,11 +42,14 @@ pub trait Judge {
     /// The id of a rule in force, for findings.
     fn rule_id(&self, rule: u16) -> &str;
 
-    /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
-    fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>));
+    /// Names an input partition, for evidence. Called before the first of its records.
+    fn name_input(&mut self, input: u32, name: &str);
 
-    /// How many entries the state holds.
-    fn entries(&self) -> u64;
+    /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>);
+
+    /// Says how full it is, once a second. Counters and gauges of partitions and tables are its own to set.
+    fn measure(&self, reading: &mut Reading);
 
     /// Takes one entry of a checkpoint back. The error says what is wrong with it.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
@@ -63,7 +70,7 @@ pub struct Rejection {
     pub hash: u128,
 }
 
-/// Counts of one batch, to be added to the metrics after it.
+/// Counts of one source in one batch, to be added to the metrics after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub records: u64,
@@ -72,6 +79,8 @@ pub struct Tally {
     pub anonymous: u64,
     /// Events whose time was more than 60 s ahead of the log's.
     pub clamped: u64,
+    /// Events whose record showed a raw key in clear.
+    pub clear_keys: u64,
     /// By reason.
     pub rejected: Vec<(&'static str, u64)>,
 }
@@ -86,10 +95,20 @@ pub struct Outcome {
     /// Greatest event time by input: few inputs, so a list.
     pub seen: Vec<(u32, u64)>,
     pub rejections: Vec<Rejection>,
-    pub tally: Tally,
+    /// By source.
+    pub tallies: Vec<Tally>,
 }
 
 impl Outcome {
+    /// The counts of a source.
+    pub fn tally(&mut self, source: u16) -> &mut Tally {
+        let source = usize::from(source);
+        if self.tallies.len() <= source {
+            self.tallies.resize_with(source + 1, Tally::default);
+        }
+        &mut self.tallies[source]
+    }
+
     /// Notes an event's time in its input. Not for clamped ones: they never move the watermark.
     pub fn saw(&mut self, input: u32, time: EventTime) {
         match self.seen.iter_mut().rev().find(|(known, _)| *known == input) {
@@ -98,13 +117,19 @@ impl Outcome {
         }
     }
 
+    /// Whether a further rejection would be produced, so that its hash is worth its while.
+    pub fn has_room_for_rejections(&self) -> bool {
+        self.rejections.len() < REJECTIONS_PRODUCED_MAX
+    }
+
     /// Counts a rejection, and keeps it to be produced if there were not too many in this batch.
-    pub fn reject(&mut self, rejection: Rejection) {
-        match self.tally.rejected.iter_mut().find(|(reason, _)| *reason == rejection.reason) {
+    pub fn reject(&mut self, source: u16, rejection: Rejection) {
+        let rejected = &mut self.tally(source).rejected;
+        match rejected.iter_mut().find(|(reason, _)| *reason == rejection.reason) {
             Some((_, count)) => *count += 1,
-            None => self.tally.rejected.push((rejection.reason, 1)),
+            None => rejected.push((rejection.reason, 1)),
         }
-        if self.rejections.len() < REJECTIONS_PRODUCED_MAX {
+        if self.has_room_for_rejections() {
             self.rejections.push(rejection);
         }
     }

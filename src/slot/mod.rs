@@ -9,6 +9,7 @@ mod commit;
 mod course;
 mod judge;
 mod outputs;
+mod reading;
 mod start;
 mod status;
 mod time;
@@ -32,14 +33,15 @@ use tokio::sync::oneshot;
 use self::{cadence::Cadence, course::Course};
 pub use self::{
     cadence::CadenceSettings,
-    judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally},
+    judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
+    reading::{Change, Reading},
     start::{Comparison, Return},
     status::{CAUGHT_UP_BELOW, Status},
     time::{AHEAD_MAX, clamped},
     watermark::OUT_OF_ORDER,
 };
 use crate::{
-    engine::{Action, Command},
+    engine::{Command, Effect},
     source::{Batch, Notice},
     store::{Clock, Entry, InputPosition, Log, LogError, Progress, Run},
 };
@@ -69,8 +71,8 @@ impl Default for SlotSettings {
 
 /// What others may ask of a slot. Taken between batches.
 pub enum Ask<C> {
-    /// An operator's command. The answer is its sequence number, given when it is committed.
-    Command { at_ms: u64, by: String, reason: String, action: Action, done: oneshot::Sender<u64> },
+    /// An operator's command; its sequence is given to it here. The answer is what it led to, once it is committed.
+    Command { command: Command, done: oneshot::Sender<Vec<Effect>> },
     /// Other reference data. The answer comes when it is in force, right after a checkpoint.
     Change { change: C, done: oneshot::Sender<()> },
 }
@@ -103,8 +105,8 @@ pub struct Slot<L, J: Judge, C> {
     /// Of the inputs touched since the last commit.
     positions: BTreeMap<u32, InputPosition>,
     waiting_change: WaitingChange<J::Change>,
-    /// Commands whose commit is awaited.
-    answers: Vec<(u64, oneshot::Sender<u64>)>,
+    /// What commands led to, until it is committed.
+    answers: Vec<(Vec<Effect>, oneshot::Sender<Vec<Effect>>)>,
     /// Since when an input that is not idle yet has held nothing.
     quiet: BTreeMap<u32, Duration>,
     ended: Vec<u32>,
@@ -187,7 +189,6 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.take_idle();
         if let Some(time) = self.course.watermarks.next() {
             self.enter(Entry::Watermark(time.0));
-            self.status.watermark_ms.store(time.0, Relaxed);
         }
         self.look();
         self.commit_if_due()?;
@@ -205,11 +206,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         while self.waiting_change.is_none() {
             let Ok(ask) = self.asks.try_recv() else { return };
             match ask {
-                Ask::Command { at_ms, by, reason, action, done } => {
-                    let sequence = self.course.commands;
-                    self.enter(Entry::Command(Command { sequence, at_ms, by, reason, action }));
-                    self.answers.push((sequence, done));
-                    self.status.commands.fetch_add(1, Relaxed);
+                Ask::Command { mut command, done } => {
+                    command.sequence = self.course.commands;
+                    self.answers.push((self.course.command(&command), done));
+                    self.sequence.push(Entry::Command(command));
                 }
                 Ask::Change { change, done } => self.waiting_change = Some((change, done)),
             }
@@ -230,9 +230,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         }
         let at_ms = self.clock.wall_ms();
         let runs = runs_of(&self.batch);
+        self.course.name_inputs(&runs, |input| self.log.input_name(input));
         self.course.records(&self.batch, at_ms);
-        let tally = self.course.end_batch(&runs, |input| self.log.input_name(input));
-        self.status.count(&tally);
+        let tallies = self.course.end_batch(&runs, |input| self.log.input_name(input));
+        self.status.count(&tallies);
         for run in &runs {
             let newest_ms = self.course.watermarks.newest_ms(run.input);
             self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });

@@ -3,6 +3,8 @@
 //! The digest is a chain of SHA-256: of the digest before, the topic, the key and the value of each output. A replay
 //! makes it again from the checkpoint on, with the outputs themselves suppressed.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -10,9 +12,12 @@ use super::judge::Rejection;
 use crate::{
     detect::Finding,
     engine::Effect,
-    event::KeyId,
-    store::{Output, Topic},
+    event::{EventTime, KeyId},
+    store::{Kept, Output, Topic},
 };
+
+/// What has ended is still shown for so long, and a decision's tombstone comes then.
+const KEPT_AFTER_END: Duration = Duration::from_hours(7 * 24);
 
 /// A finding as its topic carries it.
 #[derive(Serialize)]
@@ -60,19 +65,20 @@ impl Outputs {
         self.suppressed = suppressed;
     }
 
-    /// Takes an effect over. Proposals and grants stay inside.
+    /// Takes an effect over. Proposals, grants and partials stay inside.
     pub fn effect(&mut self, effect: &Effect, rule_id: impl Fn(u16) -> String) {
         match effect {
             Effect::Finding(key, finding) => self.finding(*key, finding, &rule_id(finding.rule)),
             Effect::Incident(incident) => {
                 let key = incident.id.0.clone();
-                self.push(Topic::Incidents, key, json(incident), incident.is_open());
+                self.push(Topic::Incidents, key, json(incident), kept_after(incident.closed_at.as_deref()));
             }
             Effect::Decision(decision) => {
                 self.urgent |= !self.suppressed;
-                self.push(Topic::Decisions, decision.subject.id.clone(), json(decision), true);
+                let kept = Kept::Until(decision.expires().after(KEPT_AFTER_END).0);
+                self.push(Topic::Decisions, decision.subject.id.clone(), json(decision), kept);
             }
-            Effect::Proposal(_) | Effect::Grant(_) => {}
+            Effect::Proposal(_) | Effect::Grant(_) | Effect::Partial(_) => {}
         }
     }
 
@@ -88,7 +94,7 @@ impl Outputs {
             observed: &finding.observed,
             expected: &finding.expected,
         };
-        self.push(Topic::Findings, String::new(), json(&record), false);
+        self.push(Topic::Findings, String::new(), json(&record), Kept::Until(0));
     }
 
     /// Takes a rejection over. `input` is the input's name.
@@ -102,10 +108,10 @@ impl Outputs {
             length: rejection.length,
             hash: format!("{:032x}", rejection.hash),
         };
-        self.push(Topic::Rejected, String::new(), json(&record), false);
+        self.push(Topic::Rejected, String::new(), json(&record), Kept::Until(0));
     }
 
-    fn push(&mut self, topic: Topic, key: String, value: Vec<u8>, current: bool) {
+    fn push(&mut self, topic: Topic, key: String, value: Vec<u8>, kept: Kept) {
         self.digest = Sha256::new()
             .chain_update(self.digest)
             .chain_update([topic as u8])
@@ -117,7 +123,7 @@ impl Outputs {
         self.made += 1;
         if !self.suppressed {
             self.bytes += key.len() + value.len();
-            self.waiting.push(Output { topic, key, value, current });
+            self.waiting.push(Output { topic, key, value, kept });
         }
     }
 
@@ -160,6 +166,13 @@ impl Outputs {
             *byte = u8::from_str_radix(pair, 16).unwrap_or_default();
         }
     }
+}
+
+/// How long an incident is kept that was closed then, or was not.
+fn kept_after(closed_at: Option<&str>) -> Kept {
+    let Some(closed_at) = closed_at else { return Kept::Open };
+    let closed_ms = closed_at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
+    Kept::Until(EventTime(u64::try_from(closed_ms).unwrap_or(0)).after(KEPT_AFTER_END).0)
 }
 
 /// The fields in the order of the type, numbers in their shortest form: the same value gives the same bytes.

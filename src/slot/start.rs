@@ -70,6 +70,7 @@ fn replay<L: Log, J: Judge>(
         return Ok(0);
     };
     batch.clear();
+    course.name_inputs(runs, |input| log.input_name(input));
     let mut records = 0;
     for &run in runs {
         let mut rest = run;

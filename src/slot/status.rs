@@ -1,4 +1,4 @@
-//! What the slot shows to others: numbers that it flushes once a batch, and that anybody may read.
+//! What the slot shows to others: counts that it adds up once a batch, and that anybody may read.
 
 use std::{
     collections::BTreeMap,
@@ -13,73 +13,63 @@ use super::{
     judge::Tally,
     start::{Comparison, Return},
 };
-use crate::source::{InputLag, Notice};
+use crate::{
+    source::{InputLag, Notice},
+    store::Outbox,
+    telemetry::{self, Reading, SourceReading},
+};
 
 /// At most so many notices wait to be told; later ones are only counted.
 const NOTICES_MAX: usize = 256;
 
-/// Counters only grow; gauges say how it is now. All of one slot.
-#[derive(Debug, Default)]
-pub struct Status {
-    pub records: AtomicU64,
-    pub bytes: AtomicU64,
-    pub events: AtomicU64,
-    pub anonymous: AtomicU64,
-    pub clamped: AtomicU64,
-    pub batches: AtomicU64,
-    pub commands: AtomicU64,
-    pub commits: AtomicU64,
-    /// Time spent in commits, in microseconds.
-    pub commit_us: AtomicU64,
-    pub checkpoints: AtomicU64,
-    /// Replays whose digest was another than the committed one.
-    pub digest_mismatches: AtomicU64,
-    /// Records that were read again at the start.
-    pub replayed: AtomicU64,
-    /// Gauge: event time of the watermark, in milliseconds since the Unix epoch.
-    pub watermark_ms: AtomicU64,
-    /// Gauge: how far the event time of the input furthest behind lies behind the wall clock; 0 = all are idle.
-    pub lag_ms: AtomicU64,
-    /// Gauge: records that have not been read yet, where the sources know.
-    pub lag_records: AtomicU64,
-    /// Gauge: bytes that have not been read yet, where the sources know.
-    pub lag_bytes: AtomicU64,
-    /// Gauge: the wall clock at the last checkpoint, in milliseconds; 0 = none yet.
-    pub checkpoint_at_ms: AtomicU64,
-    /// Gauge: entries of the state after the last checkpoint.
-    pub state_entries: AtomicU64,
-    /// Gauge: entries that the last checkpoint wrote.
-    pub checkpoint_entries: AtomicU64,
-    /// Gauge: bytes of the store.
-    pub store_bytes: AtomicU64,
-    /// Gauge: the slot has returned from its replay and reads.
-    pub running: AtomicBool,
-    /// Gauge: the lag has been under [`CAUGHT_UP_BELOW`] at the last look.
-    pub caught_up: AtomicBool,
-    rejected: Mutex<BTreeMap<&'static str, u64>>,
-    noticed: Mutex<BTreeMap<&'static str, u64>>,
-    notices: Mutex<Vec<Notice>>,
-    lags: Mutex<Vec<InputLag>>,
-    back: Mutex<Return>,
-}
-
 /// The lag in event time under which one has caught up.
 pub const CAUGHT_UP_BELOW: Duration = Duration::from_secs(30);
 
+/// Where one slot stands. Shared with whoever serves metrics, health and decisions.
+#[derive(Debug, Default)]
+pub struct Status {
+    reading: Mutex<Reading>,
+    outbox: Option<Outbox>,
+    caught_up: AtomicBool,
+    checkpoint_entries: AtomicU64,
+    store_bytes: AtomicU64,
+    notice_counts: Mutex<BTreeMap<&'static str, u64>>,
+    notices: Mutex<Vec<Notice>>,
+    back: Mutex<Return>,
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every holder writes one value: a panic leaves none half written.
+    // Numbers only, each right by itself: a panic in between leaves nothing half written.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Status {
-    /// Rejected records by reason.
-    pub fn rejected(&self) -> BTreeMap<&'static str, u64> {
-        locked(&self.rejected).clone()
+    /// Of a slot with these sources, named as the settings name them, and this outbox.
+    pub fn new(sources: &[String], outbox: Outbox) -> Self {
+        let sources =
+            sources.iter().map(|name| SourceReading { source: name.clone(), ..SourceReading::default() });
+        let reading = Mutex::new(Reading { sources: sources.collect(), ..Reading::default() });
+        Self { reading, outbox: Some(outbox), ..Self::default() }
+    }
+
+    /// Whether every input was less than [`CAUGHT_UP_BELOW`] behind at the last look.
+    pub fn caught_up(&self) -> bool {
+        self.caught_up.load(Relaxed)
+    }
+
+    /// Entries that the last checkpoint wrote.
+    pub fn checkpoint_entries(&self) -> u64 {
+        self.checkpoint_entries.load(Relaxed)
+    }
+
+    /// Bytes of the store at the last commit.
+    pub fn store_bytes(&self) -> u64 {
+        self.store_bytes.load(Relaxed)
     }
 
     /// Notices by kind.
-    pub fn noticed(&self) -> BTreeMap<&'static str, u64> {
-        locked(&self.noticed).clone()
+    pub fn notice_counts(&self) -> BTreeMap<&'static str, u64> {
+        locked(&self.notice_counts).clone()
     }
 
     /// Takes the notices that wait to be logged.
@@ -87,27 +77,29 @@ impl Status {
         std::mem::take(&mut locked(&self.notices))
     }
 
-    /// How far behind each input was at the last look.
-    pub fn lags(&self) -> Vec<InputLag> {
-        locked(&self.lags).clone()
-    }
-
     /// What coming back took.
     pub fn returned(&self) -> Return {
         *locked(&self.back)
     }
 
-    pub(super) fn count(&self, tally: &Tally) {
-        self.batches.fetch_add(1, Relaxed);
-        self.records.fetch_add(tally.records, Relaxed);
-        self.bytes.fetch_add(tally.bytes, Relaxed);
-        self.events.fetch_add(tally.events, Relaxed);
-        self.anonymous.fetch_add(tally.anonymous, Relaxed);
-        self.clamped.fetch_add(tally.clamped, Relaxed);
-        if !tally.rejected.is_empty() {
-            let mut rejected = locked(&self.rejected);
-            for (reason, count) in &tally.rejected {
-                *rejected.entry(reason).or_default() += count;
+    /// Adds the counts of a batch, by source.
+    pub(super) fn count(&self, tallies: &[Tally]) {
+        let mut reading = locked(&self.reading);
+        if reading.sources.len() < tallies.len() {
+            reading.sources.resize_with(tallies.len(), SourceReading::default);
+        }
+        for (source, tally) in reading.sources.iter_mut().zip(tallies) {
+            source.records += tally.records;
+            source.bytes += tally.bytes;
+            source.events += tally.events;
+            source.anonymous += tally.anonymous;
+            source.clamped += tally.clamped;
+            source.clear_keys += tally.clear_keys;
+            for &(reason, count) in &tally.rejected {
+                match source.rejected.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, so_far)) => *so_far += count,
+                    None => source.rejected.push((reason, count)),
+                }
             }
         }
     }
@@ -116,9 +108,9 @@ impl Status {
         if notices.is_empty() {
             return;
         }
-        let (mut noticed, mut waiting) = (locked(&self.noticed), locked(&self.notices));
+        let (mut counts, mut waiting) = (locked(&self.notice_counts), locked(&self.notices));
         for notice in notices.drain(..) {
-            *noticed.entry(notice.label()).or_default() += 1;
+            *counts.entry(notice.label()).or_default() += 1;
             if waiting.len() < NOTICES_MAX {
                 waiting.push(notice);
             }
@@ -127,21 +119,70 @@ impl Status {
 
     pub(super) fn came_back(&self, back: Return) {
         *locked(&self.back) = back;
-        self.replayed.store(back.records, Relaxed);
-        self.digest_mismatches.fetch_add(u64::from(back.comparison == Comparison::Differs), Relaxed);
-        self.running.store(true, Relaxed);
+        let mut reading = locked(&self.reading);
+        reading.digest_mismatches += u64::from(back.comparison == Comparison::Differs);
+        reading.restored = true;
     }
 
-    /// `lag_ms` is that of the input furthest behind, if every input's is known.
-    pub(super) fn look(&self, lags: Vec<InputLag>, lag_ms: Option<u64>) {
-        let sum = |of: fn(&InputLag) -> Option<u64>| lags.iter().filter_map(of).sum();
-        self.lag_records.store(sum(|lag| lag.records_behind), Relaxed);
-        self.lag_bytes.store(sum(|lag| lag.bytes_behind), Relaxed);
-        if let Some(lag_ms) = lag_ms {
-            self.lag_ms.store(lag_ms, Relaxed);
+    /// The loop has turned.
+    pub(super) fn beat(&self, wall_ms: u64) {
+        locked(&self.reading).heartbeat_ms = wall_ms;
+    }
+
+    pub(super) fn commit(&self, took: Duration, checkpoint: bool, store_bytes: u64) {
+        let mut reading = locked(&self.reading);
+        reading.commits += 1;
+        reading.commit_seconds += took.as_secs_f64();
+        if checkpoint {
+            reading.checkpoints += 1;
+            reading.checkpoint_seconds += took.as_secs_f64();
         }
-        let caught_up = lag_ms.is_some_and(|lag| u128::from(lag) < CAUGHT_UP_BELOW.as_millis());
+        self.store_bytes.store(store_bytes, Relaxed);
+    }
+
+    pub(super) fn checkpoint(&self, at_ms: u64, entries: u64) {
+        locked(&self.reading).checkpoint_at_ms = at_ms;
+        self.checkpoint_entries.store(entries, Relaxed);
+    }
+
+    /// Takes down how far behind the inputs are, and how full the judge is. `lag_ms` is an input's lag in event time,
+    /// if anything is known of it.
+    pub(super) fn look(
+        &self,
+        lags: Vec<(u16, InputLag)>,
+        lag_ms: impl Fn(u32) -> Option<u64>,
+        measure: impl FnOnce(&mut Reading),
+    ) {
+        let mut reading = locked(&self.reading);
+        measure(&mut reading);
+        for source in &mut reading.sources {
+            (source.lag_records, source.lag_seconds) = (None, None);
+        }
+        let mut caught_up = true;
+        for (source, lag) in lags {
+            let behind = lag_ms(lag.input);
+            caught_up &= behind.is_some_and(|ms| Duration::from_millis(ms) < CAUGHT_UP_BELOW);
+            let Some(source) = reading.sources.get_mut(usize::from(source)) else { continue };
+            source.lag_records = larger(source.lag_records, lag.records_behind, |a, b| a + b);
+            let seconds = behind.map(|ms| Duration::from_millis(ms).as_secs_f64());
+            source.lag_seconds = larger(source.lag_seconds, seconds, f64::max);
+        }
         self.caught_up.store(caught_up, Relaxed);
-        *locked(&self.lags) = lags;
+    }
+}
+
+/// What two inputs of one source come to, where something is known of either.
+fn larger<T>(one: Option<T>, other: Option<T>, both: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(both(one, other)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl telemetry::Status for Status {
+    fn read(&self) -> Reading {
+        let mut reading = locked(&self.reading).clone();
+        reading.outbox = self.outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
+        reading
     }
 }

@@ -12,7 +12,9 @@ use std::{
 
 use self::toy::Toy;
 use super::*;
+use crate::engine::Action;
 use crate::store::{Crash, Disk, MemoryLog, Output, ScriptedBatch, Tape, Topic, VirtualClock};
+use crate::telemetry::Status as _;
 
 /// The wall clock at the start of every test, in milliseconds.
 const START_MS: u64 = 1_800_000_000_000;
@@ -57,7 +59,7 @@ fn run(tape: &Tape, crashes: &[Crash], sizes: &[usize]) -> (Left, u64) {
         match end {
             Ok((end, calls)) => {
                 assert_eq!(end, End::Finished);
-                assert_eq!(status.digest_mismatches.load(Relaxed), 0, "a replay led elsewhere");
+                assert_eq!(status.read().digest_mismatches, 0, "a replay led elsewhere");
                 let progress = disk.progress().expect("a run commits");
                 let (digest, watermark_ms) = (progress.digest, progress.watermark_ms);
                 return (Left { outputs: disk.outputs(), state: disk.state(), digest, watermark_ms }, calls);
@@ -147,11 +149,12 @@ fn a_committed_command_is_applied_again_after_a_crash() {
     let (ask, asks) = mpsc::channel();
     let (done, mut answer) = oneshot::channel();
     let (by, reason, action) = ("ann".to_owned(), "test".to_owned(), Action::Pause);
-    ask.send(Ask::Command { at_ms: 7, by, reason, action, done }).unwrap();
+    let command = Command { sequence: 9, at_ms: 7, by, reason, action };
+    ask.send(Ask::Command { command, done }).unwrap();
     let mut slot =
         Slot::start(open(), Toy::default(), clock.clone(), settings(8), asks, Arc::default()).unwrap();
     slot.step().unwrap();
-    assert_eq!(answer.try_recv(), Ok(0), "a command is committed at once");
+    assert_eq!(answer.try_recv(), Ok(Vec::new()), "a command is committed at once");
     drop(slot);
     let status = Arc::new(Status::default());
     let (_ask, asks) = mpsc::channel();

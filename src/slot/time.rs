@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::event::EventTime;
 
 /// How far a record's own time may be ahead of the log's.
-pub const AHEAD_MAX: Duration = Duration::from_secs(60);
+pub const AHEAD_MAX: Duration = Duration::from_mins(1);
 
 /// The time to use instead, if an event claims to be further ahead of its log than a clock can be. Such an event is
 /// counted and flagged, and never moves the watermark: one wrong clock would make all others late.

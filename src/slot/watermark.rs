@@ -77,8 +77,17 @@ impl Watermarks {
         self.inputs.get(&input).map_or(0, |state| state.newest_ms)
     }
 
+    /// How far the newest event of an input is behind `wall_ms`: 0 = it is idle, `None` = nothing was read yet.
+    pub fn lag_ms(&self, input: u32, wall_ms: u64) -> Option<u64> {
+        match self.inputs.get(&input) {
+            Some(Input { idle: true, .. }) => Some(0),
+            None | Some(Input { newest_ms: 0, .. }) => None,
+            Some(Input { newest_ms, .. }) => Some(wall_ms.saturating_sub(*newest_ms)),
+        }
+    }
+
     /// Greatest event time of the input that is furthest behind, of those that are not idle.
-    pub fn oldest_active_ms(&self) -> Option<u64> {
+    fn oldest_active_ms(&self) -> Option<u64> {
         self.inputs.values().filter(|state| !state.idle).map(|state| state.newest_ms).min()
     }
 

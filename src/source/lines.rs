@@ -135,7 +135,50 @@ impl<R: Read> LineReader<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
     use super::{CUT_LINE_BYTES, LINE_BYTES_MAX, LineReader, Step};
+
+    /// Gives its bytes in pieces of these sizes, in turn.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let size = self.sizes.next().copied().unwrap_or(1);
+            let size = size.min(buffer.len()).min(self.bytes.len());
+            buffer[..size].copy_from_slice(&self.bytes[..size]);
+            self.bytes = &self.bytes[size..];
+            Ok(size)
+        }
+    }
+
+    proptest! {
+        /// However the bytes arrive, the lines are those of splitting the whole text, and their places join up.
+        #[test]
+        fn lines_do_not_depend_on_how_the_bytes_arrive(
+            text in "[a-c\n]{0,300}",
+            sizes in prop::collection::vec(1..40_usize, 1..5),
+        ) {
+            let pieces = Pieces { bytes: text.as_bytes(), sizes: sizes.iter().cycle() };
+            let mut lines = LineReader::new(pieces, 0);
+            let (mut seen, mut at) = (Vec::new(), 0);
+            while let Step::Line(line) = lines.step().unwrap() {
+                prop_assert_eq!(line.offset, at);
+                at = line.next;
+                seen.push(line.bytes.to_vec());
+            }
+            prop_assert_eq!(lines.position(), at);
+            prop_assert_eq!(lines.read_to(), text.len() as u64);
+            seen.extend(lines.remainder().map(|line| line.bytes.to_vec()));
+            let expected: Vec<&[u8]> = text.split_terminator('\n').map(str::as_bytes).collect();
+            prop_assert_eq!(seen, expected);
+        }
+    }
 
     /// Offset, next and text of each line; the remainder, if any, after a bar.
     #[track_caller]

@@ -7,6 +7,7 @@
 
 mod batch;
 pub mod file;
+pub mod geo;
 pub mod kafka;
 mod lines;
 mod settings;
@@ -26,6 +27,9 @@ pub trait Inputs {
 
     /// Whether an input has been seen before; gives no index to one that has not.
     fn is_known(&self, source: u16, name: &InputName) -> bool;
+
+    /// Whether any input of a source has been seen before.
+    fn knows_any(&self, source: u16) -> bool;
 
     /// Keeps where the first reading of an input starts, so that a restart before its first record starts there.
     fn starts_at(&mut self, input: u32, next: u64);
@@ -70,7 +74,7 @@ pub trait Source: Send {
     /// What people call an input: the path of a file, the topic and partition.
     fn describe(&self, input: u32) -> Option<String>;
 
-    /// Moves what is worth telling since the last call into `into`.
+    /// Moves what is worth telling since the last call into `into`. To be called after each poll.
     fn notices(&mut self, into: &mut Vec<Notice>);
 }
 
@@ -97,6 +101,8 @@ pub enum Notice {
     Truncated { source: u16, input: u32, path: String, read_to: u64, size: u64 },
     /// A file could not be opened or read; it is tried again.
     Unreadable { source: u16, path: String, text: String },
+    /// A compressed file was left alone, since it is what became of a file that was followed.
+    Compressed { source: u16, path: String },
     /// A line is too long; it goes on as its beginning only, which the decoder rejects and counts.
     Oversized { source: u16, input: u32, offset: u64, length: u64 },
 }
@@ -109,6 +115,7 @@ impl Notice {
             Self::NewPartition { .. } => "new_partition",
             Self::Truncated { .. } => "truncated",
             Self::Unreadable { .. } => "unreadable",
+            Self::Compressed { .. } => "compressed",
             Self::Oversized { .. } => "oversized",
         }
     }

@@ -37,6 +37,10 @@ impl Inputs for Table {
         self.names.iter().any(|(s, n)| *s == source && n == name)
     }
 
+    fn knows_any(&self, source: u16) -> bool {
+        self.names.iter().any(|(s, _)| *s == source)
+    }
+
     fn starts_at(&mut self, input: u32, next: u64) {
         self.positions.insert(input, next);
     }

@@ -1,7 +1,8 @@
 //! Opening the database: who may, how it is set, and whether it is the one that the settings mean.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -65,7 +66,8 @@ pub enum StoreError {
 /// Takes the state directory for this process, and creates it if it is not there.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Directory { dir: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(failed)?;
+    // Key ids and address prefixes are nobody else's business.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let lock =
         File::options().create(true).truncate(false).write(true).open(dir.join(LOCK)).map_err(failed)?;
     match lock.try_lock() {

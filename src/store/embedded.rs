@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{
     database::{self, Identity, StoreError},
     inputs::InputTable,
-    log::{Committed, Log, LogError},
+    log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run},
     tables::{self, Changes},
@@ -103,10 +103,7 @@ impl Log for EmbeddedLog {
         Ok(resume)
     }
 
-    fn restore(
-        &mut self,
-        entry: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LogError>,
-    ) -> Result<(), LogError> {
+    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError> {
         let mut statement =
             self.db.prepare("SELECT key, value FROM state ORDER BY key").map_err(StoreError::from)?;
         let mut rows = statement.query([]).map_err(StoreError::from)?;
@@ -159,8 +156,12 @@ impl Log for EmbeddedLog {
         self.sources.iter().all(|source| source.rewindable())
     }
 
-    fn lag(&self) -> Vec<InputLag> {
-        self.sources.iter().flat_map(|source| source.lag()).collect()
+    fn lag(&self) -> Vec<(u16, InputLag)> {
+        let mut lags = Vec::new();
+        for (index, source) in (0..).zip(&self.sources) {
+            lags.extend(source.lag().into_iter().map(|lag| (index, lag)));
+        }
+        lags
     }
 
     fn input_name(&self, input: u32) -> Option<String> {
@@ -213,11 +214,19 @@ impl Log for EmbeddedLog {
 
     fn commit(&mut self) -> Result<Committed, LogError> {
         let acknowledged = self.outbox.acknowledgements();
+        if let Some(mark) = &self.pending.mark {
+            // Not part of the digest: they follow from decisions that are, and from when a checkpoint was taken.
+            let tombstones = tables::tombstones(&self.db, mark.progress.watermark_ms)?;
+            self.pending.outputs.extend(tombstones);
+        }
         let newest = self.newest_output + self.pending.outputs.len() as u64;
         let tx = self.db.transaction().map_err(StoreError::from)?;
         tables::write_outputs(&tx, self.newest_output + 1, &self.pending.outputs)?;
         if let Some((progress, sequence)) = &self.pending.progress {
             tables::write_progress(&tx, progress, sequence)?;
+        }
+        if let Some(mark) = &self.pending.mark {
+            tables::forget_closed(&tx, mark.progress.watermark_ms)?;
         }
         tables::write_state(&tx, &self.pending.changes, self.pending.mark.as_ref())?;
         self.inputs.write(&tx, self.pending.mark.is_some())?;

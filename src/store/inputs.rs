@@ -132,6 +132,10 @@ impl Inputs for InputTable {
         self.by_name.contains_key(&(source, name.0.clone()))
     }
 
+    fn knows_any(&self, source: u16) -> bool {
+        self.known.values().any(|known| known.source == source)
+    }
+
     fn starts_at(&mut self, input: u32, next: u64) {
         if let Some(known) = self.known.get_mut(&input) {
             known.next = Some(next);

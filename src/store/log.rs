@@ -17,6 +17,9 @@ pub struct Committed {
     pub store_bytes: u64,
 }
 
+/// Takes one entry of the state: its key and its value.
+pub type ReadEntry<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LogError> + 'a;
+
 /// Records in, outputs and positions out, in transactions.
 ///
 /// The order of calls is: [`assign`](Log::assign) once, [`restore`](Log::restore) and
@@ -33,10 +36,7 @@ pub trait Log: Send {
     fn assign(&mut self) -> Result<Resume, LogError>;
 
     /// Hands over every entry of the last checkpoint's state, in the order of keys.
-    fn restore(
-        &mut self,
-        entry: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LogError>,
-    ) -> Result<(), LogError>;
+    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError>;
 
     /// Appends records of a run again, up to the batch's room. Returns where to go on: `run.to` when done.
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError>;
@@ -60,8 +60,8 @@ pub trait Log: Send {
     /// Whether all inputs can be read again. If not, every commit has to carry a checkpoint.
     fn rewindable(&self) -> bool;
 
-    /// How far behind each input is.
-    fn lag(&self) -> Vec<InputLag>;
+    /// How far behind each input is, with the index of its source.
+    fn lag(&self) -> Vec<(u16, InputLag)>;
 
     /// The stable name of an input: `kafka:kong-logs/3`.
     fn input_name(&self, input: u32) -> Option<String>;

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     clock::VirtualClock,
-    log::{Committed, Log, LogError},
+    log::{Committed, Log, LogError, ReadEntry},
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
 };
 use crate::source::{Batch, InputLag, Notice, Record};
@@ -162,10 +162,7 @@ impl Log for MemoryLog {
         })
     }
 
-    fn restore(
-        &mut self,
-        entry: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LogError>,
-    ) -> Result<(), LogError> {
+    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError> {
         let state = self.call(|log| log.disk.state())?;
         state.iter().try_for_each(|(key, value)| entry(key, value))
     }
@@ -212,7 +209,7 @@ impl Log for MemoryLog {
         !self.tape.once
     }
 
-    fn lag(&self) -> Vec<InputLag> {
+    fn lag(&self) -> Vec<(u16, InputLag)> {
         Vec::new()
     }
 

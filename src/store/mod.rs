@@ -21,9 +21,10 @@ mod tests;
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use database::{Identity, StoreError};
 pub use embedded::EmbeddedLog;
-pub use log::{Committed, Log, LogError};
+pub use log::{Committed, Log, LogError, ReadEntry};
 pub use memory::{Crash, Disk, MemoryLog, ScriptedBatch, Tape};
 pub use outbox::{Dispatcher, OutRecord, Outbox};
 pub use record::{
-    CODEC_VERSION, Entry, InputPosition, InputState, Mark, Output, Progress, References, Resume, Run, Topic,
+    CODEC_VERSION, Entry, InputPosition, InputState, Kept, Mark, Output, Progress, References, Resume, Run,
+    Topic,
 };

@@ -104,7 +104,7 @@ impl Outbox {
     pub fn current(&self, topic: Topic, open: bool) -> Result<Vec<OutRecord>, StoreError> {
         let db = self.reader();
         let mut statement = db.prepare_cached(
-            "SELECT seq, key, value FROM current WHERE topic = ?1 AND (open OR NOT ?2) ORDER BY key",
+            "SELECT seq, key, value FROM current WHERE topic = ?1 AND (until_ms IS NULL OR NOT ?2) ORDER BY key",
         )?;
         let rows = statement.query_map(params![topic as u8, open], |row| {
             Ok(OutRecord { seq: unsigned(row.get(0)?), topic, key: row.get(1)?, value: row.get(2)? })
@@ -126,6 +126,13 @@ impl Outbox {
     pub fn dispatcher(&self, name: &str) -> Option<Dispatcher> {
         let index = self.shared.acknowledged.iter().position(|(known, _)| known == name)?;
         Some(Dispatcher { shared: Arc::clone(&self.shared), index })
+    }
+
+    /// How many outputs each dispatcher has not acknowledged yet.
+    pub fn waiting(&self) -> Vec<(String, u64)> {
+        let newest = *self.shared.newest.borrow();
+        let waiting = |seq: &AtomicU64| newest.saturating_sub(seq.load(Ordering::Relaxed));
+        self.shared.acknowledged.iter().map(|(name, seq)| (name.clone(), waiting(seq))).collect()
     }
 
     /// Outputs that were dropped undelivered because the outbox was full, since the start.

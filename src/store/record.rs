@@ -89,8 +89,6 @@ pub struct Mark {
     pub inputs: Vec<InputState>,
     /// The wall clock when it was taken.
     pub at_ms: u64,
-    /// How many entries the state holds after it.
-    pub entries: u64,
 }
 
 /// What a log kept of the time before.
@@ -142,6 +140,15 @@ impl Topic {
     }
 }
 
+/// How long the current record of a key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// It is open: until another record of the key.
+    Open,
+    /// Until event time has passed this, in milliseconds. A decision is then followed by a tombstone.
+    Until(u64),
+}
+
 /// One output, as its topic carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -150,6 +157,6 @@ pub struct Output {
     pub key: String,
     /// JSON. Empty = a tombstone: the key is forgotten.
     pub value: Vec<u8>,
-    /// Whether the record of this key is still of interest (an open incident, a current decision).
-    pub current: bool,
+    /// How long the record of this key is kept beside the outbox, where incidents and decisions are.
+    pub kept: Kept,
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     database::StoreError,
-    record::{Entry, Mark, Output, Progress, Topic},
+    record::{Entry, Kept, Mark, Output, Progress, Topic},
 };
 
 /// The tables. `STRICT` so that a value of the wrong type is an error where it is written.
@@ -21,8 +21,9 @@ CREATE TABLE IF NOT EXISTS outbox (
     seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS acknowledged (dispatcher TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS current (
-    topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, open INTEGER NOT NULL, seq INTEGER NOT NULL,
+    topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER,
     PRIMARY KEY (topic, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS current_until ON current (until_ms) WHERE until_ms IS NOT NULL;
 CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
@@ -91,9 +92,30 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
         if output.value.is_empty() {
             forget.execute(params![topic, output.key])?;
         } else {
-            current.execute(params![topic, output.key, output.value, output.current, signed(seq)])?;
+            let until = match output.kept {
+                Kept::Open => None,
+                Kept::Until(ms) => Some(signed(ms)),
+            };
+            current.execute(params![topic, output.key, output.value, signed(seq), until])?;
         }
     }
+    Ok(())
+}
+
+/// The decisions whose time has passed, as the tombstones that are to follow them.
+pub(super) fn tombstones(db: &Connection, watermark_ms: u64) -> Result<Vec<Output>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT key FROM current WHERE topic = ?1 AND until_ms < ?2 ORDER BY key")?;
+    let rows =
+        statement.query_map(params![Topic::Decisions as u8, signed(watermark_ms)], |row| row.get(0))?;
+    let tombstone = |key| Output { topic: Topic::Decisions, key, value: Vec::new(), kept: Kept::Until(0) };
+    Ok(rows.map(|key| key.map(tombstone)).collect::<Result<_, _>>()?)
+}
+
+/// Forgets the closed incidents whose time has passed.
+pub(super) fn forget_closed(tx: &Transaction<'_>, watermark_ms: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM current WHERE topic = ?1 AND until_ms < ?2")?
+        .execute(params![Topic::Incidents as u8, signed(watermark_ms)])?;
     Ok(())
 }
 

@@ -78,7 +78,7 @@ fn nothing_of_a_transaction_that_is_given_up_is_kept() {
     let give = |log: &mut EmbeddedLog| {
         log.begin().unwrap();
         let (topic, key, value) = (Topic::Incidents, "inc_1".to_owned(), b"{}".to_vec());
-        log.produce(Output { topic, key, value, current: true }).unwrap();
+        log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
         log.keep(b"k", Some(b"v")).unwrap();
         log.send_positions(&progress, &[], &[Entry::Watermark(5)]).unwrap();
         log.checkpoint(&Mark { progress: progress.clone(), ..Mark::default() }).unwrap();
@@ -98,4 +98,43 @@ fn nothing_of_a_transaction_that_is_given_up_is_kept() {
     })
     .unwrap();
     assert_eq!(state, [(b"k".to_vec(), b"v".to_vec())]);
+}
+
+#[test]
+fn what_has_ended_is_forgotten_when_its_time_has_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log =
+        EmbeddedLog::open(dir.path().to_owned(), &identity(), Vec::new(), &["d".to_owned()]).unwrap();
+    let outbox = log.outbox();
+    let commit = |log: &mut EmbeddedLog, watermark_ms: u64, outputs: Vec<Output>| {
+        let progress = Progress { commit: watermark_ms, watermark_ms, ..Progress::default() };
+        log.begin().unwrap();
+        for output in outputs {
+            log.produce(output).unwrap();
+        }
+        log.send_positions(&progress, &[], &[]).unwrap();
+        log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
+        log.commit().unwrap();
+    };
+    let output = |topic, key: &str, kept| Output { topic, key: key.to_owned(), value: b"{}".to_vec(), kept };
+    let outputs = vec![
+        output(Topic::Incidents, "open", Kept::Open),
+        output(Topic::Incidents, "closed", Kept::Until(100)),
+        output(Topic::Decisions, "short", Kept::Until(100)),
+        output(Topic::Decisions, "long", Kept::Until(200)),
+    ];
+    commit(&mut log, 50, outputs);
+    assert_eq!(outbox.open_incidents().unwrap().len(), 1);
+    assert_eq!(outbox.current(Topic::Incidents, false).unwrap().len(), 2);
+    commit(&mut log, 101, Vec::new());
+    let keys = |topic| -> Vec<String> {
+        outbox.current(topic, false).unwrap().into_iter().map(|record| record.key).collect()
+    };
+    assert_eq!(
+        (keys(Topic::Incidents), keys(Topic::Decisions)),
+        (vec!["open".to_owned()], vec!["long".to_owned()])
+    );
+    let newest = outbox.after(4, 10).unwrap();
+    assert_eq!((newest.len(), newest[0].key.as_str(), newest[0].value.len()), (1, "short", 0), "a tombstone");
+    assert_eq!(outbox.waiting(), [("d".to_owned(), 5)]);
 }

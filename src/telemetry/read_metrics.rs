@@ -11,6 +11,8 @@ pub(super) struct SlotMetrics {
     records: IntCounterVec,
     record_bytes: IntCounterVec,
     events: IntCounterVec,
+    anonymous: IntCounterVec,
+    clamped: IntCounterVec,
     rejected: IntCounterVec,
     clear_keys: IntCounterVec,
     lag_records: IntGaugeVec,
@@ -21,6 +23,10 @@ pub(super) struct SlotMetrics {
     keys: IntGaugeVec,
     evictions: IntCounterVec,
     state_bytes: IntGauge,
+    pressure: IntCounter,
+    waiting: IntCounter,
+    unjudged_routes: IntCounter,
+    condition_errors: IntCounter,
     commits: IntCounter,
     commit_seconds: Counter,
     checkpoints: IntCounter,
@@ -60,6 +66,16 @@ impl SlotMetrics {
                 by_source,
             ),
             events: f.counters("keyhound_events_total", "Events decoded from records, by source.", by_source),
+            anonymous: f.counters(
+                "keyhound_requests_anonymous_total",
+                "Requests without the key or credential that the source's policy asks for, by source.",
+                by_source,
+            ),
+            clamped: f.counters(
+                "keyhound_events_clamped_total",
+                "Events more than a minute ahead of their log, set back to its time, by source.",
+                by_source,
+            ),
             rejected: f.counters(
                 "keyhound_records_rejected_total",
                 "Records that could not be used, by source and reason.",
@@ -90,6 +106,19 @@ impl SlotMetrics {
                 by_partition,
             ),
             state_bytes: f.gauge("keyhound_state_bytes", "Bytes that the state of all keys takes."),
+            pressure: f.counter("keyhound_requests_refused_by_us_total", "Requests that our own decisions refused."),
+            waiting: f.counter(
+                "keyhound_requests_of_waiting_keys_total",
+                "Requests of keys without a profile yet, since they were only ever refused.",
+            ),
+            unjudged_routes: f.counter(
+                "keyhound_requests_on_unjudged_routes_total",
+                "Requests on routes beyond the table of routes, whose latency and size are not judged.",
+            ),
+            condition_errors: f.counter(
+                "keyhound_rule_condition_errors_total",
+                "Conditions of rules that could not be answered; the rule kept silent.",
+            ),
             commits: f.counter("keyhound_commits_total", "Commits of positions and outputs."),
             commit_seconds: f.real_counter("keyhound_commit_seconds_total", "Time spent in commits."),
             checkpoints: f.counter("keyhound_checkpoints_total", "Checkpoints of state."),
@@ -135,6 +164,10 @@ impl SlotMetrics {
         }
         raise(&self.late, reading.events_late);
         raise(&self.repeated, reading.events_repeated);
+        raise(&self.pressure, reading.pressure);
+        raise(&self.waiting, reading.waiting);
+        raise(&self.unjudged_routes, reading.unjudged_routes);
+        raise(&self.condition_errors, reading.condition_errors);
         raise(&self.commits, reading.commits);
         raise(&self.checkpoints, reading.checkpoints);
         raise(&self.mismatches, reading.digest_mismatches);
@@ -149,6 +182,8 @@ impl SlotMetrics {
         raise(&self.records.with_label_values(label), source.records);
         raise(&self.record_bytes.with_label_values(label), source.bytes);
         raise(&self.events.with_label_values(label), source.events);
+        raise(&self.anonymous.with_label_values(label), source.anonymous);
+        raise(&self.clamped.with_label_values(label), source.clamped);
         raise(&self.clear_keys.with_label_values(label), source.clear_keys);
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);

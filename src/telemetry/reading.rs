@@ -25,6 +25,14 @@ pub struct Reading {
     pub events_late: u64,
     /// Events whose request id was seen before, within the window of that filter.
     pub events_repeated: u64,
+    /// Requests that our own decisions refused.
+    pub pressure: u64,
+    /// Requests of keys that have no profile yet, since they were only ever refused.
+    pub waiting: u64,
+    /// Requests on routes beyond the table of routes.
+    pub unjudged_routes: u64,
+    /// Conditions of rules that could not be answered.
+    pub condition_errors: u64,
     /// Bytes that the state of all keys takes, as the engines count them.
     pub state_bytes: u64,
     pub commits: u64,
@@ -47,6 +55,10 @@ pub struct SourceReading {
     pub records: u64,
     pub bytes: u64,
     pub events: u64,
+    /// Requests without the key, or the credential, that the source's policy asks for.
+    pub anonymous: u64,
+    /// Events whose time was more than a minute ahead of their log's, and was set back to it.
+    pub clamped: u64,
     /// Records that were not understood, by the reason's fixed label.
     pub rejected: Vec<(&'static str, u64)>,
     /// Records that showed a raw key in clear.

@@ -46,6 +46,10 @@ impl Inputs for Table {
         self.names.contains(name)
     }
 
+    fn knows_any(&self, _source: u16) -> bool {
+        !self.names.is_empty()
+    }
+
     fn starts_at(&mut self, input: u32, next: u64) {
         self.positions.insert(input, next);
     }

@@ -1,5 +1,7 @@
 //! A crash at any call leaves no trace.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -11,7 +13,7 @@ fn long_tape() -> Tape {
         for n in 0..4 {
             let key = ["a", "b", "c"][usize::try_from((batch + n) % 3).unwrap()];
             // Input 1 lags behind, so that what it brings after being idle is late.
-            text.push_str(&format!("0 {} {key}\n1 {} {key}\n", batch * 7 + n, batch * 5));
+            writeln!(text, "0 {} {key}\n1 {} {key}", batch * 7 + n, batch * 5).unwrap();
         }
         if batch % 5 == 0 {
             text.push_str("1 broken\n");
@@ -56,13 +58,13 @@ prop_compose! {
         for (at, (records, idle, _)) in (0u64..).zip(&batches) {
             for (input, jitter, key, broken) in records {
                 if *broken {
-                    text.push_str(&format!("{input} broken\n"));
+                    writeln!(text, "{input} broken").unwrap();
                 } else {
-                    text.push_str(&format!("{input} {} k{key}\n", at * 20 + jitter));
+                    writeln!(text, "{input} {} k{key}", at * 20 + jitter).unwrap();
                 }
             }
             let idle: Vec<String> = idle.iter().map(ToString::to_string).collect();
-            text.push_str(&format!("--- {}\n", idle.join(" ")));
+            writeln!(text, "--- {}", idle.join(" ")).unwrap();
         }
         let mut tape = tape(3, &text);
         for (scripted, (_, _, after_ms)) in tape.batches.iter_mut().zip(batches) {

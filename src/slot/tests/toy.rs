@@ -7,9 +7,10 @@ use crate::{
     event::EventTime,
     incident::{Incident, IncidentId},
     respond::{Decision, DecisionId, Mode, Step, SubjectRef},
-    slot::{Judge, Outcome, Rejection, clamped},
+    slot::{Judge, Outcome, Rejection, WriteEntry, clamped},
     source::Batch,
     store::References,
+    telemetry::Reading,
 };
 
 /// Requests, late ones among them, and the watermark at the last one.
@@ -42,7 +43,7 @@ impl Toy {
         count.late += u64::from(time < self.watermark);
         count.last_ms = count.last_ms.max(time.0);
         self.changed.insert(key.to_owned());
-        if count.all % 3 == 0 {
+        if count.all.is_multiple_of(3) {
             let verdict = format!("{} late at {}", count.late, self.watermark.0);
             let id = IncidentId(format!("inc_{key}"));
             #[allow(clippy::cast_precision_loss)]
@@ -54,7 +55,7 @@ impl Toy {
                 ..Incident::default()
             })));
         }
-        if count.all % 5 == 0 {
+        if count.all.is_multiple_of(5) {
             self.wanted.insert(key.to_owned());
         }
     }
@@ -87,30 +88,32 @@ impl Judge for Toy {
 
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
         for record in batch.records() {
-            out.tally.records += 1;
+            out.tally(record.source).records += 1;
             let text = String::from_utf8_lossy(record.bytes);
             let Some((seconds, key)) =
                 text.split_once(' ').and_then(|(t, key)| Some((t.parse::<u64>().ok()?, key)))
             else {
-                out.reject(Rejection {
-                    input: record.input,
-                    offset: record.offset,
-                    index: 0,
-                    reason: "toy",
-                    length: record.bytes.len(),
-                    hash: 1,
-                });
+                out.reject(
+                    record.source,
+                    Rejection {
+                        input: record.input,
+                        offset: record.offset,
+                        index: 0,
+                        reason: "toy",
+                        length: record.bytes.len(),
+                        hash: 1,
+                    },
+                );
                 continue;
             };
-            out.tally.events += 1;
+            out.tally(record.source).events += 1;
             let time = EventTime(super::START_MS + seconds * 1000);
-            match clamped(time, EventTime(record.log_time_ms.unwrap_or(at_ms))) {
-                Some(log_time) => self.observe(key, log_time, out),
-                None => {
-                    out.saw(record.input, time);
-                    self.observe(key, time, out);
-                }
+            let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
+            let set_back = clamped(time, log_time);
+            if set_back.is_none() {
+                out.saw(record.input, time);
             }
+            self.observe(key, set_back.unwrap_or(time), out);
         }
     }
 
@@ -139,11 +142,13 @@ impl Judge for Toy {
         References { rules: self.rules.clone(), ..References::default() }
     }
 
+    fn name_input(&mut self, _input: u32, _name: &str) {}
+
     fn rule_id(&self, _rule: u16) -> &'static str {
         "toy"
     }
 
-    fn checkpoint(&mut self, write: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
         for key in std::mem::take(&mut self.changed) {
             let Count { all, late, last_ms } = self.counts[&key];
             write(key.as_bytes(), Some(format!("{all} {late} {last_ms}").as_bytes()));
@@ -151,9 +156,7 @@ impl Judge for Toy {
         write(b"\0watermark", Some(self.watermark.0.to_string().as_bytes()));
     }
 
-    fn entries(&self) -> u64 {
-        self.counts.len() as u64
-    }
+    fn measure(&self, _reading: &mut Reading) {}
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let value = String::from_utf8(value.to_vec()).map_err(|error| error.to_string())?;

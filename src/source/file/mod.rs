@@ -7,6 +7,7 @@
 //! asked to poll.
 
 mod content;
+mod found;
 mod identity;
 mod settings;
 mod tracked;
@@ -17,12 +18,13 @@ use std::{
     collections::HashSet,
     io::Read,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 pub use settings::{FileSettings, FileSettingsError, FileStart};
 
 use self::{
+    found::Found,
     identity::Identity,
     tracked::{Tracked, append},
 };
@@ -35,9 +37,6 @@ use super::{
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// While there is always something to read, new files are looked for after this many polls.
 const POLLS_BETWEEN_SCANS: u32 = 64;
-
-/// A file that is there: when it was last written, so that they sort by age, its path, its identity.
-type Found = (SystemTime, PathBuf, Identity);
 
 /// A range that is being read again, kept open so that the next range goes on from there.
 struct Again {
@@ -55,8 +54,8 @@ pub struct FileSource {
     /// Which caught-up file is read first, so that none waits for ever.
     turn: usize,
     notices: Vec<Notice>,
-    /// Paths that could not be opened, told once.
-    unreadable: HashSet<PathBuf>,
+    /// Paths that could not be opened or were left alone, each told once.
+    told: HashSet<PathBuf>,
     again: Option<Again>,
 }
 
@@ -70,7 +69,7 @@ impl FileSource {
             polls_since_scan: 0,
             turn: 0,
             notices: Vec::new(),
-            unreadable: HashSet::new(),
+            told: HashSet::new(),
             again: None,
         }
     }
@@ -78,32 +77,38 @@ impl FileSource {
     /// Looks which files the patterns find now, opens new ones, and lets those go that are done and gone.
     fn scan(&mut self, inputs: &mut dyn Inputs, first: bool) -> Result<(), SourceError> {
         self.polls_since_scan = 0;
-        let found = self.find()?;
-        let identities: HashSet<&Identity> = found.iter().map(|(_, _, identity)| identity).collect();
+        let found = found::by_patterns(&self.settings)?;
+        let identities: HashSet<&Identity> = found.iter().map(|file| &file.identity).collect();
         for file in &mut self.files {
             if !identities.contains(&file.identity) {
                 file.not_found();
             }
         }
-        // "At the end" is meant for the very first start only: a file that appeared while Keyhound was down is new.
-        let never_ran =
-            first && !found.iter().any(|(.., id)| inputs.is_known(self.source, &id.input_name(0)));
-        let at_end = never_ran && self.settings.start() == FileStart::End;
+        let paths: HashSet<&PathBuf> = found.iter().map(|file| &file.path).collect();
+        self.told.retain(|path| paths.contains(path));
+        // What is there at the very first start is history; what appears while Keyhound is down is new.
+        let never_ran = first && !inputs.knows_any(self.source);
         let mut fresh: Vec<Found> = Vec::new();
-        for (modified, path, identity) in found {
-            match self.files.iter_mut().find(|file| file.identity == identity) {
-                Some(file) => file.found_at(&path),
-                None => fresh.push((modified, path, identity)),
+        for file in found {
+            let tracked = self.files.iter_mut().find(|tracked| tracked.identity == file.identity);
+            if let Some(tracked) = tracked {
+                tracked.found_at(&file.path);
+            } else if file.by_the_way && !never_ran && !self.is_known(&file, inputs) {
+                self.leave(&file.path);
+            } else {
+                fresh.push(file);
             }
         }
         if first {
-            fresh.extend(self.renamed_while_down(inputs)?);
+            // What was being read when Keyhound stopped may have been renamed since.
+            let beside = found::beside_patterns(&self.settings)?;
+            fresh.extend(beside.into_iter().filter(|file| self.is_known(file, inputs)));
         }
         fresh.sort();
-        for (_, path, identity) in fresh {
+        for file in fresh {
             // Two patterns, or a link, may name one file.
-            if !self.files.iter().any(|file| file.identity == identity) {
-                self.open(&path, at_end, inputs);
+            if !self.files.iter().any(|tracked| tracked.identity == file.identity) {
+                self.open(&file.path, never_ran && self.settings.start() == FileStart::End, inputs);
             }
         }
         self.files.retain(|file| {
@@ -116,60 +121,28 @@ impl FileSource {
         Ok(())
     }
 
+    fn is_known(&self, file: &Found, inputs: &dyn Inputs) -> bool {
+        inputs.is_known(self.source, &file.identity.input_name(0))
+    }
+
+    fn leave(&mut self, path: &Path) {
+        if self.told.insert(path.to_owned()) {
+            self.notices.push(Notice::Compressed { source: self.source, path: path.display().to_string() });
+        }
+    }
+
     fn open(&mut self, path: &Path, at_end: bool, inputs: &mut dyn Inputs) {
         match Tracked::open(self.source, path, at_end, inputs, &mut self.notices) {
             Ok(file) => {
-                self.unreadable.remove(path);
+                self.told.remove(path);
                 self.files.push(file);
             }
-            Err(error) if self.unreadable.insert(path.to_owned()) => {
+            Err(error) if self.told.insert(path.to_owned()) => {
                 let (source, path) = (self.source, path.display().to_string());
                 self.notices.push(Notice::Unreadable { source, path, text: error.to_string() });
             }
             Err(_) => {}
         }
-    }
-
-    /// Every regular file that a pattern finds.
-    fn find(&self) -> Result<Vec<Found>, SourceError> {
-        let mut found = Vec::new();
-        for pattern in self.settings.paths() {
-            let paths = glob::glob(pattern).map_err(|error| SourceError::Pattern {
-                pattern: pattern.clone(),
-                text: error.to_string(),
-            })?;
-            // A folder that cannot be listed holds nothing that could be read.
-            for path in paths.flatten() {
-                if let Some((modified, identity)) = stat(&path) {
-                    found.push((modified, path, identity));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Files beside those that the patterns name, known by their identity: what was being read when Keyhound
-    /// stopped, and has been renamed since (`access.log` to `access.log.1`).
-    fn renamed_while_down(&self, inputs: &mut dyn Inputs) -> Result<Vec<Found>, SourceError> {
-        let mut folders = HashSet::new();
-        for pattern in self.settings.paths() {
-            let folder = Path::new(pattern).parent().unwrap_or(Path::new("."));
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            let folder = folder.display().to_string();
-            let found = glob::glob(&folder)
-                .map_err(|error| SourceError::Pattern { pattern: folder.clone(), text: error.to_string() })?;
-            folders.extend(found.flatten());
-        }
-        let mut known = Vec::new();
-        for path in folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten() {
-            let path = path.path();
-            if let Some((modified, identity)) = stat(&path)
-                && inputs.is_known(self.source, &identity.input_name(0))
-            {
-                known.push((modified, path, identity));
-            }
-        }
-        Ok(known)
     }
 
     /// Reads what is there: backlogs first, in the order of the files' age, then the others in turn.
@@ -307,10 +280,4 @@ impl Source for FileSource {
     fn notices(&mut self, into: &mut Vec<Notice>) {
         into.append(&mut self.notices);
     }
-}
-
-/// When a regular file was last written, and its identity.
-fn stat(path: &Path) -> Option<(SystemTime, Identity)> {
-    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    Some((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), Identity::of(&metadata)))
 }

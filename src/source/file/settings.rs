@@ -27,7 +27,9 @@ pub struct FileSettings {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawFileSettings {
-    /// Paths, or patterns with `*`, `?` and `[…]`. At least one.
+    /// Paths, or patterns with `*`, `?` and `[…]`. At least one. While following, a `.gz` that a pattern like
+    /// `access.log*` finds is read at the very first start only: later ones are what rotation made of files that
+    /// were followed. A pattern that ends in `.gz` takes all that it finds.
     paths: Vec<String>,
     /// Whether to wait for new lines and new files, through rotation by rename and truncation. With `false` the
     /// files are read once, to their ends.

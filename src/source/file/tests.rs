@@ -184,6 +184,34 @@ fn backlogs_are_read_oldest_first_one_after_the_other() {
 }
 
 #[test]
+fn what_rotation_compresses_is_not_read_twice() {
+    let mut logs = Logs::new("access.log*");
+    logs.gzip("access.log.2.gz", "history\n");
+    logs.aged("access.log.2.gz", 1_000);
+    logs.write("access.log", "one\n");
+    logs.check("history one");
+    logs.rename("access.log", "access.log.1");
+    logs.write("access.log", "two\n");
+    logs.check("two");
+    logs.gzip("access.log.1.gz", "one\n");
+    fs::remove_file(logs.path("access.log.1")).unwrap();
+    logs.check("");
+    assert_eq!(logs.notices(), ["compressed"]);
+    logs.restart();
+    logs.write("access.log", "three\n");
+    logs.check("three");
+}
+
+#[test]
+fn a_pattern_for_compressed_files_takes_each_that_appears() {
+    let mut logs = Logs::new("*.gz");
+    logs.gzip("a.gz", "one\n");
+    logs.check("one");
+    logs.gzip("b.gz", "two\n");
+    logs.check("two");
+}
+
+#[test]
 fn a_gzip_file_goes_on_where_it_was_left() {
     let mut logs = Logs::new("*.gz");
     logs.gzip("a.gz", "one\ntwo\nthree\nno break");
@@ -220,6 +248,12 @@ fn start_at_the_end_skips_what_is_there_but_not_what_comes() {
     logs.restart();
     logs.write("c.log", "made while down\n");
     logs.check("made while down");
+    logs.restart();
+    for name in ["a.log", "b.log", "c.log"] {
+        fs::remove_file(logs.path(name)).unwrap();
+    }
+    logs.write("d.log", "the only one that is left\n");
+    logs.check("the only one that is left");
 }
 
 #[test]

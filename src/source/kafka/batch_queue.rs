@@ -33,7 +33,7 @@ pub type Consumer = BaseConsumer<Context>;
 /// A queue of messages: one for all partitions that are forwarded to it, or that of a single partition.
 pub struct BatchQueue {
     queue: NonNull<rd_kafka_queue_t>,
-    // Declared after the queue's owner in `drop`: the queue is destroyed first, then the client may go.
+    /// Keeps the client alive: fields are dropped after `drop` has destroyed the queue.
     consumer: Arc<Consumer>,
 }
 

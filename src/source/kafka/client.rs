@@ -6,8 +6,9 @@ use rdkafka::ClientConfig;
 
 use super::{super::SourceError, batch_queue::Consumer, context::Context, settings::KafkaSettings};
 
-/// What a user's `properties` may change. A full local queue makes the fetcher sleep, by default for a second;
-/// the two bounds are part of the memory budget: at most so many messages, or KiB, a partition, are fetched ahead.
+/// What a user's `properties` may change. A full local queue makes the fetcher sleep, by default for a second.
+/// The two bounds are part of the memory budget: at most so many messages, or KiB, are fetched ahead in the one
+/// queue that all partitions share (a little more, since a fetch is not cut short).
 const DEFAULTS: [(&str, &str); 6] = [
     ("client.id", "keyhound"),
     ("fetch.queue.backoff.ms", "10"),
@@ -27,8 +28,8 @@ const OWNED: [(&str, &str); 6] = [
     ("statistics.interval.ms", "5000"),
 ];
 
-/// A consumer by the settings, with nothing assigned yet.
-pub fn create(settings: &KafkaSettings) -> Result<Arc<Consumer>, SourceError> {
+/// A consumer by the settings, with nothing assigned yet. `more` is stronger than what the user says.
+pub fn create(settings: &KafkaSettings, more: &[(&str, &str)]) -> Result<Arc<Consumer>, SourceError> {
     let mut config = ClientConfig::new();
     for (name, value) in DEFAULTS {
         config.set(name, value);
@@ -39,8 +40,8 @@ pub fn create(settings: &KafkaSettings) -> Result<Arc<Consumer>, SourceError> {
     for (name, value) in properties {
         config.set(name, value);
     }
-    for (name, value) in OWNED {
-        config.set(name, value);
+    for (name, value) in OWNED.iter().chain(more) {
+        config.set(*name, *value);
     }
     let brokers = settings.brokers().join(",");
     config.set("bootstrap.servers", &brokers).set("group.id", settings.group());

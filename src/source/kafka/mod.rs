@@ -6,6 +6,7 @@
 
 pub(super) mod batch_queue;
 mod client;
+mod consume;
 mod context;
 mod offsets;
 mod partitions;
@@ -21,11 +22,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::Consumer as _,
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
 
 use self::{
     batch_queue::{BatchQueue, Consumer},
@@ -38,7 +35,7 @@ pub use self::{
     settings::{Consume, KafkaSettings, KafkaSettingsError},
     start::{Start, StartError},
 };
-use super::{Batch, InputLag, InputName, Inputs, Notice, Record, Source, SourceError, batch::Position};
+use super::{Batch, InputLag, InputName, Inputs, Notice, Source, SourceError};
 
 /// What a started source works with. The queue goes before the consumer.
 struct Client {
@@ -120,23 +117,6 @@ impl KafkaSource {
             .map_err(|error| SourceError::Fatal { text: error.to_string() })
     }
 
-    /// Serves what librdkafka has to tell: errors, statistics. A message that comes this way is a record too.
-    fn serve(
-        &mut self,
-        client: &Client,
-        batch: &mut Batch,
-        inputs: &mut dyn Inputs,
-    ) -> Result<(), SourceError> {
-        while batch.room() > 0 && self.poll_once(client, batch, Duration::ZERO)? {}
-        let context = client.consumer.context();
-        let source = self.source;
-        self.notices.extend(context.take_texts().into_iter().map(|text| Notice::Transport { source, text }));
-        match context.take_statistics() {
-            Some(statistics) => self.learn(client, &statistics, inputs),
-            None => Ok(()),
-        }
-    }
-
     /// Takes where each partition ends from the statistics, and reads partitions that were not there before.
     fn learn(
         &mut self,
@@ -156,7 +136,14 @@ impl KafkaSource {
             new.sort_unstable();
             if !new.is_empty() {
                 // What a new partition holds is new, all of it.
-                self.assign(client, topic, &new, Start::Earliest, inputs)?;
+                match self.assign(client, topic, &new, Start::Earliest, inputs) {
+                    // Its leader may not be there yet: the next statistics try again.
+                    Err(error @ SourceError::StartOffset { .. }) => {
+                        self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
+                        continue;
+                    }
+                    assigned => assigned?,
+                }
             }
             for partition in new {
                 let place = self.partitions.place(topic, partition);
@@ -167,181 +154,11 @@ impl KafkaSource {
         }
         Ok(())
     }
-
-    /// Takes one message or event by the plain way; whether there was one.
-    fn poll_once(&mut self, client: &Client, batch: &mut Batch, wait: Duration) -> Result<bool, SourceError> {
-        match client.consumer.poll(wait) {
-            None => Ok(false),
-            Some(Ok(message)) => {
-                let offset = message.offset().unsigned_abs();
-                let log_time_ms = message.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok());
-                if let Some(place) = self.partitions.place(message.topic(), message.partition())
-                    && let Some(position) = self.advance(place, offset, log_time_ms)
-                {
-                    let Position { source, input, offset, next, log_time_ms } = position;
-                    let bytes = message.payload().unwrap_or_default();
-                    batch.push(Record { source, input, offset, next, log_time_ms, bytes });
-                }
-                Ok(true)
-            }
-            Some(Err(KafkaError::PartitionEOF(number))) => {
-                // The plain way does not say which topic; with several, the statistics will.
-                if let [topic] = self.settings.topics()
-                    && let Some(place) = self.partitions.place(topic, number)
-                {
-                    self.partitions.at(place).at_end = true;
-                }
-                Ok(true)
-            }
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                Err(SourceError::Fatal { text: code.to_string() })
-            }
-            Some(Err(KafkaError::MessageConsumption(code))) => {
-                // The plain way does not say which partition an error is about.
-                let lost = |code| {
-                    matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-                };
-                let place = if lost(code) { self.out_of_range(client) } else { None };
-                self.judge(code, place, code.to_string()).map(|()| true)
-            }
-            Some(Err(error)) => Err(SourceError::Fatal { text: error.to_string() }),
-        }
-    }
-
-    /// The partition whose position its log does not have.
-    fn out_of_range(&self, client: &Client) -> Option<usize> {
-        let lost = self.partitions.iter().find(|partition| {
-            offsets::watermarks(&client.consumer, &partition.topic, partition.number)
-                .is_ok_and(|(low, high)| !(low..=high).contains(&partition.position))
-        });
-        lost.and_then(|partition| self.partitions.place(&partition.topic, partition.number))
-    }
-
-    /// Takes what is ready from the queue; if that is nothing, waits for the first message.
-    fn take_batch(
-        &mut self,
-        queue: &Arc<BatchQueue>,
-        batch: &mut Batch,
-        wait: Duration,
-    ) -> Result<(), SourceError> {
-        let before = batch.len();
-        self.take(queue, batch, usize::MAX, Duration::ZERO)?;
-        if batch.len() == before && !wait.is_zero() && batch.room() > 0 {
-            // Asked for more than one, librdkafka would wait until all of them are there.
-            self.take(queue, batch, 1, wait)?;
-            self.take(queue, batch, usize::MAX, Duration::ZERO)?;
-        }
-        Ok(())
-    }
-
-    fn take(
-        &mut self,
-        queue: &Arc<BatchQueue>,
-        batch: &mut Batch,
-        most: usize,
-        wait: Duration,
-    ) -> Result<(), SourceError> {
-        let most = batch.room().min(most);
-        if most == 0 {
-            return Ok(());
-        }
-        let taken = queue.take(batch.messages_mut(), most, wait);
-        // Messages come in runs of one partition, so the table is asked once a run.
-        let (mut topic_id, mut partition, mut place) = (0, -1, None);
-        for index in taken {
-            let messages = batch.messages_mut();
-            let head = messages.head(index);
-            if (head.topic_id, head.partition) != (topic_id, partition) {
-                (topic_id, partition) = (head.topic_id, head.partition);
-                place = self.partitions.place(messages.topic(index), partition);
-            }
-            if let Some(code) = head.error {
-                let text = messages.error_text(index);
-                self.judge(code, place, text)?;
-            } else if let Some(place) = place {
-                let log_time_ms = messages.time_ms(index);
-                if let Some(position) = self.advance(place, head.offset.unsigned_abs(), log_time_ms) {
-                    batch.push_message(position, index);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves a partition's position over a record. None if it has been given before: it must not count twice.
-    fn advance(&mut self, place: usize, offset: u64, log_time_ms: Option<u64>) -> Option<Position> {
-        let source = self.source;
-        let partition = self.partitions.at(place);
-        if offset < partition.position {
-            return None;
-        }
-        let next = offset + 1;
-        partition.position = next;
-        partition.at_end = false;
-        partition.newest_log_time_ms = partition.newest_log_time_ms.max(log_time_ms);
-        Some(Position { source, input: partition.input, offset, next, log_time_ms })
-    }
-
-    /// What an error means: the end of a partition, something that passes, or the end of reading.
-    fn judge(
-        &mut self,
-        code: RDKafkaErrorCode,
-        place: Option<usize>,
-        text: String,
-    ) -> Result<(), SourceError> {
-        let about = place.map(|place| {
-            let partition = self.partitions.at(place);
-            (partition.topic.clone(), partition.number, partition.position)
-        });
-        let (topic, partition, offset) = about.unwrap_or_else(|| (self.settings.topics().join(","), -1, 0));
-        match code {
-            RDKafkaErrorCode::PartitionEOF => {
-                if let Some(place) = place {
-                    self.partitions.at(place).at_end = true;
-                }
-                Ok(())
-            }
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                Err(SourceError::OffsetOutOfRange { topic, partition, offset })
-            }
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition => Err(SourceError::Partition { topic, partition, text }),
-            RDKafkaErrorCode::Fatal => Err(SourceError::Fatal { text }),
-            _ => {
-                let source = self.source;
-                self.notices.push(Notice::Transport { source, text: format!("{topic}/{partition}: {text}") });
-                Ok(())
-            }
-        }
-    }
-
-    fn poll_started(
-        &mut self,
-        client: &Client,
-        batch: &mut Batch,
-        inputs: &mut dyn Inputs,
-        wait: Duration,
-    ) -> Result<(), SourceError> {
-        let before = batch.len();
-        self.serve(client, batch, inputs)?;
-        let wait = if batch.len() > before { Duration::ZERO } else { wait };
-        match &client.queue {
-            Some(queue) => self.take_batch(queue, batch, wait),
-            None if wait.is_zero() || batch.room() == 0 => Ok(()),
-            None => {
-                self.poll_once(client, batch, wait)?;
-                self.serve(client, batch, inputs)
-            }
-        }
-    }
 }
 
 impl Source for KafkaSource {
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
-        let consumer = client::create(&self.settings)?;
+        let consumer = client::create(&self.settings, &[])?;
         let queue = match self.settings.consume() {
             Consume::Poll => None,
             Consume::Batch => {
@@ -369,7 +186,7 @@ impl Source for KafkaSource {
         self.replay = None;
         let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
         let client = self.client.take().ok_or_else(not_started)?;
-        let polled = self.poll_started(&client, batch, inputs, wait);
+        let polled = self.consume(&client, batch, inputs, wait);
         self.client = Some(client);
         polled
     }

@@ -19,6 +19,9 @@ const RECORDS_WITHIN: Duration = Duration::from_mins(1);
 /// How long to wait for messages before events are served again.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// Every partition has a queue of its own here, so each one's bounds are low.
+const QUEUES: [(&str, &str); 2] = [("queued.min.messages", "10000"), ("queued.max.messages.kbytes", "4096")];
+
 /// A range of one partition to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
@@ -52,7 +55,7 @@ pub struct Replay {
 
 impl Replay {
     pub fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
-        Ok(Self { readers: Vec::new(), consumer: client::create(settings)? })
+        Ok(Self { readers: Vec::new(), consumer: client::create(settings, &QUEUES)? })
     }
 
     /// Appends the range's records up to the batch's room; returns where to go on.

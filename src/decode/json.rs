@@ -1,0 +1,455 @@
+//! A JSON reader that borrows: it walks over a text and yields strings and numbers as they are written.
+//!
+//! A general parser turns what it reads into values; records are mostly skipped over, and numbers are read later in
+//! the mapping's unit. Strict (RFC 8259): a property test holds that it accepts what `serde_json` accepts, and reads
+//! the same. `docs/decisions/010-json-reader.md` has the measurements that led to it.
+
+use bumpalo::Bump;
+
+use super::Reject;
+
+/// A place in a JSON text.
+pub(super) struct Json<'a> {
+    text: &'a str,
+    at: usize,
+    failure: Reject,
+}
+
+/// The text is not JSON; [`Json::failure`] says why.
+///
+/// Empty, so that results pass in registers: with the reason in it, putting them together and taking them apart cost
+/// a third of all reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed;
+
+/// What a value is, by its first byte; the reader stands after it, or for a number and a literal at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    /// `true`, `false` or `null`.
+    Literal,
+}
+
+impl<'a> Json<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0, failure: Reject::NotJson }
+    }
+
+    /// The byte at which the reader stands.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Why reading failed.
+    pub fn failure(&self) -> Reject {
+        self.failure
+    }
+
+    #[cold]
+    fn fail(&mut self, reject: Reject) -> Failed {
+        self.failure = reject;
+        Failed
+    }
+
+    /// Skips white space; whether the text ends there.
+    pub fn is_at_end(&mut self) -> bool {
+        self.peek().is_none()
+    }
+
+    /// Begins a value.
+    #[inline]
+    pub fn value(&mut self) -> Result<Kind, Failed> {
+        let kind = match self.next()? {
+            b'"' => Kind::String,
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'-' | b'0'..=b'9' => return Ok(Kind::Number),
+            b't' | b'f' | b'n' => return Ok(Kind::Literal),
+            _ => return Err(self.fail(Reject::NotJson)),
+        };
+        self.at += 1;
+        Ok(kind)
+    }
+
+    /// The next name of an object, up to its value; `None` at the object's end. `first` is set for the first one.
+    #[inline]
+    pub fn name(&mut self, first: bool) -> Result<Option<Text<'a>>, Failed> {
+        let mut byte = self.next()?;
+        if byte == b'}' {
+            self.at += 1;
+            return Ok(None);
+        }
+        if !first {
+            self.expect(byte, b',')?;
+            byte = self.next()?;
+        }
+        self.expect(byte, b'"')?;
+        let name = self.string()?;
+        let colon = self.next()?;
+        self.expect(colon, b':')?;
+        Ok(Some(name))
+    }
+
+    /// Whether an array has another element. `first` is set for the first one.
+    pub fn element(&mut self, first: bool) -> Result<bool, Failed> {
+        let byte = self.next()?;
+        if byte == b']' {
+            self.at += 1;
+            return Ok(false);
+        }
+        if !first {
+            self.expect(byte, b',')?;
+        }
+        Ok(true)
+    }
+
+    /// The string that has begun.
+    #[inline]
+    pub fn string(&mut self) -> Result<Text<'a>, Failed> {
+        let begin = self.at;
+        let mut escaped = false;
+        loop {
+            self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
+            match self.text.as_bytes().get(self.at) {
+                Some(b'"') => {
+                    let raw = &self.text[begin..self.at];
+                    self.at += 1;
+                    return Ok(Text { raw, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return Err(self.fail(Reject::NotJson)),
+                None => return Err(self.fail(Reject::Truncated)),
+            }
+        }
+    }
+
+    /// Checks an escape sequence and passes it.
+    fn escape(&mut self) -> Result<(), Failed> {
+        let rest = &self.text.as_bytes()[self.at + 1..];
+        match rest.first() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let hex = rest[1..].iter().take(4).take_while(|byte| byte.is_ascii_hexdigit()).count();
+                if hex < 4 {
+                    let reject = if rest.len() == 1 + hex { Reject::Truncated } else { Reject::NotJson };
+                    return Err(self.fail(reject));
+                }
+                self.at += 6;
+            }
+            Some(_) => return Err(self.fail(Reject::NotJson)),
+            None => return Err(self.fail(Reject::Truncated)),
+        }
+        Ok(())
+    }
+
+    /// The number at which the reader stands, as written.
+    #[inline]
+    pub fn number(&mut self) -> Result<&'a str, Failed> {
+        let begin = self.at;
+        self.at += usize::from(self.here() == Some(b'-'));
+        match self.here() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.here() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.here() {
+            self.at += 1;
+            self.at += usize::from(matches!(self.here(), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(&self.text[begin..self.at])
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), Failed> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            let reject = if rest.is_empty() { Reject::Truncated } else { Reject::NotJson };
+            return Err(self.fail(reject));
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    /// Passes `true`, `false` or `null`.
+    pub fn literal(&mut self) -> Result<(), Failed> {
+        let rest = &self.text[self.at..];
+        for word in ["true", "false", "null"] {
+            if rest.starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+            if word.starts_with(rest) {
+                return Err(self.fail(Reject::Truncated));
+            }
+        }
+        Err(self.fail(Reject::NotJson))
+    }
+
+    /// Passes what is left of a value of which [`Self::value`] has read the beginning.
+    ///
+    /// Without recursion: the kinds of the open brackets are bits. A record's depth has been checked to be below 64.
+    pub fn skip(&mut self, kind: Kind) -> Result<(), Failed> {
+        let (mut depth, mut objects, mut first) = (0_u32, 0_u64, false);
+        let mut kind = Some(kind);
+        loop {
+            match kind {
+                Some(Kind::String) => drop(self.string()?),
+                Some(Kind::Number) => drop(self.number()?),
+                Some(Kind::Literal) => self.literal()?,
+                Some(opened @ (Kind::Object | Kind::Array)) => {
+                    depth += 1;
+                    objects = objects << 1 | u64::from(opened == Kind::Object);
+                    first = true;
+                    if depth > 63 {
+                        return Err(self.fail(Reject::TooDeep));
+                    }
+                }
+                None => {
+                    depth -= 1;
+                    objects >>= 1;
+                }
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            let more = if objects & 1 == 1 { self.name(first)?.is_some() } else { self.element(first)? };
+            first = false;
+            kind = if more { Some(self.value()?) } else { None };
+        }
+    }
+
+    /// The next byte that is no white space; there must be one.
+    #[inline]
+    fn next(&mut self) -> Result<u8, Failed> {
+        match self.peek() {
+            Some(byte) => Ok(byte),
+            None => Err(self.fail(Reject::Truncated)),
+        }
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.here() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                byte => return byte,
+            }
+        }
+    }
+
+    #[inline]
+    fn here(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8, wanted: u8) -> Result<(), Failed> {
+        if byte != wanted {
+            return Err(self.fail(Reject::NotJson));
+        }
+        self.at += 1;
+        Ok(())
+    }
+}
+
+/// A string between its quotes, with its escapes still in it; they have been checked.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The text, in the arena if it had escapes. `None` for half of a surrogate pair, which is no text.
+    #[inline]
+    pub fn unescaped(self, arena: &'a Bump) -> Option<&'a str> {
+        if self.escaped { unescape(self.raw, arena) } else { Some(self.raw) }
+    }
+}
+
+fn unescape<'a>(raw: &str, arena: &'a Bump) -> Option<&'a str> {
+    // An escape is never shorter than what it stands for.
+    let plain = arena.alloc_slice_fill_copy(raw.len(), 0_u8);
+    let mut length = 0;
+    let mut rest = raw;
+    while let Some(backslash) = rest.find('\\') {
+        let code = rest.as_bytes()[backslash + 1];
+        let (unescaped, after) = match code {
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            b'u' => unicode(&rest[backslash..])?,
+            other => (char::from(other), 2),
+        };
+        plain[length..length + backslash].copy_from_slice(&rest.as_bytes()[..backslash]);
+        length += backslash;
+        length += unescaped.encode_utf8(&mut plain[length..]).len();
+        rest = &rest[backslash + after..];
+    }
+    plain[length..length + rest.len()].copy_from_slice(rest.as_bytes());
+    length += rest.len();
+    std::str::from_utf8(&plain[..length]).ok()
+}
+
+/// The character of `\uXXXX`, or of two of them that are a surrogate pair, and the length of its escape.
+fn unicode(escape: &str) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let hex = escape.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(hex, 16).ok()
+    };
+    let high = unit(0)?;
+    if let Some(single) = char::from_u32(u32::from(high)) {
+        return Some((single, 6));
+    }
+    let pair = char::decode_utf16([high, unit(6)?]).next()?.ok()?;
+    Some((pair, 12))
+}
+
+/// How many bytes there are before a quote, a backslash or a control character, eight at a time.
+#[inline]
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    // The lowest byte that is marked is right; those above it may not be (a borrow), and are not looked at.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        let marked = (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & TOPS;
+        if marked != 0 {
+            return at + (marked.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    at + rest.unwrap_or(bytes.len() - at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn skipped(text: &str) -> Result<(), Reject> {
+        let mut json = Json::new(text);
+        let read = json.value().and_then(|kind| json.skip(kind));
+        read.map_err(|Failed| json.failure())?;
+        if json.is_at_end() { Ok(()) } else { Err(Reject::NotJson) }
+    }
+
+    #[track_caller]
+    fn check_as_serde_json(text: &str) {
+        let theirs = serde_json::from_str::<serde::de::IgnoredAny>(text);
+        let ours = skipped(text);
+        assert_eq!(ours.is_ok(), theirs.is_ok(), "{text:?}: {ours:?}, {theirs:?}");
+    }
+
+    #[test]
+    fn every_part_of_an_object_that_is_cut_is_truncated() {
+        let whole = r#"{"a":"\u00e9
+","b":[-1.5e+3,0,true,false,null],"c":{"d":[{}]}, "e" : "x" }"#;
+        assert_eq!(skipped(whole), Ok(()));
+        for end in 0..whole.len() {
+            assert_eq!(skipped(&whole[..end]), Err(Reject::Truncated), "{}", &whole[..end]);
+        }
+    }
+
+    #[test]
+    fn corners_of_the_grammar_are_as_serde_json_has_them() {
+        for text in [
+            "{}",
+            "[]",
+            "[1,]",
+            "{\"a\":1,}",
+            "{,}",
+            "[,]",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "01",
+            "-",
+            "-0",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "1e5",
+            "-1.5E-3",
+            "tru",
+            "true",
+            "truex",
+            "nul",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12G4\"",
+            "\"\\u1234\"",
+            "\"a\tb\"",
+            "\"\u{7f}é\u{1F600}\"",
+            " { } ",
+            "{}}",
+            "[[[]]]",
+            "\"",
+            "\"\\",
+            "\"\\u",
+            "{\"a\":[{\"b\":{}}]}",
+            "+1",
+            "NaN",
+            "'a'",
+            "{\"a\":1 \"b\":2}",
+            "[1 2]",
+            "\u{feff}{}",
+            "",
+        ] {
+            check_as_serde_json(text);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_looks_like_json_is_accepted_as_by_serde_json(text in r#"[\[\]{}",:\\a01\-.eu \n]{0,24}"#) {
+            check_as_serde_json(&text);
+        }
+
+        #[test]
+        fn strings_are_read_as_by_serde_json(text in "\\PC*", ascii in any::<bool>()) {
+            let mut quoted = serde_json::to_string(&text).unwrap();
+            if ascii {
+                // All of it as escapes.
+                let escapes: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+                quoted = format!("\"{escapes}\"");
+            }
+            let arena = Bump::new();
+            let mut json = Json::new(&quoted);
+            prop_assert_eq!(json.value().unwrap(), Kind::String);
+            prop_assert_eq!(json.string().unwrap().unescaped(&arena), Some(text.as_str()));
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_text() {
+        let arena = Bump::new();
+        for quoted in [r#""\uD800""#, r#""\uD800x""#, r#""\uDC00\uD800""#] {
+            let mut json = Json::new(quoted);
+            json.value().unwrap();
+            assert_eq!(json.string().unwrap().unescaped(&arena), None, "{quoted}");
+        }
+    }
+}
