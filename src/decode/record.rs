@@ -121,7 +121,8 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
             }
             Kind::Array if wrappers < WRAPPERS_MAX => self.array(json, wrappers + 1),
             Kind::String if wrappers < WRAPPERS_MAX => {
-                let text = json.string()?.unescaped(self.arena).filter(|text| text.contains('{'));
+                let raw = json.string()?;
+                let text = json.unescaped(raw, self.arena).filter(|text| text.contains('{'));
                 let decoded = text.map_or(Err(Reject::WrongType), |text| self.text(text, wrappers + 1));
                 if let Err(reject) = decoded {
                     self.emit(Decoded::Rejected(reject));
