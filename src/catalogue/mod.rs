@@ -100,6 +100,15 @@ impl Catalogue {
         self.entries.get(*index)
     }
 
+    /// The tenants that entries name, each once, in alphabetical order.
+    pub fn tenants(&self) -> Vec<&str> {
+        let mut tenants: Vec<&str> =
+            self.entries.iter().map(|entry| entry.tenant.as_str()).filter(|tenant| !tenant.is_empty()).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        tenants
+    }
+
     /// The hash of the file that this came from; empty for an empty catalogue.
     pub fn version(&self) -> &str {
         &self.version

@@ -3,7 +3,8 @@
 use crate::event::EventTime;
 
 /// Which kind of evidence a detector gives. Families are what has to agree before a response goes far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Family {
     Volume,

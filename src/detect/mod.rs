@@ -2,8 +2,20 @@
 //!
 //! Owns the detectors' parameters and findings. A detector never decides what is done: that is the rules'.
 
+pub mod breadth;
+pub mod cost;
+pub mod errors;
 pub mod finding;
+pub mod place;
 pub mod settings;
+pub mod signal;
+pub mod volume;
+pub mod watch;
 
 pub use finding::{Family, Finding};
-pub use settings::{Detector, Scale};
+pub use settings::{BeyondRoute, Detector, FanOut, NewPlace, RangeError, RefusedShare, Scale, VolumeSpike};
+pub use signal::Signal;
+pub use volume::GroupUse;
+pub use watch::Watch;
+
+pub use crate::profile::key::CALLABLE;

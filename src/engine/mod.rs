@@ -1,7 +1,21 @@
 //! All of the judgement for one partition, as a pure state machine: an [`Input`] in, [`Effect`]s out.
 //!
-//! Replay, rule tests, the benchmark and the daemon all drive this and nothing else.
+//! Replay, rule tests, the benchmark and the daemon all drive this and nothing else. [`Engines`] holds the P
+//! partitions of a process, and lets go round in memory what they have to say to each other.
 
+mod admit;
+mod checkpoint;
+mod enforce;
+#[allow(clippy::module_inception)] // the engine is what the module is named for
+mod engine;
+mod engines;
+mod findings;
+mod groups;
+mod ids;
+mod observe;
 pub mod seam;
 
-pub use seam::{Action, Command, Effect, Input, Reference};
+pub use engine::{Counts, Engine, Settings};
+pub use engines::Engines;
+pub use ids::IdKey;
+pub use seam::{Action, Command, Context, Effect, Grant, Input, Partial, Proposal, Reference};

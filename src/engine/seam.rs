@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     catalogue::Catalogue,
-    detect::Finding,
+    detect::{Finding, GroupUse},
     event::{Event, EventTime, KeyId},
     incident::Incident,
     respond::{Decision, Mode, Step},
@@ -58,8 +58,24 @@ pub struct Proposal {
     pub at: EventTime,
     /// The epoch that the decision must exceed.
     pub epoch: u64,
-    /// The decision as it would be written, its epoch and mode left to the grant.
+    /// The decision as it would be written.
     pub decision: Box<Decision>,
+    /// An operator asked for it: caps and the pause do not hold it back.
+    pub by_operator: bool,
+}
+
+/// What a partition counted for the groups of its keys since the last one: (group, requests).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partial {
+    pub at: EventTime,
+    pub counts: Vec<(u16, u32)>,
+}
+
+/// How every group is used now, against its usual, by the group's number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Context {
+    pub at: EventTime,
+    pub groups: Vec<GroupUse>,
 }
 
 /// The fleet's answer to a proposal.
@@ -78,6 +94,7 @@ pub enum Input<'a> {
     Event(&'a Event<'a>),
     Proposal(&'a Proposal),
     Grant(&'a Grant),
+    Context(&'a Context),
     Reference(&'a Reference),
     Command(&'a Command),
     Watermark(EventTime),
@@ -92,4 +109,5 @@ pub enum Effect {
     Proposal(Box<Proposal>),
     Grant(Box<Grant>),
     Decision(Box<Decision>),
+    Partial(Box<Partial>),
 }

@@ -2,6 +2,10 @@
 //!
 //! Owns the incident record and its life: opened by a finding, raised by others, closed by quiet.
 
+pub mod case;
+pub mod fuse;
 pub mod record;
 
+pub use case::Case;
+pub use fuse::{Cause, MATURE, Verdict};
 pub use record::{Doing, Evidence, Held, Incident, IncidentId, Reason, Sample, Severity};

@@ -1,1 +1,20 @@
-//! (to be written)
+//! What is normal for a key, and what it does now.
+//!
+//! Owns the windows, the seasonal profile, the places, the sketches, and their form on disk. Judges nothing.
+
+pub mod codec;
+pub mod key;
+pub mod panes;
+pub mod routes;
+pub mod season;
+pub mod sketch;
+pub mod table;
+pub mod tail;
+pub mod warm;
+
+pub use codec::{CodecError, Reader, Writer};
+pub use key::Hot;
+pub use routes::{Beyond, RouteTable};
+pub use season::{Expected, Season};
+pub use table::KeyTable;
+pub use warm::Warm;

@@ -2,6 +2,15 @@
 //!
 //! Owns the rule file's form, its compilation, and the test language in it. Reads no file itself.
 
+mod compile;
+pub mod condition;
+pub mod document;
+mod raw;
 pub mod rule;
+pub mod runner;
+pub mod test_language;
 
-pub use rule::{Rule, RuleSet};
+pub use condition::{Condition, ConditionError, FindingView};
+pub use document::Problems as RuleErrors;
+pub use raw::schema;
+pub use rule::{Rule, RuleSet, RuleTest};

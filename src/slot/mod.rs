@@ -1,1 +1,278 @@
-//! (to be written)
+//! The loop: a batch in, the judgement, and now and then a commit.
+//!
+//! A slot is a thread that owns its log and all state of its partitions; nothing in its path is shared. It sees the
+//! outside through [`Log`] and [`Clock`] only, and records whatever of it the judgement hangs on. It never delivers,
+//! never logs, and never changes what was committed.
+
+mod cadence;
+mod commit;
+mod course;
+mod judge;
+mod outputs;
+mod reading;
+mod start;
+mod status;
+mod time;
+mod watermark;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::Receiver,
+    },
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use self::{cadence::Cadence, course::Course};
+pub use self::{
+    cadence::CadenceSettings,
+    judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
+    reading::{Change, Reading},
+    start::{Comparison, Return},
+    status::{CAUGHT_UP_BELOW, Status},
+    time::{AHEAD_MAX, clamped},
+    watermark::OUT_OF_ORDER,
+};
+use crate::{
+    engine::{Command, Effect},
+    source::{Batch, Notice},
+    store::{Clock, Entry, InputPosition, Log, LogError, Progress, Run},
+};
+
+/// How the slot works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotSettings {
+    /// Records of one batch.
+    pub batch_records: usize,
+    pub cadence: CadenceSettings,
+    /// How long an input has to hold nothing before it is taken for idle.
+    pub idle_after: Duration,
+    /// How long to wait for records at most: also how soon a command or a stop is seen.
+    pub wait: Duration,
+}
+
+impl Default for SlotSettings {
+    fn default() -> Self {
+        Self {
+            batch_records: 4096,
+            cadence: CadenceSettings::default(),
+            idle_after: Duration::from_secs(1),
+            wait: Duration::from_millis(20),
+        }
+    }
+}
+
+/// What others may ask of a slot. Taken between batches.
+pub enum Ask<C> {
+    /// An operator's command; its sequence is given to it here. The answer is what it led to, once it is committed.
+    Command { command: Command, done: oneshot::Sender<Vec<Effect>> },
+    /// Other reference data. The answer comes when it is in force, right after a checkpoint.
+    Change { change: C, done: oneshot::Sender<()> },
+}
+
+/// Why a slot ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to stop.
+    Stopped,
+    /// No record will ever come again.
+    Finished,
+}
+
+/// A change that waits for its checkpoint, and who waits for it.
+type WaitingChange<C> = Option<(C, oneshot::Sender<()>)>;
+
+/// The loop with all that it owns.
+pub struct Slot<L, J: Judge, C> {
+    log: L,
+    clock: C,
+    settings: SlotSettings,
+    course: Course<J>,
+    asks: Receiver<Ask<J::Change>>,
+    status: Arc<Status>,
+    batch: Batch,
+    cadence: Cadence,
+    progress: Progress,
+    /// Since the last commit.
+    sequence: Vec<Entry>,
+    /// Of the inputs touched since the last commit.
+    positions: BTreeMap<u32, InputPosition>,
+    waiting_change: WaitingChange<J::Change>,
+    /// What commands led to, until it is committed.
+    answers: Vec<(Vec<Effect>, oneshot::Sender<Vec<Effect>>)>,
+    /// Since when an input that is not idle yet has held nothing.
+    quiet: BTreeMap<u32, Duration>,
+    ended: Vec<u32>,
+    looked: Duration,
+    notices: Vec<Notice>,
+}
+
+impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
+    /// Comes back to where the last commit left off. The judge is empty, with its reference data in force.
+    pub fn start(
+        mut log: L,
+        judge: J,
+        clock: C,
+        settings: SlotSettings,
+        asks: Receiver<Ask<J::Change>>,
+        status: Arc<Status>,
+    ) -> Result<Self, LogError> {
+        let mut course = Course::new(judge);
+        let mut batch = Batch::new(settings.batch_records);
+        let (progress, back) = start::come_back(&mut log, &mut course, &mut batch)?;
+        status.came_back(back);
+        let now = clock.now();
+        let mut slot = Self {
+            log,
+            cadence: Cadence::new(settings.cadence, now),
+            clock,
+            settings,
+            course,
+            asks,
+            status,
+            batch,
+            progress,
+            sequence: Vec::new(),
+            positions: BTreeMap::new(),
+            waiting_change: None,
+            answers: Vec::new(),
+            quiet: BTreeMap::new(),
+            ended: Vec::new(),
+            looked: now,
+            notices: Vec::new(),
+        };
+        slot.begin(back.comparison)?;
+        Ok(slot)
+    }
+
+    /// A replay must never cross a change of reference data, nor go again over what came out differently.
+    fn begin(&mut self, comparison: Comparison) -> Result<(), LogError> {
+        match comparison {
+            Comparison::Equal => return Ok(()),
+            Comparison::Differs | Comparison::ReferenceChanged => self.commit(true)?,
+            Comparison::New => {}
+        }
+        self.enter(Entry::Reference(self.course.judge.references()));
+        Ok(())
+    }
+
+    /// Runs until it is asked to stop, or until no record will ever come again; ends with a checkpoint.
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<End, LogError> {
+        let end = loop {
+            if stop.load(Relaxed) {
+                break End::Stopped;
+            }
+            if self.step()? {
+                break End::Finished;
+            }
+        };
+        self.commit(true)?;
+        Ok(end)
+    }
+
+    /// One round: what was asked, a batch, the watermark, and a commit if one is due. Returns whether no record will
+    /// ever come again.
+    pub fn step(&mut self) -> Result<bool, LogError> {
+        self.take_asks();
+        let wait = self.cadence.wait(self.clock.now(), self.settings.wait);
+        self.batch.clear();
+        self.log.poll_batch(&mut self.batch, wait)?;
+        self.take_opened();
+        self.take_batch();
+        self.take_idle();
+        if let Some(time) = self.course.watermarks.next() {
+            self.enter(Entry::Watermark(time.0));
+        }
+        self.look();
+        self.commit_if_due()?;
+        Ok(self.log.finished() && self.batch.is_empty())
+    }
+
+    /// Applies an input that is not a batch, and records it.
+    fn enter(&mut self, entry: Entry) {
+        self.course.enter(&entry);
+        self.sequence.push(entry);
+    }
+
+    fn take_asks(&mut self) {
+        // A change in waiting holds back what was asked after it, so that the order stays.
+        while self.waiting_change.is_none() {
+            let Ok(ask) = self.asks.try_recv() else { return };
+            match ask {
+                Ask::Command { mut command, done } => {
+                    command.sequence = self.course.commands;
+                    self.answers.push((self.course.command(&command), done));
+                    self.sequence.push(Entry::Command(command));
+                }
+                Ask::Change { change, done } => self.waiting_change = Some((change, done)),
+            }
+        }
+    }
+
+    fn take_opened(&mut self) {
+        let mut opened = Vec::new();
+        self.log.opened(&mut opened);
+        if !opened.is_empty() {
+            self.enter(Entry::Opened(opened));
+        }
+    }
+
+    fn take_batch(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let at_ms = self.clock.wall_ms();
+        let runs = runs_of(&self.batch);
+        self.course.name_inputs(&runs, |input| self.log.input_name(input));
+        self.course.records(&self.batch, at_ms);
+        let tallies = self.course.end_batch(&runs, |input| self.log.input_name(input));
+        self.status.count(&tallies);
+        for run in &runs {
+            let newest_ms = self.course.watermarks.newest_ms(run.input);
+            self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
+            self.quiet.remove(&run.input);
+        }
+        self.sequence.push(Entry::Batch { at_ms, runs });
+    }
+
+    /// Says which inputs hold nothing for now: that comes from outside, so it is recorded.
+    fn take_idle(&mut self) {
+        let now = self.clock.now();
+        let from = self.ended.len();
+        self.log.ended(&mut self.ended);
+        let mut idle = Vec::new();
+        for input in self.course.watermarks.active() {
+            if self.ended[from..].contains(&input) {
+                idle.push(input);
+            } else if !self.log.idle(input) {
+                self.quiet.remove(&input);
+            } else if self.log.finished()
+                || now.saturating_sub(*self.quiet.entry(input).or_insert(now)) >= self.settings.idle_after
+            {
+                idle.push(input);
+            }
+        }
+        if !idle.is_empty() {
+            self.enter(Entry::Idle(idle));
+        }
+    }
+}
+
+/// The runs of a batch, whose records are sorted by input.
+fn runs_of(batch: &Batch) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for record in batch.records() {
+        match runs.last_mut() {
+            Some(run) if run.input == record.input => run.to = record.next,
+            _ => runs.push(Run { input: record.input, from: record.offset, to: record.next }),
+        }
+    }
+    runs
+}

@@ -1,1 +1,174 @@
-//! (to be written)
+//! Records in: from Kafka, from files, from standard input, in batches, without a channel or an allocation
+//! for each record.
+//!
+//! A [`Source`] is driven by one thread, the slot's. It owns its connections and its reading positions; where
+//! reading starts comes from the table of [`Inputs`], which the store keeps. It never decodes, never commits,
+//! and never writes a log line: what is worth telling is handed over as [`Notice`]s.
+
+mod batch;
+pub mod file;
+pub mod geo;
+pub mod kafka;
+mod lines;
+mod settings;
+pub mod stdin;
+#[cfg(test)]
+mod testing;
+
+use std::time::Duration;
+
+pub use batch::{Batch, InputName, Record};
+pub use settings::{KindError, Settings};
+
+/// The table of inputs that the store keeps: names to indices, and where reading goes on.
+pub trait Inputs {
+    /// The index of an input, given to it when it is first seen, and the position that is kept for it.
+    fn input(&mut self, source: u16, name: &InputName) -> (u32, Option<u64>);
+
+    /// Whether an input has been seen before; gives no index to one that has not.
+    fn is_known(&self, source: u16, name: &InputName) -> bool;
+
+    /// Whether any input of a source has been seen before.
+    fn knows_any(&self, source: u16) -> bool;
+
+    /// Keeps where the first reading of an input starts, so that a restart before its first record starts there.
+    fn starts_at(&mut self, input: u32, next: u64);
+
+    /// An input has been read to its end and will never come back (a rotated file that is gone): its position
+    /// may be forgotten once nothing needs to be read again from it.
+    fn ended(&mut self, input: u32);
+}
+
+/// Where records come from. Every call is made by the thread of the slot.
+pub trait Source: Send {
+    /// Finds the inputs and where to start in each.
+    fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError>;
+
+    /// Appends what is ready, up to the batch's room; waits at most `wait` for the first record.
+    fn poll(&mut self, batch: &mut Batch, inputs: &mut dyn Inputs, wait: Duration)
+    -> Result<(), SourceError>;
+
+    /// Appends again the records with `from <= offset < to`, up to the batch's room, whatever has been polled
+    /// since. Returns where to go on: `to` when all of them have been read. Does not change what `poll` returns.
+    fn read_again(
+        &mut self,
+        input: u32,
+        name: &InputName,
+        from: u64,
+        to: u64,
+        batch: &mut Batch,
+    ) -> Result<u64, SourceError>;
+
+    /// Whether [`Source::read_again`] works at all: not on standard input.
+    fn rewindable(&self) -> bool;
+
+    /// How far behind each input is.
+    fn lag(&self) -> Vec<InputLag>;
+
+    /// Whether everything that this input holds right now has been read.
+    fn idle(&self, input: u32) -> bool;
+
+    /// Whether no record will ever come again: files that are not followed and standard input, at their end.
+    fn finished(&self) -> bool;
+
+    /// What people call an input: the path of a file, the topic and partition.
+    fn describe(&self, input: u32) -> Option<String>;
+
+    /// Moves what is worth telling since the last call into `into`. To be called after each poll.
+    fn notices(&mut self, into: &mut Vec<Notice>);
+}
+
+/// How far behind an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputLag {
+    pub input: u32,
+    /// Records that have not been read yet, where the source can know: Kafka.
+    pub records_behind: Option<u64>,
+    /// Bytes that have not been read yet, where the source can know: plain files.
+    pub bytes_behind: Option<u64>,
+    /// The log's own time of the newest record read.
+    pub newest_log_time_ms: Option<u64>,
+}
+
+/// Something that an operator may want to know, and that stopped nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A broker or a connection failed; the client goes on trying by itself.
+    Transport { source: u16, text: String },
+    /// A partition that was not there at the start is read from its beginning.
+    NewPartition { source: u16, input: u32, topic: String, partition: i32 },
+    /// A file became shorter than what had been read of it; it is read from its beginning.
+    Truncated { source: u16, input: u32, path: String, read_to: u64, size: u64 },
+    /// A file could not be opened or read; it is tried again.
+    Unreadable { source: u16, path: String, text: String },
+    /// A compressed file was left alone, since it is what became of a file that was followed.
+    Compressed { source: u16, path: String },
+    /// A line is too long; it goes on as its beginning only, which the decoder rejects and counts.
+    Oversized { source: u16, input: u32, offset: u64, length: u64 },
+}
+
+impl Notice {
+    /// A fixed label for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Transport { .. } => "transport",
+            Self::NewPartition { .. } => "new_partition",
+            Self::Truncated { .. } => "truncated",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Compressed { .. } => "compressed",
+            Self::Oversized { .. } => "oversized",
+        }
+    }
+}
+
+/// Why records cannot be read. Each of these ends the slot, except as said.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("kafka: cannot create a client for brokers {brokers}: {text}")]
+    Client { brokers: String, text: String },
+    #[error("kafka: no answer from {brokers} about topic \"{topic}\" within {seconds} s: {text}")]
+    Metadata { brokers: String, topic: String, seconds: u64, text: String },
+    #[error(
+        "kafka: topic \"{topic}\" does not exist at {brokers}; create it, or correct sources[{source_index}].kafka.topics"
+    )]
+    NoSuchTopic { brokers: String, topic: String, source_index: u16 },
+    #[error("kafka: property \"{name}\": {text}")]
+    Property { name: String, text: String },
+    #[error("kafka: cannot find where to start in {topic}/{partition}: {text}")]
+    StartOffset { topic: String, partition: i32, text: String },
+    #[error(
+        "kafka: {topic}/{partition} no longer has offset {offset} (it was deleted by retention, or the topic was \
+         created anew); records were lost to Keyhound: choose where to go on with `keyhound state rebase --to \
+         earliest|latest|TIME`, which keeps the profiles"
+    )]
+    OffsetOutOfRange { topic: String, partition: i32, offset: u64 },
+    #[error("kafka: reading {topic}/{partition}: {text}")]
+    Partition { topic: String, partition: i32, text: String },
+    #[error("kafka: {text}")]
+    Fatal { text: String },
+    #[error("{input} cannot be read again from {from} to {to}: {text}")]
+    ReadAgain { input: InputName, from: u64, to: u64, text: String },
+    #[error("file pattern \"{pattern}\": {text}")]
+    Pattern { pattern: String, text: String },
+    #[error("standard input: {0}")]
+    Stdin(std::io::Error),
+}
+
+impl SourceError {
+    /// A fixed label for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Client { .. } => "client",
+            Self::Metadata { .. } => "metadata",
+            Self::NoSuchTopic { .. } => "no_such_topic",
+            Self::Property { .. } => "property",
+            Self::StartOffset { .. } => "start_offset",
+            Self::OffsetOutOfRange { .. } => "offset_out_of_range",
+            Self::Partition { .. } => "partition",
+            Self::Fatal { .. } => "fatal",
+            Self::ReadAgain { .. } => "read_again",
+            Self::Pattern { .. } => "pattern",
+            Self::Stdin(_) => "stdin",
+        }
+    }
+}

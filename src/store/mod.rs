@@ -1,1 +1,30 @@
-//! (to be written)
+//! What is kept, and the two seams that the slot sees: [`Log`] and [`Clock`].
+//!
+//! A [`Log`] hands records over, takes outputs, and makes positions and outputs durable in one commit. The
+//! [`EmbeddedLog`] multiplexes sources over an embedded database; the [`MemoryLog`] does the same in memory and
+//! crashes where a test wants it to; Kafka's transactions fit behind the same verbs. This module owns the tables,
+//! their codec's version and who may open them. It judges nothing, decodes nothing and reads no rules.
+
+mod clock;
+mod database;
+mod embedded;
+mod inputs;
+mod log;
+mod memory;
+mod outbox;
+mod record;
+mod tables;
+
+#[cfg(test)]
+mod tests;
+
+pub use clock::{Clock, SystemClock, VirtualClock};
+pub use database::{Identity, StoreError};
+pub use embedded::EmbeddedLog;
+pub use log::{Committed, Log, LogError, ReadEntry};
+pub use memory::{Crash, Disk, MemoryLog, ScriptedBatch, Tape};
+pub use outbox::{Dispatcher, OutRecord, Outbox};
+pub use record::{
+    CODEC_VERSION, Entry, InputPosition, InputState, Kept, Mark, Output, Progress, References, Resume, Run,
+    Topic,
+};

@@ -1,1 +1,17 @@
-//! (to be written)
+//! What Keyhound tells about itself: structured logs, and metrics for Prometheus.
+//!
+//! Owns the names of all metrics, in [`metrics`], and the way logs are written, in [`logs`]. No label is ever made
+//! from a key, an address, a path or an agent: labels are rules, steps, reasons and other closed lists. Counters
+//! that would be touched per event live in the slot as plain atomics; they are read at scrape time by [`Status`].
+
+pub mod logs;
+pub mod metrics;
+pub mod reading;
+
+mod family;
+mod process;
+mod read_metrics;
+
+pub use logs::{LogFormat, LogSettings};
+pub use metrics::Metrics;
+pub use reading::{PartitionReading, Reading, SourceReading, Status, TableReading};

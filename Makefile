@@ -1,0 +1,31 @@
+# Keyhound's commands. `make help` lists them; CONTRIBUTING and the README use no others.
+# What a target needs and does not find is installed (as root on Debian or Ubuntu) or named, see tests/install/.
+
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+.PHONY: help demo build lint test bench clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## Build, then watch a stolen key being found and stopped (no server needed, two minutes)
+	@target/release/keyhound demo
+
+build: ## Build the release binary, target/release/keyhound
+	@tests/install/run build
+	@$(CARGO) build --release --locked
+
+lint: ## Check format, lints, dependencies and licences
+	@tests/install/run build cargo-deny
+	@tests/run lint
+
+test: ## Install what the tests need into .cache/, then run all of them, real servers included
+	@tests/install/run all
+	@tests/run all
+
+bench: ## Measure CPU per event against bare Kafka consumers on the same real broker
+	@tests/install/run build kafka
+	@tests/run bench
+
+clean: ## Remove what was built (the cached servers in .cache/ stay)
+	@$(CARGO) clean

@@ -1,0 +1,162 @@
+//! `keyhound check-config`: whether the settings, and the files that they name, are right.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+
+use crate::config::{self, Config, Overrides};
+
+/// Settings that cannot be used: `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+
+/// Check the settings, and the rules and the catalogue that they name
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The settings file
+    #[arg(required_unless_present_any = ["schema", "docs"])]
+    file: Option<PathBuf>,
+    /// Print the settings as they are in force, without secrets, and nothing else
+    #[arg(long, conflicts_with_all = ["schema", "docs"])]
+    print_effective: bool,
+    /// Print the JSON Schema of the settings file, or of rule files
+    #[arg(long, value_enum, value_name = "OF", num_args = 0..=1, default_missing_value = "settings")]
+    schema: Option<Schema>,
+    /// Print the documentation of the settings
+    #[arg(long, conflicts_with = "schema")]
+    docs: bool,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Schema {
+    Settings,
+    Rules,
+}
+
+/// Runs the command. Exit codes: 0 right, 78 wrong.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(schema) = args.schema {
+        let schema = match schema {
+            Schema::Settings => config::schema(),
+            Schema::Rules => crate::rules::schema(),
+        };
+        println!("{}", serde_json::to_string_pretty(&schema)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.docs {
+        print!("{}", config::documentation());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = args.file.context("no settings file")?;
+    if args.print_effective {
+        return print_effective(&file, &args.overrides);
+    }
+    let config = match Config::load(&file, &args.overrides) {
+        Ok(config) => config,
+        Err(problems) => return Ok(refuse(&problems.to_string())),
+    };
+    let told = what_it_names(&config);
+    if told.wrong.is_empty() {
+        println!("{}: ok: {}", file.display(), told.right.join(", "));
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(refuse(&told.wrong.join("\n")))
+}
+
+fn print_effective(file: &std::path::Path, overrides: &Overrides) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let environment = |variable: &str| std::env::var(variable).ok();
+    match config::effective(&file.display().to_string(), &text, overrides, &environment) {
+        Ok(yaml) => {
+            print!("{yaml}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => Ok(refuse(&problems.to_string())),
+    }
+}
+
+fn refuse(problems: &str) -> ExitCode {
+    eprintln!("{problems}");
+    let count = problems.lines().count();
+    eprintln!("{count} {}", if count == 1 { "problem" } else { "problems" });
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// What was found about the files that the settings name.
+struct Told {
+    right: Vec<String>,
+    wrong: Vec<String>,
+}
+
+fn what_it_names(config: &Config) -> Told {
+    let mut told = Told { right: vec![format!("{} sources", config.sources.len())], wrong: Vec::new() };
+    match config::rules(&config.rules) {
+        Ok(rules) => told.right.push(format!("{} rules", rules.rules.len())),
+        Err(error) => told.wrong.push(error.to_string()),
+    }
+    match config.catalogue.as_deref().map(config::catalogue) {
+        Some(Ok(catalogue)) => told.right.push(format!("{} keys in the catalogue", catalogue.len())),
+        Some(Err(error)) => told.wrong.push(error.to_string()),
+        None => {}
+    }
+    let geo = &config.geo;
+    let lists = &geo.lists;
+    let mut files = vec![Some(&config.pepper_file), config.serve.token_file.as_ref()];
+    files.extend(
+        [&geo.city, &geo.country, &geo.asn, &lists.tor, &lists.vpn, &lists.hosting].map(Option::as_ref),
+    );
+    for file in files.into_iter().flatten() {
+        if let Err(error) = std::fs::File::open(file) {
+            told.wrong.push(format!("{}: cannot be read: {error}", file.display()));
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn code(words: &[&str]) -> String {
+        let line = Line::try_parse_from([&["check-config"], words].concat()).unwrap();
+        format!("{:?}", run(line.args).unwrap())
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_the_settings_and_their_files_are_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let settings = |pepper: &str, more: &str| {
+            let text = format!(
+                "sources: [{{ stdin: {{}}, format: nginx, key: raw }}]\nfingerprint: {{ pepper_file: {} }}\n{more}",
+                path(pepper)
+            );
+            std::fs::write(path("k.yaml"), text).unwrap();
+            path("k.yaml")
+        };
+        let (right, wrong) = (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::from(78)));
+        std::fs::write(path("pepper"), "x".repeat(32)).unwrap();
+        std::fs::write(path("keys.yaml"), "keys:\n  - { credential: c1, name: billing, class: server }\n")
+            .unwrap();
+        std::fs::write(path("bad.yaml"), "keys:\n  - { name: nobody }\n").unwrap();
+        let catalogue = |name: &str| format!("catalogue: {}\n", path(name));
+        assert_eq!(code(&[&settings("pepper", &catalogue("keys.yaml"))]), right);
+        assert_eq!(code(&[&settings("pepper", &catalogue("bad.yaml"))]), wrong);
+        assert_eq!(code(&[&settings("no-pepper", "")]), wrong);
+        assert_eq!(code(&[&settings("pepper", "rules: [nowhere]\n")]), wrong);
+        assert_eq!(code(&[&settings("pepper", "partitions: 0\n")]), wrong);
+        assert_eq!(code(&["--print-effective", &settings("pepper", "")]), right);
+        assert_eq!(code(&[&path("nothing.yaml")]), wrong);
+        assert_eq!(code(&["--schema"]), right);
+        assert_eq!(code(&["--schema", "rules"]), right);
+    }
+}

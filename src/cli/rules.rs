@@ -1,0 +1,143 @@
+//! `keyhound rules`: list the rules, and run the tests in them.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use crate::{
+    config::{self, FileError},
+    evaluate::rule_tests,
+    rules::RuleSet,
+};
+
+const EXIT_CONFIG: u8 = 78;
+
+/// List rules, or run the tests in their files
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print each rule: its detector, severity, furthest step and version
+    List(ListArgs),
+    /// Run the tests in the rule files on the engine
+    Test(TestArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TestArgs {
+    /// Rule files and directories; "shipped" for the rules that come with Keyhound
+    #[arg(default_value = "shipped")]
+    paths: Vec<PathBuf>,
+    /// Only rules whose id contains this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Rule files and directories; "shipped" for the rules that come with Keyhound
+    #[arg(default_value = "shipped")]
+    paths: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// Runs the command. Exit codes: 0 right, 1 a test failed, 78 rules that cannot be used.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::List(args) => list(&args),
+        Command::Test(args) => test(&args),
+    }
+}
+
+fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let set = match config::rules(&args.paths) {
+        Ok(set) => set,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    let reports = rule_tests::run(&set, |rule| rule.id.contains(&args.only));
+    print!("{}", rule_tests::render(&reports));
+    let passed = reports.iter().all(|report| report.outcome.passed());
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
+    let set = match config::rules(&args.paths) {
+        Ok(set) => set,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    match args.output {
+        Output::Table => println!("{}", table(&set)),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&json(&set))?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse(error: &FileError) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn table(set: &RuleSet) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["ID", "DETECTOR", "SEVERITY", "RESPOND", "TESTS", "VERSION", "TITLE"]);
+    for rule in &set.rules {
+        table.add_row([
+            rule.id.as_str(),
+            rule.detector.name(),
+            rule.severity.as_str(),
+            rule.respond.as_str(),
+            &rule.tests.len().to_string(),
+            &rule.version,
+            &rule.title,
+        ]);
+    }
+    format!("{table}\nversion of the set: {}", set.version)
+}
+
+fn json(set: &RuleSet) -> serde_json::Value {
+    let rules: Vec<_> = set
+        .rules
+        .iter()
+        .map(|rule| {
+            serde_json::json!({
+                "id": rule.id,
+                "title": rule.title,
+                "detector": rule.detector.name(),
+                "where": rule.condition.as_ref().map(crate::rules::Condition::source),
+                "severity": rule.severity,
+                "respond": rule.respond,
+                "runbook": rule.runbook,
+                "tests": rule.tests.len(),
+                "version": rule.version,
+            })
+        })
+        .collect();
+    serde_json::json!({ "version": set.version, "rules": rules })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_each_rule_with_its_version() {
+        let set = RuleSet::shipped();
+        let (table, json) = (table(&set), json(&set));
+        for rule in &set.rules {
+            assert!(table.contains(&rule.id) && table.contains(&rule.version), "{table}");
+        }
+        assert_eq!(json["rules"].as_array().map(Vec::len), Some(set.rules.len()));
+        assert_eq!(json["version"], set.version);
+    }
+}

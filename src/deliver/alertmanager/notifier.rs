@@ -1,0 +1,190 @@
+//! Runs the roster against the clock, and a task for each Alertmanager.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{task::JoinHandle, time};
+
+use super::{
+    alert::{Alert, Links},
+    peer::{ClientError, HttpPeer, Post},
+    queue::{CAPACITY, Queue},
+    roster::{INTERVAL, Roster},
+    settings::Peer,
+};
+use crate::{deliver::WallClock, incident::Incident, telemetry::Metrics};
+
+/// The most alerts in one request.
+const BATCH: usize = 256;
+
+/// Tells every Alertmanager about incidents, until it is shut down.
+pub struct Notifier {
+    shared: Arc<Shared>,
+    resender: JoinHandle<()>,
+    senders: Vec<JoinHandle<()>>,
+}
+
+/// Why the notifier could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("alertmanager {name}: {source}")]
+pub struct StartError {
+    name: String,
+    source: ClientError,
+}
+
+struct Shared {
+    roster: Mutex<Roster>,
+    lanes: Vec<Lane>,
+    clock: WallClock,
+    metrics: Arc<Metrics>,
+}
+
+/// One peer's queue and its name in metrics.
+#[derive(Clone)]
+struct Lane {
+    name: String,
+    queue: Arc<Queue>,
+}
+
+impl Notifier {
+    /// Starts within the current tokio runtime. `open` are the incidents that were open before: they are told again.
+    pub fn start(
+        peers: &[Peer],
+        links: Links,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+        open: &[Incident],
+    ) -> Result<Self, StartError> {
+        let mut posts = Vec::with_capacity(peers.len());
+        for peer in peers {
+            let name = peer.name();
+            let post = HttpPeer::new(peer).map_err(|source| StartError { name: name.clone(), source })?;
+            posts.push((name, post));
+        }
+        Ok(Self::with_posts(posts, links, clock, metrics, open))
+    }
+
+    fn with_posts<P: Post>(
+        posts: Vec<(String, P)>,
+        links: Links,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+        open: &[Incident],
+    ) -> Self {
+        metrics.notifications_queue_capacity.set(i64::try_from(CAPACITY).unwrap_or(i64::MAX));
+        let mut lanes = Vec::new();
+        let mut senders = Vec::new();
+        for (name, post) in posts {
+            let lane = Lane { name, queue: Arc::default() };
+            for counter in
+                [&metrics.notifications_sent, &metrics.notifications_errors, &metrics.notifications_dropped]
+            {
+                counter.with_label_values(&[lane.name.as_str()]);
+            }
+            senders.push(tokio::spawn(send(lane.clone(), post, metrics.clone())));
+            lanes.push(lane);
+        }
+        let shared = Arc::new(Shared { roster: Mutex::new(Roster::new(links)), lanes, clock, metrics });
+        for incident in open {
+            shared.observe(incident);
+        }
+        let resender = tokio::spawn(resend(shared.clone()));
+        Self { shared, resender, senders }
+    }
+
+    /// Takes an incident's current record. Never waits: what does not fit into a queue pushes out the oldest.
+    pub fn observe(&self, incident: &Incident) {
+        self.shared.observe(incident);
+    }
+
+    /// Sends what waits, for at most `within`, then ends. What is left is dropped and counted.
+    pub async fn shutdown(self, within: Duration) {
+        self.resender.abort();
+        for lane in &self.shared.lanes {
+            lane.queue.close();
+        }
+        let deadline = time::Instant::now() + within;
+        for (mut sender, lane) in self.senders.into_iter().zip(&self.shared.lanes) {
+            if time::timeout_at(deadline, &mut sender).await.is_err() {
+                sender.abort();
+                let left = lane.queue.len();
+                tracing::warn!(alertmanager = lane.name, left, "alerts were not sent before the end");
+                self.shared.count_dropped(lane, left);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn observe(&self, incident: &Incident) {
+        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        let alerts = roster.observe(incident, self.clock.now());
+        // Queued under the lock, so that a resend cannot overtake a newer record.
+        self.queue(&alerts);
+    }
+
+    fn resend(&self) {
+        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        let alerts = roster.due(self.clock.now());
+        self.queue(&alerts);
+    }
+
+    fn queue(&self, alerts: &[Alert]) {
+        if alerts.is_empty() {
+            return;
+        }
+        for lane in &self.lanes {
+            let dropped = lane.queue.push(alerts);
+            self.count_dropped(lane, dropped);
+            lane.show_length(&self.metrics);
+        }
+    }
+
+    fn count_dropped(&self, lane: &Lane, dropped: usize) {
+        if dropped > 0 {
+            tracing::warn!(alertmanager = lane.name, dropped, "alerts dropped");
+            self.metrics
+                .notifications_dropped
+                .with_label_values(&[lane.name.as_str()])
+                .inc_by(dropped as u64);
+        }
+    }
+}
+
+impl Lane {
+    fn show_length(&self, metrics: &Metrics) {
+        let length = i64::try_from(self.queue.len()).unwrap_or(i64::MAX);
+        metrics.notifications_queue_length.with_label_values(&[self.name.as_str()]).set(length);
+    }
+}
+
+async fn resend(shared: Arc<Shared>) {
+    let mut ticks = time::interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        shared.resend();
+    }
+}
+
+async fn send<P: Post>(lane: Lane, post: P, metrics: Arc<Metrics>) {
+    while let Some(batch) = lane.queue.take(BATCH).await {
+        lane.show_length(&metrics);
+        let timer = metrics.notification_seconds.start_timer();
+        let sent = post.post(&batch).await;
+        timer.observe_duration();
+        let label = &[lane.name.as_str()];
+        match sent {
+            Ok(()) => metrics.notifications_sent.with_label_values(label).inc_by(batch.len() as u64),
+            Err(error) => {
+                metrics.notifications_errors.with_label_values(label).inc_by(batch.len() as u64);
+                tracing::warn!(alertmanager = lane.name, alerts = batch.len(), %error, "alerts were not taken");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "notifier_tests.rs"]
+mod tests;

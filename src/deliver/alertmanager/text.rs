@@ -1,0 +1,294 @@
+//! The sentences of an alert: what happened, why we think so, what was done, how sure we are, what to do.
+//!
+//! Written for a person who was asleep a minute ago: the key's name first, numbers beside what is usual, no word that
+//! is not needed. Everything comes from the incident record.
+
+use std::fmt::Write;
+
+use crate::{
+    deliver::WallTime,
+    incident::{Doing, Incident, Reason},
+    respond::Mode,
+};
+
+/// The most reasons that a description names.
+const REASONS: usize = 4;
+/// A reason may quote what a log said: it is cut here, in characters.
+const SENTENCE: usize = 300;
+
+/// `acme / billing-prod: key in use by a stranger; throttled`.
+pub(super) fn summary(incident: &Incident) -> String {
+    format!("{}: {}; {}", who(incident), verdict(incident), effect(incident))
+}
+
+/// The strongest reason of each family, the strongest first, then what speaks against.
+pub(super) fn description(incident: &Incident) -> String {
+    let mut sentences: Vec<String> = by_weight(incident).into_iter().take(REASONS).map(sentence).collect();
+    if sentences.is_empty() {
+        sentences.push("No reason was recorded.".to_owned());
+    }
+    if !incident.doubts.is_empty() {
+        sentences.push(format!("Doubt: {}", ended(&incident.doubts.join("; "))));
+    }
+    sentences.join(" ")
+}
+
+/// What Keyhound did: `THROTTLE since 03:11:40Z.`
+pub(super) fn action(incident: &Incident) -> String {
+    let mut text = match incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing))
+    {
+        None => "None so far.".to_owned(),
+        Some(doing) if is_lift(doing) => {
+            format!("Lifted at {} by {}; the key is served as usual.", clock(&doing.at), doing.by)
+        }
+        Some(doing) if incident.mode == Mode::Shadow || doing.outcome == "shadow" => {
+            format!("None: shadow mode. Would {} since {}.", shout(doing), clock(&doing.at))
+        }
+        Some(doing) if doing.outcome.starts_with("held") => {
+            format!("None: {} was {}.", shout(doing), doing.outcome)
+        }
+        Some(doing) => format!("{} since {}, by {}.", shout(doing), clock(&doing.at), doing.by),
+    };
+    for held in &incident.held {
+        let _ = write!(text, " Held back: {} ({}).", held.step.as_str(), held.by);
+    }
+    text
+}
+
+/// `high: place, errors and breadth agree; maturity 0.94`.
+pub(super) fn confidence(incident: &Incident) -> String {
+    let mut families: Vec<&str> =
+        by_weight(incident).into_iter().map(|reason| reason.family.as_str()).collect();
+    families.truncate(REASONS);
+    let level = match families.len() {
+        0 | 1 if incident.maturity < 0.8 => "low",
+        0 | 1 => "medium",
+        _ if incident.maturity < 0.5 => "low",
+        2 if incident.maturity < 0.8 => "medium",
+        _ => "high",
+    };
+    let agree = match families.as_slice() {
+        [] => "no evidence recorded".to_owned(),
+        [only] => format!("{only} alone"),
+        [first @ .., last] => format!("{} and {last} agree", first.join(", ")),
+    };
+    format!("{level}: {agree}; maturity {:.2}", incident.maturity)
+}
+
+/// Whom to ask, and the command for either answer.
+pub(super) fn next_step(incident: &Incident) -> String {
+    let key = &incident.subject.id;
+    if !incident.is_open() {
+        return "Nothing: it is over.".to_owned();
+    }
+    let stolen = format!("Stolen: keyhound decisions revoke {key}.");
+    let in_force = incident.mode == Mode::Enforce
+        && incident.steps.last().is_some_and(|doing| doing.step.is_enforced() && doing.outcome == "granted");
+    let theirs = if in_force {
+        format!("Theirs: keyhound decisions lift {key} --reason \"…\".")
+    } else {
+        "Theirs: nothing to do.".to_owned()
+    };
+    format!("Ask the owner of {}. {stolen} {theirs}", who(incident))
+}
+
+/// The strongest reason of each family, the strongest first; equal ones by the family's name.
+pub(super) fn by_weight(incident: &Incident) -> Vec<&Reason> {
+    let mut reasons: Vec<&Reason> = incident.reasons.iter().collect();
+    reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.family.cmp(&b.family)));
+    let mut best: Vec<&Reason> = Vec::new();
+    for reason in reasons {
+        if best.iter().all(|found| found.family != reason.family) {
+            best.push(reason);
+        }
+    }
+    best
+}
+
+/// The key as people call it: `acme / billing-prod`, or its short id.
+fn who(incident: &Incident) -> String {
+    let subject = &incident.subject;
+    let short =
+        || subject.id.parse::<crate::event::KeyId>().map_or_else(|_| subject.id.clone(), |key| key.short());
+    match (subject.tenant.as_str(), subject.name.as_str()) {
+        ("", "") => format!("key {}", short()),
+        ("", name) => name.to_owned(),
+        (tenant, "") => format!("{tenant} / {}", short()),
+        (tenant, name) => format!("{tenant} / {name}"),
+    }
+}
+
+fn verdict(incident: &Incident) -> &'static str {
+    match incident.verdict.as_str() {
+        "KeyStolen" => "key in use by a stranger",
+        "KeyAbused" => "key used far beyond its usual",
+        "KeyProbing" => "key tries what it may not do",
+        _ => "key used in an unusual way",
+    }
+}
+
+fn effect(incident: &Incident) -> String {
+    if !incident.is_open() {
+        return "over".to_owned();
+    }
+    let last = incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing));
+    match last {
+        None => "nothing done".to_owned(),
+        Some(doing) if is_lift(doing) => "lifted".to_owned(),
+        Some(doing) if doing.outcome.starts_with("held") => "nothing done".to_owned(),
+        Some(doing) if incident.mode == Mode::Shadow || doing.outcome == "shadow" => {
+            format!("would be {} (shadow mode)", past(doing))
+        }
+        Some(doing) => past(doing).to_owned(),
+    }
+}
+
+fn is_lift(doing: &Doing) -> bool {
+    doing.outcome == "lifted"
+}
+
+fn past(doing: &Doing) -> &'static str {
+    use crate::respond::Step;
+    match doing.step {
+        Step::Observe => "observed",
+        Step::Alert => "told",
+        Step::Throttle => "throttled",
+        Step::Restrict => "restricted",
+        Step::Suspend => "suspended",
+        Step::Revoke => "revoked",
+    }
+}
+
+fn shout(doing: &Doing) -> String {
+    doing.step.as_str().to_uppercase()
+}
+
+/// `214 requests in 21 s (usual 13).`, or the reason's own sentence.
+fn sentence(reason: &Reason) -> String {
+    let text = if reason.text.is_empty() {
+        format!("{} ({})", reason.observed, reason.expected)
+    } else {
+        reason.text.clone()
+    };
+    ended(&text)
+}
+
+/// Cuts a text to a sentence's length and ends it with a full stop.
+fn ended(text: &str) -> String {
+    let mut text: String = text.trim().chars().take(SENTENCE).collect();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
+/// The time of day in UTC: `03:11:40Z`. The text as it is if it is no time.
+fn clock(text: &str) -> String {
+    let time = WallTime::parse(text).map(WallTime::rfc3339);
+    time.and_then(|time| Some(format!("{}Z", time.get(11..19)?))).unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        incident::{Held, IncidentId, Severity},
+        respond::{Step, SubjectRef},
+    };
+
+    /// The stolen key of the documentation.
+    pub(crate) fn stolen() -> Incident {
+        let reason = |family: &str, rule: &str, score: f64, observed: &str, expected: &str| Reason {
+            family: family.to_owned(),
+            rule: rule.to_owned(),
+            score,
+            observed: observed.to_owned(),
+            expected: expected.to_owned(),
+            ..Reason::default()
+        };
+        Incident {
+            schema: Incident::SCHEMA.to_owned(),
+            id: IncidentId("inc_7q4m".to_owned()),
+            subject: SubjectRef {
+                kind: "key".to_owned(),
+                id: "kf1_9c410000000000000000000000ade07b".to_owned(),
+                tenant: "acme".to_owned(),
+                name: "billing-prod".to_owned(),
+                ..SubjectRef::default()
+            },
+            verdict: "KeyStolen".to_owned(),
+            opened_at: "2026-11-22T03:11:19.000Z".to_owned(),
+            detected_at: "2026-11-22T03:11:40.000Z".to_owned(),
+            updated_at: "2026-11-22T03:11:40.000Z".to_owned(),
+            severity: Severity::High,
+            score: 9.5,
+            maturity: 0.94,
+            mode: Mode::Enforce,
+            reasons: vec![
+                reason("volume", "key-volume-spike", 1.2, "214 requests in 21 s", "usual 13"),
+                reason(
+                    "place",
+                    "key-new-network",
+                    3.8,
+                    "AS14061 DigitalOcean, first time in 61 days",
+                    "usual AS16509",
+                ),
+                reason("errors", "key-refused", 2.6, "88 of 214 refused", "usual 0.4 %"),
+                reason("place", "key-new-country", 1.1, "NL", "usual IE"),
+            ],
+            doubts: vec!["same agent (acme-sdk/4.2)".to_owned()],
+            steps: vec![Doing {
+                step: Step::Throttle,
+                at: "2026-11-22T03:11:40.000Z".to_owned(),
+                by: "key-volume-spike".to_owned(),
+                outcome: "granted".to_owned(),
+            }],
+            held: vec![Held { step: Step::Suspend, by: "ceiling".to_owned() }],
+            ..Incident::default()
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_name_is_called_by_its_short_id() {
+        let mut incident = stolen();
+        incident.subject.name.clear();
+        assert!(summary(&incident).starts_with("acme / kf1_9c41…e07b: "), "{}", summary(&incident));
+        incident.subject.tenant.clear();
+        assert!(summary(&incident).starts_with("key kf1_9c41…e07b: "), "{}", summary(&incident));
+    }
+
+    #[test]
+    fn shadow_mode_says_what_would_have_been_done() {
+        let mut incident = stolen();
+        incident.mode = Mode::Shadow;
+        incident.held.clear();
+        assert!(summary(&incident).ends_with("; would be throttled (shadow mode)"), "{}", summary(&incident));
+        assert_eq!(action(&incident), "None: shadow mode. Would THROTTLE since 03:11:40Z.");
+        assert!(next_step(&incident).ends_with("Theirs: nothing to do."));
+    }
+
+    #[test]
+    fn nothing_is_claimed_for_a_step_that_was_held() {
+        let mut incident = stolen();
+        incident.steps[0].outcome = "held: maturity".to_owned();
+        incident.held.clear();
+        assert!(summary(&incident).ends_with("; nothing done"), "{}", summary(&incident));
+        assert_eq!(action(&incident), "None: THROTTLE was held: maturity.");
+    }
+
+    #[test]
+    fn one_family_alone_is_never_high_confidence() {
+        let mut incident = stolen();
+        incident.reasons.truncate(1);
+        assert_eq!(confidence(&incident), "medium: volume alone; maturity 0.94");
+        incident.maturity = 0.3;
+        assert_eq!(confidence(&incident), "low: volume alone; maturity 0.30");
+    }
+
+    #[test]
+    fn an_endless_reason_is_cut() {
+        let mut incident = stolen();
+        incident.reasons[0].text = "x".repeat(100_000);
+        assert!(description(&incident).len() < 2_000);
+    }
+}

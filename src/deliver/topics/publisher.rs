@@ -1,0 +1,228 @@
+//! The dispatcher that produces outbox records to Kafka and waits for the delivery reports.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
+};
+
+use crate::{
+    deliver::{Deliver, DeliverError},
+    store::OutRecord,
+    telemetry::Metrics,
+};
+
+/// How long librdkafka tries one record before it reports a failure.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one turn waits for its reports: longer than any record is tried.
+const TURN_TIMEOUT: Duration = Duration::from_secs(45);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Why a publisher could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("no producer for Keyhound's topics: {0}")]
+pub struct PublishError(#[from] KafkaError);
+
+/// Publishes every record of the outbox to `{prefix}{topic}`.
+pub struct ToTopics {
+    client: ClientConfig,
+    producer: BaseProducer<Reports>,
+    /// Counts turns, so that a report that comes late is not taken for one of the next turn.
+    turn: u32,
+    prefix: String,
+    metrics: Arc<Metrics>,
+}
+
+impl ToTopics {
+    /// `client` names the brokers and how to reach them; how to produce is set here.
+    pub fn new(client: &ClientConfig, prefix: &str, metrics: Arc<Metrics>) -> Result<Self, PublishError> {
+        let mut client = client.clone();
+        client
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("compression.type", "zstd")
+            .set("linger.ms", "5")
+            .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string());
+        let producer = client.create_with_context(Reports::default())?;
+        Ok(Self { client, producer, turn: 0, prefix: prefix.to_owned(), metrics })
+    }
+
+    /// Hands one record to librdkafka; waits while its queue is full.
+    fn produce(&self, record: &OutRecord, index: usize, deadline: Instant) -> Result<(), KafkaError> {
+        let topic = format!("{}{}", self.prefix, record.topic.as_str());
+        loop {
+            let tag = Box::new((self.turn, index));
+            let mut message: BaseRecord<'_, [u8], [u8], Box<(u32, usize)>> =
+                BaseRecord::with_opaque_to(&topic, tag);
+            if !record.key.is_empty() {
+                message = message.key(record.key.as_bytes());
+            }
+            // Nothing is a tombstone: a null payload, not an empty one.
+            if !record.value.is_empty() {
+                message = message.payload(record.value.as_slice());
+            }
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
+                    if Instant::now() < deadline =>
+                {
+                    self.producer.poll(POLL);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for a report on each of `count` records; gives the first that failed, and why.
+    fn wait(&self, count: usize, deadline: Instant) -> Option<(usize, String)> {
+        while self.producer.context().reported() < count {
+            if Instant::now() >= deadline {
+                return Some((0, format!("no delivery report within {} s", TURN_TIMEOUT.as_secs())));
+            }
+            self.producer.poll(POLL);
+        }
+        self.producer.context().first_failure()
+    }
+
+    /// No later turn could deliver it: it is told, counted and passed over, so that the others go on.
+    fn pass_over(&self, record: &OutRecord, error: &KafkaError) {
+        tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be published; skipped");
+        self.metrics.topic_records.with_label_values(&[record.topic.as_str(), "skipped"]).inc();
+    }
+
+    /// Makes a new producer where librdkafka has given this one up for good.
+    fn renew(&mut self) {
+        let Some((code, reason)) = self.producer.client().fatal_error() else { return };
+        tracing::error!(%code, reason, "the Kafka producer cannot go on; a new one is made");
+        match self.client.create_with_context(Reports::default()) {
+            Ok(producer) => self.producer = producer,
+            Err(error) => tracing::error!(%error, "no new Kafka producer"),
+        }
+    }
+}
+
+impl Deliver for ToTopics {
+    const NAME: &'static str = "topics";
+
+    fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
+        let before = records.first().map_or(0, |record| record.seq.saturating_sub(1));
+        let through = |index: usize| index.checked_sub(1).map_or(before, |last| records[last].seq);
+        let deadline = Instant::now() + TURN_TIMEOUT;
+        self.turn = self.turn.wrapping_add(1);
+        self.producer.context().begin(self.turn);
+        let mut handed = 0;
+        let mut refused = None;
+        for (index, record) in records.iter().enumerate() {
+            match self.produce(record, index, deadline) {
+                Ok(()) => {}
+                Err(error) if is_hopeless(&error) => self.producer.context().give_up(index, error),
+                Err(error) => {
+                    refused = Some((index, error.to_string()));
+                    break;
+                }
+            }
+            handed += 1;
+        }
+        let failed = self.wait(handed, deadline).or(refused);
+        let delivered = failed.as_ref().map_or(records.len(), |(index, _)| *index);
+        let hopeless = self.producer.context().hopeless();
+        for (index, record) in records[..delivered].iter().enumerate() {
+            if let Some((_, error)) = hopeless.iter().find(|(found, _)| *found == index) {
+                self.pass_over(record, error);
+                continue;
+            }
+            self.metrics.topic_records.with_label_values(&[record.topic.as_str(), "delivered"]).inc();
+        }
+        match failed {
+            None => Ok(through(records.len())),
+            Some((index, reason)) => {
+                self.metrics
+                    .topic_records
+                    .with_label_values(&[records[index].topic.as_str(), "failed"])
+                    .inc();
+                self.renew();
+                Err(DeliverError { through: through(index), reason })
+            }
+        }
+    }
+}
+
+/// Collects delivery reports.
+#[derive(Default)]
+struct Reports(Mutex<Reported>);
+
+#[derive(Default)]
+struct Reported {
+    turn: u32,
+    count: usize,
+    first_failure: Option<(usize, String)>,
+    /// Records that the broker will never take.
+    hopeless: Vec<(usize, KafkaError)>,
+}
+
+/// Whether trying again cannot help: the record itself is at fault.
+fn is_hopeless(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{InvalidMessage, InvalidMessageSize, MessageSizeTooLarge};
+    matches!(error.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessage | InvalidMessageSize))
+}
+
+impl Reports {
+    fn reported(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count
+    }
+
+    fn first_failure(&self) -> Option<(usize, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first_failure.clone()
+    }
+
+    fn hopeless(&self) -> Vec<(usize, KafkaError)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hopeless.clone()
+    }
+
+    /// Counts a record that librdkafka did not even take as reported.
+    fn give_up(&self, index: usize, error: KafkaError) {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.count += 1;
+        reported.hopeless.push((index, error));
+    }
+
+    fn begin(&self, turn: u32) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Reported { turn, ..Reported::default() };
+    }
+}
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka producer");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<(u32, usize)>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: Box<(u32, usize)>) {
+        let (turn, index) = *tag;
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.turn != turn {
+            return;
+        }
+        reported.count += 1;
+        if let Err((error, message)) = result {
+            if is_hopeless(error) {
+                reported.hopeless.push((index, error.clone()));
+            } else if reported.first_failure.as_ref().is_none_or(|(first, _)| index < *first) {
+                reported.first_failure = Some((index, format!("topic {}: {error}", message.topic())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "publisher_tests.rs"]
+mod tests;

@@ -1,0 +1,43 @@
+//! `breadth.addresses` and `breadth.networks`: how many different addresses and /24 or /48 use a key at once.
+
+use super::{
+    FanOut,
+    signal::{Signal, count_text},
+    watch::{Use, Watch},
+};
+use crate::profile::{
+    Warm,
+    tail::{self, SURPRISE_MAX},
+    warm::UsualCount,
+};
+
+/// How far honest counts scatter from one hour to the next, as a dispersion: learning it per key would cost more
+/// than it tells.
+const SCATTER: f64 = 0.1;
+
+/// Judges how widely the key is spread over the last 30 to 60 min.
+pub fn judge(watch: &Watch, warm: &Warm, signals: &mut Vec<Signal>) {
+    one(&watch.addresses, "addresses", warm.address_count(), warm.addresses_usual, signals);
+    one(&watch.networks, "networks (/24, /48)", warm.prefix_count(), warm.prefixes_usual, signals);
+}
+
+fn one(uses: &[Use<FanOut>], what: &str, count: f64, usual: UsualCount, signals: &mut Vec<Signal>) {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // an estimate of at most 64 registers
+    let n = count.round().clamp(0.0, 1e9) as u32;
+    for (rule, p) in uses {
+        if n < p.at_least {
+            continue;
+        }
+        let mean = f64::from(usual.mean).max(1.0);
+        let dispersion = SCATTER + 1.0 / (1.0 + f64::from(usual.windows.min(200)) / 4.0);
+        let score = tail::surprise(n, mean, dispersion).min(SURPRISE_MAX);
+        if score >= p.surprise {
+            signals.push(Signal {
+                rule: *rule,
+                score,
+                observed: format!("{n} {what} in an hour"),
+                expected: format!("usual {}", count_text(mean)),
+            });
+        }
+    }
+}

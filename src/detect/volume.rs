@@ -1,0 +1,107 @@
+//! `volume.spike`: more requests in a window than the key's profile, and its group, would lead one to expect.
+
+use super::{
+    Scale,
+    signal::{Signal, count_text},
+    watch::Watch,
+};
+use crate::profile::{
+    Expected, Hot, Warm,
+    tail::{self},
+};
+
+/// How the rest of the key's group is used, for each scale up to the hour: requests observed and expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupUse {
+    pub observed: [f64; 3],
+    pub expected: [f64; 3],
+}
+
+/// Requests that the group's usual use is worth as a prior.
+const GROUP_PRIOR: f64 = 10.0;
+/// The group explains at most this many times the usual.
+const GROUP_MAX: f64 = 30.0;
+
+impl GroupUse {
+    /// How many times its usual the rest of the group is used, this key's share left out. At least 1.
+    fn others(&self, scale: Scale, key_observed: f64, key_expected: f64) -> f64 {
+        let i = scale as usize;
+        if i >= 3 {
+            return 1.0;
+        }
+        let observed = (self.observed[i] - key_observed).max(0.0);
+        let expected = (self.expected[i] - key_expected).max(0.0);
+        ((observed + GROUP_PRIOR) / (expected + GROUP_PRIOR)).clamp(1.0, GROUP_MAX)
+    }
+}
+
+/// Whether a window has come near a count that a rule would call; sets the sums at which to look again.
+pub fn is_near(watch: &Watch, hot: &mut Hot, warm: Option<&mut Warm>) -> bool {
+    let mut near = false;
+    for i in 0..3 {
+        if hot.sums[i] < hot.thresholds[i] {
+            continue;
+        }
+        let Some(table) = &watch.volume[i].table else { continue };
+        let e = hot.season.expect(hot.last_seen, Scale::ALL[i].seconds(), hot.first_seen, 1.0);
+        let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
+        near |= hot.sums[i] >= found;
+        hot.thresholds[i] = next_look(hot.sums[i], found);
+    }
+    if let (Some(warm), Some(table)) = (warm, &watch.volume[3].table) {
+        if warm.day_sum >= warm.day_threshold {
+            let e = hot.season.expect(hot.last_seen, Scale::Day.seconds(), hot.first_seen, 1.0);
+            let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
+            near |= warm.day_sum >= found;
+            warm.day_threshold = next_look(warm.day_sum, found);
+        }
+    }
+    near
+}
+
+/// Once a window is near, it is looked at again when it has grown by an eighth, or a pane has advanced.
+fn next_look(sum: u32, threshold: u32) -> u32 {
+    if sum >= threshold { sum + (sum / 8).max(1) } else { threshold }
+}
+
+/// The exact judgement of every window against every rule's bar.
+pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse], signals: &mut Vec<Signal>) {
+    for (scale, uses) in watch.scales() {
+        let n = match (scale, warm) {
+            (Scale::Day, Some(warm)) => warm.day_sum,
+            (Scale::Day, None) => continue,
+            _ => hot.sums[scale as usize],
+        };
+        if n < super::CALLABLE || uses.bars.is_empty() {
+            continue;
+        }
+        let Expected { mean, dispersion } = expected(hot, scale, n, groups);
+        let raw = tail::surprise(n, mean, dispersion);
+        let hour = hot.last_seen / 3600;
+        let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
+        for (rule, bar) in &uses.bars {
+            if score >= *bar {
+                signals.push(Signal {
+                    rule: *rule,
+                    score,
+                    observed: format!("{n} requests in {}", scale.as_str()),
+                    expected: format!("usual {}", count_text(mean)),
+                });
+            }
+        }
+    }
+}
+
+/// `groups` are those that the key belongs to: the one that is most above its usual explains most.
+fn expected(hot: &Hot, scale: Scale, n: u32, groups: &[GroupUse]) -> Expected {
+    let alone = hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, 1.0);
+    let others = groups.iter().map(|group| group.others(scale, f64::from(n), alone.mean)).fold(1.0, f64::max);
+    hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, others)
+}
+
+/// What a key may still do while it is throttled: the 95th percentile of its usual minute, in requests a second.
+pub fn usual_rate(hot: &Hot) -> f64 {
+    let e = hot.season.expect(hot.last_seen, 60, hot.first_seen, 1.0);
+    let p95 = tail::smallest_surprising(e.mean, e.dispersion, 1.301_03);
+    (f64::from(p95) / 60.0 * 100.0).ceil() / 100.0
+}

@@ -1,0 +1,119 @@
+//! A partition's state as entries of a checkpoint, and back.
+//!
+//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, alias), `r` + route hash, `w` (watermark).
+
+use serde::{Deserialize, Serialize};
+
+use super::{enforce::Force, engine::Engine};
+use crate::{
+    event::{EventTime, KeyId, KeyKind},
+    incident::Case,
+    profile::{CodecError, Reader, Writer},
+};
+
+/// Where an entry goes: its key, and its value or `None` for what is gone.
+pub type WriteEntry<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
+/// What a key has besides its profile.
+#[derive(Default, Serialize, Deserialize)]
+struct Side {
+    case: Option<Case>,
+    force: Option<Force>,
+    alias: Option<String>,
+}
+
+impl Engine {
+    /// Writes every entry that changed since the last checkpoint, under `prefix`, in a fixed order.
+    pub fn checkpoint(&mut self, prefix: &[u8], write: &mut WriteEntry<'_>) {
+        self.candidates.clear();
+        self.repeats.clear();
+        self.table.checkpoint(|key, entry| {
+            write(&entry_key(prefix, b'k', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));
+        });
+        let mut changed = std::mem::take(&mut self.changed_cases);
+        changed.sort_unstable();
+        changed.dedup();
+        for key in &changed {
+            let side = Side {
+                case: self.cases.get(key).cloned(),
+                force: self.forces.get(key).cloned(),
+                alias: self.aliases.get(key).map(ToString::to_string),
+            };
+            let empty = side.case.is_none() && side.force.is_none() && side.alias.is_none();
+            // Plain data with text keys: it cannot fail to serialize.
+            let bytes = serde_json::to_vec(&side).unwrap_or_default();
+            write(&entry_key(prefix, b'i', &id_bytes(key)), (!empty).then_some(bytes.as_slice()));
+        }
+        self.routes.checkpoint(|route, entry| {
+            write(&entry_key(prefix, b'r', &route.to_be_bytes()), Some(&entry.0));
+        });
+        let mut out = Writer::versioned();
+        out.uint(self.watermark.0);
+        out.counts(self.group_counts.iter().copied());
+        out.uint(self.pending.len() as u64);
+        self.pending.iter().for_each(|key| out.raw(&id_bytes(key)));
+        write(&entry_key(prefix, b'w', &[]), Some(&out.0));
+    }
+
+    /// Takes one entry back; `key` without its prefix.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
+        let (kind, rest) = key.split_first().ok_or(CodecError::Truncated(0))?;
+        match kind {
+            b'k' => self.table.restore(&mut Reader::versioned(value)?),
+            b'i' => self.restore_side(id_of(rest)?, value),
+            b'r' => {
+                let route = u64::from_be_bytes(rest.try_into().map_err(|_| CodecError::Truncated(1))?);
+                self.routes.restore(route, &mut Reader::versioned(value)?)?;
+                self.routes.restored();
+                Ok(())
+            }
+            b'w' => self.restore_watermark(&mut Reader::versioned(value)?),
+            _ => Err(CodecError::Impossible(0)),
+        }
+    }
+
+    fn restore_watermark(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
+        self.watermark = EventTime(input.uint()?);
+        for count in &mut self.group_counts {
+            *count = input.u32()?;
+        }
+        for _ in 0..input.uint()? {
+            self.pending.push(id_of(input.raw(17)?)?);
+        }
+        Ok(())
+    }
+
+    fn restore_side(&mut self, key: KeyId, value: &[u8]) -> Result<(), CodecError> {
+        let side: Side = serde_json::from_slice(value).map_err(|_| CodecError::Impossible(0))?;
+        if let Some(case) = side.case {
+            self.cases.insert(key, case);
+        }
+        if let Some(force) = side.force {
+            self.forces.insert(key, force);
+        }
+        if let Some(alias) = side.alias {
+            self.aliases.insert(key, alias.parse().map_err(|_| CodecError::Impossible(0))?);
+        }
+        Ok(())
+    }
+}
+
+fn entry_key(prefix: &[u8], kind: u8, rest: &[u8]) -> Vec<u8> {
+    [prefix, &[kind], rest].concat()
+}
+
+fn id_bytes(key: &KeyId) -> [u8; 17] {
+    let mut bytes = [key.kind as u8; 17];
+    bytes[1..].copy_from_slice(&key.hash);
+    bytes
+}
+
+fn id_of(bytes: &[u8]) -> Result<KeyId, CodecError> {
+    let (kind, hash) = bytes.split_first().ok_or(CodecError::Truncated(0))?;
+    let kind = match kind {
+        1 => KeyKind::Raw,
+        2 => KeyKind::Credential,
+        _ => return Err(CodecError::Impossible(0)),
+    };
+    Ok(KeyId { kind, hash: hash.try_into().map_err(|_| CodecError::Truncated(1))? })
+}

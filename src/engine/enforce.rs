@@ -1,0 +1,318 @@
+//! From a verdict to a decision: proposed here, granted for the fleet, in force until a time.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    engine::Engine,
+    groups::second_of,
+    seam::{Action, Command, Effect, Grant, Proposal},
+};
+use crate::{
+    catalogue::Entry,
+    detect,
+    event::{Event, EventTime, KeyId},
+    incident::{Case, Doing, MATURE},
+    profile::panes::Panes,
+    respond::{Decision, DecisionId, Handle, Rate, Step, rails},
+};
+
+/// A step is extended while at least so many requests were refused by it in the last five minutes.
+const PRESSURE_BAR: u32 = 20;
+/// It is extended so long before it would end, and never beyond so long after it began.
+const EXTEND_BEFORE_MS: u64 = 60_000;
+const EXTEND_MAX_MS: u64 = 24 * 3_600_000;
+
+/// A step in force on a key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Force {
+    pub decision: Decision,
+    since_ms: u64,
+    until_ms: u64,
+    pressure: [u32; 10],
+    pressure_second: u32,
+    /// It is being extended: one proposal at a time.
+    asked: bool,
+}
+
+impl Force {
+    fn new(decision: Decision, at: EventTime) -> Self {
+        let until_ms = decision.expires().0;
+        Self { decision, since_ms: at.0, until_ms, pressure: [0; 10], pressure_second: 0, asked: false }
+    }
+
+    /// Whether it held at an event's time.
+    pub fn holds_at(&self, at: EventTime) -> bool {
+        (self.since_ms..self.until_ms).contains(&at.0)
+    }
+
+    /// Counts a request that it refused.
+    pub fn press(&mut self, second: u32) {
+        let mut panes = Panes::<u32, 10, 30>::from_raw(self.pressure.into_iter());
+        panes.advance(self.pressure_second, second);
+        self.pressure_second = self.pressure_second.max(second);
+        panes.add(self.pressure_second, second, 1);
+        for (slot, count) in self.pressure.iter_mut().zip(panes.raw()) {
+            *slot = count;
+        }
+    }
+
+    fn pressure_at(&self, second: u32) -> u32 {
+        let mut panes = Panes::<u32, 10, 30>::from_raw(self.pressure.into_iter());
+        panes.advance(self.pressure_second, second);
+        panes.sum()
+    }
+
+    fn wants_extension(&self, at: EventTime) -> bool {
+        !self.asked
+            && self.decision.cause == "policy"
+            && at.0 + EXTEND_BEFORE_MS >= self.until_ms
+            && self.until_ms - self.since_ms < EXTEND_MAX_MS
+            && self.pressure_at(second_of(at)) >= PRESSURE_BAR
+    }
+}
+
+/// What a decision is made from.
+struct Draft<'a> {
+    key: KeyId,
+    step: Step,
+    at: EventTime,
+    seconds: u64,
+    cause: &'static str,
+    rule: String,
+    rule_version: String,
+    incident: String,
+    reason: String,
+    handles: Vec<Handle>,
+    entry: Option<&'a Entry>,
+}
+
+impl Engine {
+    /// Proposes the step that a verdict asks for, within the key's own rails.
+    pub(super) fn propose(
+        &mut self,
+        index: u32,
+        at: EventTime,
+        wanted: Step,
+        entry: Option<&Entry>,
+        event: Option<&Event<'_>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let hot = self.table.hot(index);
+        let (key, mature) = (hot.key, hot.maturity() >= MATURE);
+        let in_force = self.forces.get(&key).map_or(Step::Observe, |force| force.decision.step);
+        let Some(case) = self.cases.get_mut(&key) else { return };
+        let (step, rail) = rails::within_rails(wanted, mature, entry);
+        if let Some(rail) = rail {
+            case.hold(wanted, rail);
+        }
+        if !step.is_enforced() || step <= in_force || case.asked.is_some() {
+            return;
+        }
+        case.asked = Some(step);
+        let leading = case.causes.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+        let rule = leading.map(|cause| cause.rule.clone()).unwrap_or_default();
+        let rule_version = self.now.reference.rules.rules.iter().find(|known| known.id == rule);
+        let draft = Draft {
+            key,
+            step,
+            at,
+            seconds: self.settings.throttle_for.as_secs(),
+            cause: "policy",
+            rule_version: rule_version.map(|rule| rule.version.clone()).unwrap_or_default(),
+            rule,
+            incident: case.record.id.0.clone(),
+            reason: reason_of(case),
+            handles: event.map(handle_of).into_iter().collect(),
+            entry,
+        };
+        let decision = self.draft(&draft);
+        effects.push(proposal(key, at, decision, false));
+    }
+
+    fn draft(&self, draft: &Draft<'_>) -> Decision {
+        let hot = self.table.find(&draft.key).map(|index| self.table.hot(index));
+        let epoch = hot.map_or(0, |hot| hot.epoch + 1).max(draft.at.0);
+        let rate = hot.filter(|_| draft.step == Step::Throttle).map(|hot| {
+            let usual = detect::volume::usual_rate(hot);
+            Rate { known: usual, unknown: usual }
+        });
+        let step = draft.step.as_str().as_bytes();
+        let parts: [&[u8]; 6] = [
+            &draft.key.hash,
+            draft.rule.as_bytes(),
+            draft.rule_version.as_bytes(),
+            draft.incident.as_bytes(),
+            step,
+            &epoch.to_be_bytes(),
+        ];
+        Decision {
+            schema: Decision::SCHEMA.to_owned(),
+            id: DecisionId(self.settings.ids.id("dec_", &parts)),
+            epoch,
+            subject: self.subject(&draft.key, draft.entry),
+            handles: draft.handles.clone(),
+            step: draft.step,
+            mode: self.now.reference.mode,
+            only: None,
+            rate,
+            as_of: millis_text(draft.at.0),
+            expires_at: millis_text(draft.at.0 + draft.seconds * 1000),
+            incident: draft.incident.clone(),
+            cause: draft.cause.to_owned(),
+            rule: draft.rule.clone(),
+            rule_version: draft.rule_version.clone(),
+            reason: draft.reason.clone(),
+            versions: self.versions(),
+        }
+    }
+
+    /// Takes in the fleet's answer: the step is in force, or a rail held it.
+    pub(super) fn granted(&mut self, grant: &Grant, effects: &mut Vec<Effect>) {
+        let key = grant.key;
+        let by = match &grant.outcome {
+            Ok(decision) => decision.cause.clone(),
+            Err(_) => String::new(),
+        };
+        if let Some(case) = self.cases.get_mut(&key) {
+            case.asked = None;
+            match &grant.outcome {
+                Ok(decision) => case.did(Doing {
+                    step: grant.step,
+                    at: grant.at.rfc3339(),
+                    by,
+                    outcome: if grant.step == Step::Observe { "lifted" } else { outcome_of(decision) }.to_owned(),
+                }),
+                Err(rail) => case.hold(grant.step, rail),
+            }
+        }
+        if let Ok(decision) = &grant.outcome {
+            if let Some(index) = self.table.find(&key) {
+                self.table.hot_mut(index).epoch = decision.epoch;
+            }
+            if decision.step.is_enforced() {
+                let since = self.forces.get(&key).filter(|_| decision.cause == "policy").map(|force| force.since_ms);
+                let mut force = Force::new((**decision).clone(), grant.at);
+                force.since_ms = since.unwrap_or(force.since_ms);
+                self.forces.insert(key, force);
+            } else {
+                self.forces.remove(&key);
+            }
+        } else if let Some(force) = self.forces.get_mut(&key) {
+            force.asked = false;
+        }
+        self.changed_cases.push(key);
+        self.tell(&key, grant.at, effects);
+    }
+
+    /// Ends the steps whose time is over, and extends those that are still under pressure.
+    pub(super) fn end_forces(&mut self, effects: &mut Vec<Effect>) {
+        let now = self.watermark;
+        let ended: Vec<KeyId> =
+            self.forces.iter().filter(|(_, force)| force.until_ms <= now.0).map(|(key, _)| *key).collect();
+        for key in ended {
+            self.forces.remove(&key);
+            self.changed_cases.push(key);
+        }
+        let wanting: Vec<KeyId> =
+            self.forces.iter().filter(|(_, force)| force.wants_extension(now)).map(|(key, _)| *key).collect();
+        for key in wanting {
+            let Some(force) = self.forces.get_mut(&key) else { continue };
+            force.asked = true;
+            let before = force.decision.clone();
+            let reference = self.now.reference.clone();
+            let draft = Draft {
+                key,
+                step: before.step,
+                at: now,
+                seconds: self.settings.throttle_for.as_secs(),
+                cause: "policy",
+                rule: before.rule,
+                rule_version: before.rule_version,
+                incident: before.incident,
+                reason: format!("Extended: still refused {} times in 5 min. {}", PRESSURE_BAR, before.reason),
+                handles: before.handles,
+                entry: reference.catalogue.get(&key, ""),
+            };
+            let decision = self.draft(&draft);
+            effects.push(proposal(key, now, decision, false));
+        }
+    }
+
+    /// Does what an operator asked for on a key of this partition.
+    pub(super) fn command(&mut self, command: &Command, effects: &mut Vec<Effect>) {
+        let (key, step, seconds) = match &command.action {
+            Action::Take { key, step, for_seconds } => (key, *step, *for_seconds),
+            Action::Lift { key } => (key, Step::Observe, 0),
+            Action::Pause | Action::Resume => return,
+        };
+        let Ok(key) = key.parse::<KeyId>() else { return };
+        let reference = self.now.reference.clone();
+        let entry = reference.catalogue.get(&key, "");
+        if rails::refusal(step, entry).is_some() {
+            return;
+        }
+        let at = EventTime(command.at_ms);
+        let force = self.forces.get(&key);
+        let draft = Draft {
+            key,
+            step,
+            at,
+            seconds,
+            cause: "operator",
+            rule: format!("command {} by {}", command.sequence, command.by),
+            rule_version: String::new(),
+            incident: self.cases.get(&key).map(|case| case.record.id.0.clone()).unwrap_or_default(),
+            reason: command.reason.clone(),
+            handles: force.map(|force| force.decision.handles.clone()).unwrap_or_default(),
+            entry,
+        };
+        let decision = self.draft(&draft);
+        effects.push(proposal(key, at, decision, true));
+    }
+}
+
+fn proposal(key: KeyId, at: EventTime, decision: Decision, by_operator: bool) -> Effect {
+    Effect::Proposal(Box::new(Proposal {
+        key,
+        step: decision.step,
+        at,
+        epoch: decision.epoch,
+        decision: Box::new(decision),
+        by_operator,
+    }))
+}
+
+fn outcome_of(decision: &Decision) -> &'static str {
+    match decision.mode {
+        crate::respond::Mode::Shadow => "shadow",
+        crate::respond::Mode::Enforce => "granted",
+    }
+}
+
+fn handle_of(event: &Event<'_>) -> Handle {
+    Handle {
+        gateway: event.handles.gateway.to_owned(),
+        consumer: event.handles.consumer.to_owned(),
+        credential: event.handles.credential.to_owned(),
+    }
+}
+
+/// One sentence: what was seen, most surprising first.
+fn reason_of(case: &Case) -> String {
+    let mut order: Vec<usize> = (0..case.causes.len()).collect();
+    order.sort_by(|a, b| case.causes[*b].score.total_cmp(&case.causes[*a].score));
+    let parts: Vec<String> = order
+        .iter()
+        .take(3)
+        .map(|i| {
+            let reason = &case.record.reasons[*i];
+            format!("{} ({})", reason.observed, reason.expected)
+        })
+        .collect();
+    format!("{}.", parts.join("; "))
+}
+
+fn millis_text(millis: u64) -> String {
+    let at = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    at.map_or_else(String::new, |at| format!("{at:.3}"))
+}

@@ -1,0 +1,214 @@
+//! The state of one partition, and where each input goes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    admit::{CANDIDATES_MAX, Candidates, Repeats},
+    enforce::Force,
+    ids::IdKey,
+    seam::{Context, Effect, Input, Reference},
+};
+use crate::{
+    detect::{GroupUse, Signal, Watch},
+    event::{EventTime, KeyId},
+    incident::Case,
+    profile::{KeyTable, RouteTable, routes::ROUTES_MAX},
+    respond::Caps,
+};
+
+/// What does not change while a process runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// P: how many partitions the state is cut into.
+    pub partitions: u16,
+    /// Keys that are kept, over all partitions together.
+    pub keys_max: usize,
+    pub ids: IdKey,
+    /// How long an automatic throttle holds.
+    pub throttle_for: Duration,
+    pub caps: Caps,
+}
+
+/// How full the tables are and what was passed over, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub keys: u64,
+    pub keys_max: u64,
+    pub bytes: u64,
+    pub routes: u64,
+    pub routes_max: u64,
+    pub open_incidents: u64,
+    pub in_force: u64,
+    pub candidates: u64,
+    pub candidates_max: u64,
+    /// Requests seen before, by their id.
+    pub repeats: u64,
+    /// Requests that our own decisions refused.
+    pub pressure: u64,
+    /// Requests of keys without a profile yet.
+    pub waiting: u64,
+    pub evicted: u64,
+    /// Requests on routes beyond the table.
+    pub unjudged_routes: u64,
+    pub condition_errors: u64,
+    /// Requests older than their key's day.
+    pub too_late: u64,
+}
+
+impl Counts {
+    /// The sum of two partitions' counts.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            keys: self.keys + other.keys,
+            keys_max: self.keys_max + other.keys_max,
+            bytes: self.bytes + other.bytes,
+            routes: self.routes + other.routes,
+            routes_max: self.routes_max + other.routes_max,
+            open_incidents: self.open_incidents + other.open_incidents,
+            in_force: self.in_force + other.in_force,
+            candidates: self.candidates + other.candidates,
+            candidates_max: self.candidates_max + other.candidates_max,
+            repeats: self.repeats + other.repeats,
+            pressure: self.pressure + other.pressure,
+            waiting: self.waiting + other.waiting,
+            evicted: self.evicted + other.evicted,
+            unjudged_routes: self.unjudged_routes + other.unjudged_routes,
+            condition_errors: self.condition_errors + other.condition_errors,
+            too_late: self.too_late + other.too_late,
+        }
+    }
+}
+
+/// What the reference data comes to, made once and shared by all partitions.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    pub reference: Reference,
+    pub watch: Arc<Watch>,
+    /// Number of each tenant's group.
+    pub groups: Arc<HashMap<String, u16>>,
+}
+
+impl InForce {
+    /// Prepares reference data: the detectors' tables, the tenants' numbers.
+    pub fn new(reference: Reference) -> Self {
+        let watch = Watch::new(reference.rules.rules.iter().map(|rule| rule.detector));
+        let tenants = reference.catalogue.tenants();
+        let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
+        let groups = numbered.map(|(tenant, number)| ((*tenant).to_owned(), number)).collect();
+        Self { reference, watch: Arc::new(watch), groups: Arc::new(groups) }
+    }
+}
+
+/// All of the judgement for one partition.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) settings: Arc<Settings>,
+    pub(super) now: InForce,
+    pub(super) table: KeyTable,
+    pub(super) routes: RouteTable,
+    pub(super) cases: BTreeMap<KeyId, Case>,
+    pub(super) forces: BTreeMap<KeyId, Force>,
+    pub(super) aliases: BTreeMap<KeyId, KeyId>,
+    pub(super) changed_cases: Vec<KeyId>,
+    pub(super) candidates: Candidates,
+    pub(super) repeats: Repeats,
+    /// Keys whose spike waits for the next context, in the order in which they came.
+    pub(super) pending: Vec<KeyId>,
+    pub(super) groups: Vec<GroupUse>,
+    pub(super) group_counts: Vec<u32>,
+    pub(super) signals: Vec<Signal>,
+    pub(super) counts: Counts,
+    pub(super) watermark: EventTime,
+    /// Names of the input partitions, for evidence.
+    pub(super) inputs: Vec<String>,
+}
+
+impl Engine {
+    /// A partition that has seen nothing.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        let share = settings.keys_max / usize::from(settings.partitions.max(1));
+        Self {
+            table: KeyTable::new(share.max(1)),
+            settings,
+            now: InForce::default(),
+            routes: RouteTable::default(),
+            cases: BTreeMap::new(),
+            forces: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            changed_cases: Vec::new(),
+            candidates: Candidates::default(),
+            repeats: Repeats::default(),
+            pending: Vec::new(),
+            groups: Vec::new(),
+            group_counts: vec![0],
+            signals: Vec::new(),
+            counts: Counts::default(),
+            watermark: EventTime(0),
+            inputs: Vec::new(),
+        }
+    }
+
+    /// Takes one input; what comes of it is appended to `effects`.
+    pub fn apply(&mut self, input: Input<'_>, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Event(event) => self.observe(event, effects),
+            Input::Context(context) => self.see(context, effects),
+            Input::Watermark(time) => self.pass(time, effects),
+            Input::Command(command) => self.command(command, effects),
+            Input::Grant(grant) => self.granted(grant, effects),
+            // Proposals are for whoever grants, which is one for all partitions.
+            Input::Proposal(_) => {}
+            Input::Reference(reference) => self.refer(InForce::new(reference.clone())),
+        }
+    }
+
+    /// Puts reference data into force.
+    pub(super) fn refer(&mut self, now: InForce) {
+        self.group_counts = vec![0; now.groups.len() + 1];
+        self.groups.clear();
+        self.table.forget_groups();
+        self.now = now;
+    }
+
+    /// Takes in how the groups are used, and judges the spikes that waited for it.
+    fn see(&mut self, context: &Context, effects: &mut Vec<Effect>) {
+        self.groups.clone_from(&context.groups);
+        for key in std::mem::take(&mut self.pending) {
+            self.judge_volume(&key, context.at, effects);
+        }
+    }
+
+    /// Event time has come so far: incidents close, steps end, the table is swept.
+    fn pass(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
+        self.watermark = self.watermark.max(time);
+        self.end_forces(effects);
+        self.close_cases(effects);
+        if self.table.is_over_limit() {
+            let (forces, cases) = (&self.forces, &self.cases);
+            let gone = self.table.sweep(|key| forces.contains_key(key) || cases.contains_key(key));
+            self.counts.evicted += gone as u64;
+        }
+    }
+
+    /// How full it is, and what it passed over.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            keys: self.table.len() as u64,
+            keys_max: (self.settings.keys_max / usize::from(self.settings.partitions.max(1))) as u64,
+            bytes: self.table.bytes() as u64,
+            routes: self.routes.len() as u64,
+            routes_max: ROUTES_MAX as u64,
+            candidates_max: CANDIDATES_MAX as u64,
+            open_incidents: self.cases.len() as u64,
+            in_force: self.forces.len() as u64,
+            candidates: self.candidates.len() as u64,
+            unjudged_routes: self.routes.unjudged,
+            ..self.counts
+        }
+    }
+}

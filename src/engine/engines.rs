@@ -1,0 +1,229 @@
+//! All partitions of a process, and what goes round between them in memory, in a fixed order.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    checkpoint::WriteEntry,
+    engine::{Counts, Engine, InForce, Settings},
+    groups::Groups,
+    seam::{Action, Command, Effect, Grant, Input, Proposal, Reference},
+};
+use crate::{
+    event::{Event, EventTime, KeyId},
+    profile::{CodecError, Reader, Writer},
+    respond::Fleet,
+};
+
+/// Groups are summed and spikes judged against them each so often, in event time.
+const TICK_MS: u64 = 5_000;
+/// The entry key of what belongs to no partition.
+const FLEET_ENTRY: &[u8] = b"fleet";
+
+/// P engines, the groups and the fleet.
+#[derive(Debug)]
+pub struct Engines {
+    settings: Arc<Settings>,
+    engines: Vec<Engine>,
+    groups: Groups,
+    fleet: Fleet,
+    /// The tick that comes next.
+    tick_ms: u64,
+    now: InForce,
+    scratch: Vec<Effect>,
+}
+
+impl Engines {
+    /// Engines that have seen nothing.
+    pub fn new(settings: Settings) -> Self {
+        let settings = Arc::new(settings);
+        let engines = (0..settings.partitions.max(1)).map(|_| Engine::new(Arc::clone(&settings))).collect();
+        let mut groups = Groups::default();
+        groups.resize(1);
+        Self {
+            settings,
+            engines,
+            groups,
+            fleet: Fleet::default(),
+            tick_ms: 0,
+            now: InForce::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes one input to the partitions that it is for.
+    pub fn apply(&mut self, input: Input<'_>, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Event(event) => self.apply_events(std::slice::from_ref(event), effects),
+            Input::Watermark(time) => {
+                self.tick(time, effects);
+                self.engines.iter_mut().for_each(|engine| engine.apply(input, effects));
+            }
+            Input::Reference(reference) => self.refer(reference),
+            Input::Command(command) => self.command(command, effects),
+            Input::Grant(grant) => self.owner(&grant.key).apply(input, effects),
+            Input::Proposal(proposal) => self.decide(proposal, effects),
+            Input::Context(_) => self.engines.iter_mut().for_each(|engine| engine.apply(input, effects)),
+        }
+    }
+
+    /// Judges requests in their order. Profiles are fetched ahead for the whole slice: 32 is a good length.
+    pub fn apply_events(&mut self, events: &[Event<'_>], effects: &mut Vec<Effect>) {
+        let partitions = self.settings.partitions;
+        for event in events {
+            self.engines[usize::from(event.key.partition(partitions))].prefetch(&event.key);
+        }
+        for event in events {
+            if event.time.0 >= self.tick_ms {
+                self.tick(event.time, effects);
+            }
+            self.engines[usize::from(event.key.partition(partitions))].observe(event, effects);
+        }
+    }
+
+    /// Lets proposals and grants go round until none is left. They stay in the process.
+    pub fn settle(&mut self, effects: &mut Vec<Effect>) {
+        if !effects.iter().any(|effect| matches!(effect, Effect::Proposal(_) | Effect::Grant(_))) {
+            return;
+        }
+        let mut queue = std::mem::take(effects);
+        let mut next = std::mem::take(&mut self.scratch);
+        while !queue.is_empty() {
+            for effect in queue.drain(..) {
+                match effect {
+                    Effect::Proposal(proposal) => self.decide(&proposal, &mut next),
+                    Effect::Grant(grant) => self.owner(&grant.key).apply(Input::Grant(&grant), &mut next),
+                    other => effects.push(other),
+                }
+            }
+            std::mem::swap(&mut queue, &mut next);
+        }
+        self.scratch = next;
+    }
+
+    /// Sums the groups and tells every partition, if a tick has passed by `time`.
+    fn tick(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
+        if time.0 < self.tick_ms {
+            return;
+        }
+        let at = EventTime(time.0 - time.0 % TICK_MS);
+        // What was counted since the last tick belongs to the pane before this one, or to an older one.
+        let counted = EventTime(self.tick_ms.saturating_sub(1).min(at.0));
+        for engine in &mut self.engines {
+            let partial = engine.partial(if counted.0 == 0 { at } else { counted });
+            self.groups.add(&partial);
+        }
+        self.tick_ms = at.after(Duration::from_millis(TICK_MS)).0;
+        let context = self.groups.context(at);
+        self.engines.iter_mut().for_each(|engine| engine.apply(Input::Context(&context), effects));
+    }
+
+    fn refer(&mut self, reference: &Reference) {
+        let before = self.now.groups.len();
+        self.now = InForce::new(reference.clone());
+        if self.now.groups.len() != before {
+            self.groups.resize(self.now.groups.len() + 1);
+        }
+        for engine in &mut self.engines {
+            engine.refer(self.now.clone());
+        }
+    }
+
+    fn command(&mut self, command: &Command, effects: &mut Vec<Effect>) {
+        match &command.action {
+            Action::Pause => self.fleet.paused = true,
+            Action::Resume => self.fleet.paused = false,
+            Action::Take { key, .. } | Action::Lift { key } => {
+                if let Ok(key) = key.parse::<KeyId>() {
+                    self.owner(&key).apply(Input::Command(command), effects);
+                }
+            }
+        }
+    }
+
+    /// Grants a proposal or says which rail holds it; a granted one is the decision.
+    fn decide(&mut self, proposal: &Proposal, effects: &mut Vec<Effect>) {
+        let active: usize = self.engines.iter().map(|engine| engine.table.len()).sum();
+        let granted = if proposal.by_operator {
+            Ok(())
+        } else {
+            let until = proposal.decision.expires();
+            self.fleet.grant(&self.settings.caps, &proposal.key, proposal.step, proposal.at, until, active)
+        };
+        let outcome = granted.map(|()| proposal.decision.clone());
+        if let Ok(decision) = &outcome {
+            effects.push(Effect::Decision(decision.clone()));
+        }
+        let grant = Grant { key: proposal.key, step: proposal.step, at: proposal.at, outcome };
+        effects.push(Effect::Grant(Box::new(grant)));
+    }
+
+    fn owner(&mut self, key: &KeyId) -> &mut Engine {
+        &mut self.engines[usize::from(key.partition(self.settings.partitions))]
+    }
+
+    /// Names an input partition, for evidence.
+    pub fn name_input(&mut self, index: u32, name: &str) {
+        for engine in &mut self.engines {
+            let index = index as usize;
+            if engine.inputs.len() <= index {
+                engine.inputs.resize(index + 1, String::new());
+            }
+            name.clone_into(&mut engine.inputs[index]);
+        }
+    }
+
+    /// Writes every entry that changed since the last checkpoint, in a fixed order.
+    pub fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
+        for (partition, engine) in (0u16..).zip(&mut self.engines) {
+            let prefix = [b'p', partition.to_be_bytes()[0], partition.to_be_bytes()[1]];
+            engine.checkpoint(&prefix, write);
+        }
+        let mut out = Writer::versioned();
+        out.uint(self.tick_ms);
+        // Plain data with text keys: it cannot fail to serialize.
+        out.bytes(&serde_json::to_vec(&self.fleet).unwrap_or_default());
+        self.groups.write(&mut out);
+        write(FLEET_ENTRY, Some(&out.0));
+    }
+
+    /// Takes one entry of a checkpoint back. Reference data must be in force before.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
+        if key == FLEET_ENTRY {
+            let mut input = Reader::versioned(value)?;
+            self.tick_ms = input.uint()?;
+            self.fleet = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
+            let groups = Groups::read(&mut input)?;
+            self.groups = groups;
+            let context = self.groups.context(EventTime(self.tick_ms.saturating_sub(TICK_MS)));
+            self.engines.iter_mut().for_each(|engine| engine.groups.clone_from(&context.groups));
+            return Ok(());
+        }
+        match key {
+            [b'p', high, low, rest @ ..] => {
+                let partition = usize::from(u16::from_be_bytes([*high, *low]));
+                self.engines.get_mut(partition).ok_or(CodecError::Impossible(1))?.restore(rest, value)
+            }
+            _ => Err(CodecError::Impossible(0)),
+        }
+    }
+
+    /// How full each partition is, by its number.
+    pub fn counts(&self) -> impl Iterator<Item = Counts> {
+        self.engines.iter().map(Engine::counts)
+    }
+
+    /// Event time up to which everything was seen.
+    pub fn watermark(&self) -> EventTime {
+        self.engines.first().map_or(EventTime(0), |engine| engine.watermark)
+    }
+
+    /// Whether an operator has paused what is automatic.
+    pub fn is_paused(&self) -> bool {
+        self.fleet.paused
+    }
+
+    /// What is in force as reference data.
+    pub fn reference(&self) -> &Reference {
+        &self.now.reference
+    }
+}

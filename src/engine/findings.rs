@@ -1,0 +1,220 @@
+//! From a detector's signal to a finding of a rule, and from findings to the key's incident.
+
+use super::{
+    engine::Engine,
+    groups::second_of,
+    seam::Effect,
+};
+use crate::{
+    catalogue::Entry,
+    detect::{Finding, Signal},
+    event::{Event, EventTime, KeyId, NetworkType, prefix_text},
+    incident::{Case, Cause, Incident, IncidentId, MATURE, Reason, Sample},
+    respond::{SubjectRef, decision::Versions},
+    rules::{Rule, condition::FindingView},
+};
+
+impl Engine {
+    /// Turns signals into findings of their rules, and weighs the key's incident anew.
+    pub(super) fn take_in(
+        &mut self,
+        index: u32,
+        at: EventTime,
+        event: Option<&Event<'_>>,
+        signals: &mut Vec<Signal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if signals.is_empty() {
+            return;
+        }
+        let key = self.table.hot(index).key;
+        let maturity = self.table.hot(index).maturity();
+        let reference = self.now.reference.clone();
+        let credential = event.map_or("", |event| event.handles.credential);
+        let entry = reference.catalogue.get(&key, credential);
+        let mut any = false;
+        for signal in signals.drain(..) {
+            let Some(rule) = reference.rules.rules.get(usize::from(signal.rule)) else { continue };
+            if !self.holds(rule, &key, entry, &signal, maturity) {
+                continue;
+            }
+            let finding = finding_of(rule, at, signal);
+            let case = self.case(&key, entry, at, event);
+            let (cause, reason) = cause_of(rule, &finding);
+            let sample = event.map(|event| sample_of(event, &self.inputs));
+            if let Some(case) = self.cases.get_mut(&case) {
+                case.add(at, cause, reason, sample);
+                any = true;
+            }
+            effects.push(Effect::Finding(key, Box::new(finding)));
+        }
+        if any {
+            self.weigh(index, at, entry, event, effects);
+        }
+    }
+
+    fn holds(&mut self, rule: &Rule, key: &KeyId, entry: Option<&Entry>, signal: &Signal, maturity: f64) -> bool {
+        let Some(condition) = &rule.condition else { return true };
+        let view = FindingView {
+            key: *key,
+            entry,
+            detector: rule.detector.name(),
+            family: rule.detector.family(),
+            score: signal.score,
+            maturity,
+        };
+        condition.holds(&view).unwrap_or_else(|_| {
+            self.counts.condition_errors += 1;
+            false
+        })
+    }
+
+    /// The key's open incident; a new one if there is none.
+    fn case(&mut self, key: &KeyId, entry: Option<&Entry>, at: EventTime, event: Option<&Event<'_>>) -> KeyId {
+        if !self.cases.contains_key(key) {
+            let position = event.map_or(at.0, |event| event.position.offset ^ u64::from(event.position.input) << 48);
+            let id = self.settings.ids.id("inc_", &[&key.hash, &position.to_be_bytes(), &at.0.to_be_bytes()]);
+            let subject = self.subject(key, entry);
+            let mode = self.now.reference.mode;
+            let record = Incident {
+                schema: Incident::SCHEMA.to_owned(),
+                id: IncidentId(id),
+                subject,
+                opened_at: at.rfc3339(),
+                mode,
+                versions: self.versions(),
+                ..Incident::default()
+            };
+            self.cases.insert(*key, Case::new(record, at));
+        }
+        self.changed_cases.push(*key);
+        *key
+    }
+
+    pub(super) fn subject(&self, key: &KeyId, entry: Option<&Entry>) -> SubjectRef {
+        SubjectRef {
+            kind: "key".to_owned(),
+            id: key.to_string(),
+            aliases: self.aliases.get(key).map(ToString::to_string).into_iter().collect(),
+            tenant: entry.map(|entry| entry.tenant.clone()).unwrap_or_default(),
+            name: entry.map(|entry| entry.name.clone()).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn versions(&self) -> Versions {
+        Versions {
+            keyhound: env!("CARGO_PKG_VERSION").to_owned(),
+            rules: self.now.reference.rules.version.clone(),
+            geo: self.now.reference.geo_version.clone(),
+        }
+    }
+
+    fn weigh(
+        &mut self,
+        index: u32,
+        at: EventTime,
+        entry: Option<&Entry>,
+        event: Option<&Event<'_>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let hot = self.table.hot(index);
+        let (key, maturity, days) = (hot.key, hot.maturity(), hot.age_days());
+        let Some(case) = self.cases.get_mut(&key) else { return };
+        let verdict = case.weigh(at, maturity);
+        case.record.doubts.clear();
+        if maturity < MATURE {
+            case.record.doubts.push(format!("The key has been known for {days:.1} days only."));
+        }
+        if !case.is_corroborated() {
+            case.record.doubts.push("Volume alone: place, errors and breadth are as usual.".to_owned());
+        }
+        let freezes = case.freezes();
+        self.table.hot_mut(index).frozen = freezes;
+        self.propose(index, at, verdict.step, entry, event, effects);
+        self.tell(&key, at, effects);
+    }
+
+    /// Emits the incident's record, if it is time.
+    pub(super) fn tell(&mut self, key: &KeyId, at: EventTime, effects: &mut Vec<Effect>) {
+        if let Some(record) = self.cases.get_mut(key).and_then(|case| case.telling(at)) {
+            self.changed_cases.push(*key);
+            effects.push(Effect::Incident(Box::new(record)));
+        }
+    }
+
+    /// Closes what has been quiet, unless a step is in force.
+    pub(super) fn close_cases(&mut self, effects: &mut Vec<Effect>) {
+        let watermark = self.watermark;
+        let forces = &self.forces;
+        let over = |(key, case): (&KeyId, &Case)| {
+            (case.is_over(watermark) && !forces.contains_key(key)).then_some(*key)
+        };
+        let over: Vec<KeyId> = self.cases.iter().filter_map(over).collect();
+        for key in over {
+            let Some(case) = self.cases.remove(&key) else { continue };
+            self.changed_cases.push(key);
+            if let Some(index) = self.table.find(&key) {
+                let (hot, warm) = self.table.parts_mut(index);
+                hot.frozen = false;
+                if let (Some(peak), Some(warm)) = (case.lone_peak(), warm) {
+                    warm.remember_peak(second_of(watermark) / 3600, peak);
+                }
+            }
+            if let Some(record) = case.close(watermark) {
+                effects.push(Effect::Incident(Box::new(record)));
+            }
+        }
+    }
+}
+
+fn finding_of(rule: &Rule, at: EventTime, signal: Signal) -> Finding {
+    Finding {
+        at,
+        rule: signal.rule,
+        family: rule.detector.family(),
+        detector: rule.detector.name(),
+        score: crate::incident::case::rounded(signal.score),
+        observed: signal.observed,
+        expected: signal.expected,
+    }
+}
+
+fn cause_of(rule: &Rule, finding: &Finding) -> (Cause, Reason) {
+    let cause = Cause {
+        rule: rule.id.clone(),
+        family: finding.family,
+        score: finding.score,
+        severity: rule.severity,
+        respond: rule.respond,
+    };
+    let reason = Reason {
+        family: finding.family.as_str().to_owned(),
+        detector: finding.detector.to_owned(),
+        rule: rule.id.clone(),
+        observed: finding.observed.clone(),
+        expected: finding.expected.clone(),
+        score: finding.score,
+        text: format!("{}: {}, {}", rule.title, finding.observed, finding.expected),
+    };
+    (cause, reason)
+}
+
+fn sample_of(event: &Event<'_>, inputs: &[String]) -> Sample {
+    let input = inputs.get(event.position.input as usize).map_or("", String::as_str);
+    let network = match (event.place.asn, event.place.network_type) {
+        (0, _) => String::new(),
+        (asn, NetworkType::Unknown) => format!("AS{asn} {}", event.place.asn_name),
+        (asn, kind) => format!("AS{asn} {} ({})", event.place.asn_name, kind.as_str()),
+    };
+    Sample {
+        at: event.time.rfc3339(),
+        method: event.method.as_str().to_owned(),
+        route: event.route.text.to_owned(),
+        status: event.status,
+        network,
+        country: event.place.country.to_string(),
+        prefix: prefix_text(event.address.prefix),
+        agent: event.agent.text.to_owned(),
+        position: format!("{input}@{}", event.position.offset),
+    }
+}

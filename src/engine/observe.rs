@@ -1,0 +1,202 @@
+//! One request: counted in its key's windows, compared with its key's profile.
+
+use super::{
+    engine::Engine,
+    groups::second_of,
+    seam::{Effect, Partial},
+};
+use crate::{
+    detect,
+    event::{Event, EventTime, KeyId, Refusal},
+    profile::{
+        Beyond, Hot,
+        key::UNRESOLVED,
+        warm::WARM_AFTER,
+    },
+    respond::Mode,
+};
+
+const DAY: u32 = 86_400;
+
+impl Engine {
+    /// Asks for the key's profile ahead of [`Engine::observe`].
+    pub(super) fn prefetch(&self, key: &KeyId) {
+        if let Some(index) = self.table.find(key) {
+            self.table.prefetch(index);
+        }
+    }
+
+    pub(super) fn observe(&mut self, event: &Event<'_>, effects: &mut Vec<Effect>) {
+        if self.is_ours(event) {
+            self.press(event);
+            return;
+        }
+        if self.repeats.is_repeat(event) {
+            self.counts.repeats += 1;
+            return;
+        }
+        let second = second_of(event.time);
+        let index = match self.table.find(&event.key) {
+            Some(index) => index,
+            None if self.candidates.admit(event) => self.table.insert(Hot::new(event.key, second)),
+            None => {
+                self.counts.waiting += 1;
+                return;
+            }
+        };
+        if let Some(alias) = event.alias {
+            self.learn_alias(event.key, alias);
+        }
+        let hot = self.table.hot_mut(index);
+        if second.saturating_add(DAY) < hot.last_seen {
+            self.counts.too_late += 1;
+            return;
+        }
+        let frozen = hot.frozen;
+        hot.advance(second);
+        if is_served(event.status) {
+            hot.count(second);
+            self.count_for_group(index, event);
+        }
+        let beyond = self.routes.observe(event.route.hash, event.latency_us, event.response_bytes, frozen);
+        self.note(index, event, beyond);
+        self.judge(index, event, beyond, effects);
+    }
+
+    fn count_for_group(&mut self, index: u32, event: &Event<'_>) {
+        let mut group = self.table.hot(index).group;
+        if group == UNRESOLVED {
+            let entry = self.now.reference.catalogue.get(&event.key, event.handles.credential);
+            group = entry.and_then(|entry| self.now.groups.get(&entry.tenant)).copied().unwrap_or(0);
+            self.table.hot_mut(index).group = group;
+        }
+        self.group_counts[0] += 1;
+        if group > 0 {
+            self.group_counts[usize::from(group)] += 1;
+        }
+    }
+
+    /// The rest of what a request teaches: refusals, places, spread, cost.
+    fn note(&mut self, index: u32, event: &Event<'_>, beyond: Beyond) {
+        let second = second_of(event.time);
+        if self.table.hot(index).total == WARM_AFTER {
+            self.table.warm_up(index);
+        }
+        let (hot, warm) = self.table.parts_mut(index);
+        if is_refusal(event) {
+            hot.count_refusal(second);
+        }
+        hot.last_asn = event.place.asn;
+        hot.last_country = event.place.country;
+        let Some(warm) = warm else { return };
+        warm.advance(second, hot.frozen);
+        if is_served(event.status) {
+            warm.count(second);
+        }
+        warm.note_place(event, hot.last_seen / 3600, hot.frozen);
+        if beyond.slow {
+            warm.slow.add(warm.last_second, second, 1);
+        }
+        if beyond.large {
+            warm.large.add(warm.last_second, second, 1);
+        }
+        if !hot.frozen {
+            warm.slow_usual += 0.002 * (f32::from(u8::from(beyond.slow)) - warm.slow_usual);
+            warm.large_usual += 0.002 * (f32::from(u8::from(beyond.large)) - warm.large_usual);
+        }
+    }
+
+    fn judge(&mut self, index: u32, event: &Event<'_>, beyond: Beyond, effects: &mut Vec<Effect>) {
+        let watch = std::sync::Arc::clone(&self.now.watch);
+        let (hot, warm) = self.table.parts_mut(index);
+        let near = detect::volume::is_near(&watch, hot, warm);
+        if near && !self.pending.contains(&event.key) {
+            self.pending.push(event.key);
+        }
+        let mut signals = std::mem::take(&mut self.signals);
+        signals.clear();
+        let hot = self.table.hot(index);
+        if is_refusal(event) && is_worth_a_look(u32::from(hot.refused_sum)) {
+            detect::errors::judge(&watch, hot, &mut signals);
+        }
+        if let Some(warm) = self.table.warm(index) {
+            let uses = warm.networks.get(event.place.asn).map_or(1.0, |item| item.weight);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count, and not negative
+            if is_worth_a_look(uses as u32) {
+                detect::place::judge(&watch, event, hot, warm, &mut signals);
+            }
+            if hot.total % 8 == 0 {
+                detect::breadth::judge(&watch, warm, &mut signals);
+            }
+            detect::cost::judge(&watch, hot, warm, beyond, &mut signals);
+        }
+        self.take_in(index, event.time, Some(event), &mut signals, effects);
+        self.signals = signals;
+        if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
+            self.judge_volume(&event.key, event.time, effects);
+        }
+    }
+
+    /// Judges a key's windows with what is known of its group. Alone, a spike waits for the context of its time:
+    /// a flash crowd must not look like a theft of each of its keys.
+    pub(super) fn judge_volume(&mut self, key: &KeyId, at: EventTime, effects: &mut Vec<Effect>) {
+        let Some(index) = self.table.find(key) else { return };
+        let mut signals = std::mem::take(&mut self.signals);
+        signals.clear();
+        let hot = self.table.hot(index);
+        let own = self.groups.get(usize::from(hot.group)).copied().unwrap_or_default();
+        let groups = [self.groups.first().copied().unwrap_or_default(), own];
+        detect::volume::judge(&self.now.watch, hot, self.table.warm(index), &groups, &mut signals);
+        self.take_in(index, at, None, &mut signals, effects);
+        self.signals = signals;
+    }
+
+    fn learn_alias(&mut self, key: KeyId, alias: KeyId) {
+        if self.aliases.get(&key) != Some(&alias) {
+            self.aliases.insert(key, alias);
+            self.changed_cases.push(key);
+        }
+    }
+
+    /// Whether we refused it ourselves: the record says so, or the gateway refused it while a served step of ours
+    /// was in force. Such requests are pressure, and never evidence.
+    fn is_ours(&self, event: &Event<'_>) -> bool {
+        match event.refusal {
+            Refusal::Ours => true,
+            Refusal::Gateway => {
+                self.now.reference.mode == Mode::Enforce
+                    && self.forces.get(&event.key).is_some_and(|force| force.holds_at(event.time))
+            }
+            _ => false,
+        }
+    }
+
+    fn press(&mut self, event: &Event<'_>) {
+        self.counts.pressure += 1;
+        if let Some(force) = self.forces.get_mut(&event.key) {
+            force.press(second_of(event.time));
+            self.changed_cases.push(event.key);
+        }
+    }
+
+    /// What was counted for the groups since the last time.
+    pub(super) fn partial(&mut self, at: EventTime) -> Partial {
+        let counts = (0u16..).zip(&mut self.group_counts).filter(|(_, n)| **n > 0);
+        Partial { at, counts: counts.map(|(group, n)| (group, std::mem::take(n))).collect() }
+    }
+}
+
+/// Requests that were served: a backend's failures and other limiters' refusals come in storms of retries, and
+/// say nothing about who holds the key.
+const fn is_served(status: u16) -> bool {
+    status > 0 && status < 500 && status != 429
+}
+
+const fn is_refusal(event: &Event<'_>) -> bool {
+    matches!(event.status, 401 | 403)
+}
+
+/// The first few, and then about every eighth more.
+const fn is_worth_a_look(n: u32) -> bool {
+    n < 6 || (n < 64 && n % 5 == 0) || n % 64 == 0
+}

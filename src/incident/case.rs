@@ -1,0 +1,142 @@
+//! The life of one incident: findings come in, the verdict moves, quiet closes it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Doing, Held, Incident, Reason, Sample, Severity,
+    fuse::{self, Cause, Verdict},
+};
+use crate::{detect::Family, event::EventTime, respond::Step};
+
+/// An incident without a finding for so long, and without a step in force, is over.
+pub const QUIET: Duration = Duration::from_secs(15 * 60);
+/// A finding that only repeats what is known is told no more often than this.
+const RETELL: Duration = Duration::from_secs(60);
+const SAMPLES_MAX: usize = 6;
+const STEPS_MAX: usize = 20;
+
+/// An incident with what is needed to go on with it. It exists from the first finding on, and is told from low
+/// severity on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    pub record: Incident,
+    pub causes: Vec<Cause>,
+    last_ms: u64,
+    told_ms: u64,
+    told: bool,
+    changed: bool,
+    /// A step that has been proposed and not answered yet.
+    pub asked: Option<Step>,
+}
+
+impl Case {
+    /// An incident that has no finding yet.
+    pub fn new(record: Incident, at: EventTime) -> Self {
+        Self { record, causes: Vec::new(), last_ms: at.0, told_ms: 0, told: false, changed: false, asked: None }
+    }
+
+    /// Takes a finding in. Of one rule's findings the most surprising stays.
+    pub fn add(&mut self, at: EventTime, cause: Cause, reason: Reason, sample: Option<Sample>) {
+        self.last_ms = self.last_ms.max(at.0);
+        match self.causes.iter().position(|known| known.rule == cause.rule) {
+            Some(i) if self.causes[i].score < cause.score => {
+                self.causes[i] = cause;
+                self.record.reasons[i] = reason;
+            }
+            Some(_) => {}
+            None => {
+                self.causes.push(cause);
+                self.record.reasons.push(reason);
+                self.changed = true;
+            }
+        }
+        let samples = &mut self.record.evidence.samples;
+        if let Some(sample) = sample.filter(|_| samples.len() < SAMPLES_MAX) {
+            if samples.last().is_none_or(|last| last.at != sample.at) {
+                samples.push(sample);
+            }
+        }
+    }
+
+    /// Weighs what there is, and moves severity and verdict. Severity never falls while the incident is open.
+    pub fn weigh(&mut self, at: EventTime, maturity: f64) -> Verdict {
+        let verdict = fuse::judge(&self.causes, maturity);
+        self.record.score = rounded(verdict.score);
+        self.record.maturity = rounded(maturity);
+        if verdict.severity > self.record.severity || self.record.verdict.is_empty() {
+            self.record.severity_before = self.told.then_some(self.record.severity);
+            self.record.severity = verdict.severity.max(self.record.severity);
+            self.record.detected_at = at.rfc3339();
+            verdict.name.clone_into(&mut self.record.verdict);
+            self.changed = true;
+        }
+        verdict
+    }
+
+    /// Notes a step and what became of it.
+    pub fn did(&mut self, doing: Doing) {
+        if self.record.steps.len() < STEPS_MAX {
+            self.record.steps.push(doing);
+        }
+        self.changed = true;
+    }
+
+    /// Notes a step that a rail held back, once.
+    pub fn hold(&mut self, step: Step, by: &str) {
+        let held = Held { step, by: by.to_owned() };
+        if !self.record.held.contains(&held) {
+            self.record.held.push(held);
+            self.changed = true;
+        }
+    }
+
+    /// The record, if it is time to tell it.
+    pub fn telling(&mut self, at: EventTime) -> Option<Incident> {
+        let due = self.changed || at.since(EventTime(self.told_ms)) >= RETELL;
+        if self.record.severity < Severity::Low || !due {
+            return None;
+        }
+        self.record.updated_at = at.rfc3339();
+        let record = self.record.clone();
+        self.record.severity_before = None;
+        self.told = true;
+        self.told_ms = at.0;
+        self.changed = false;
+        Some(record)
+    }
+
+    /// Whether it has been quiet for so long that it is over.
+    pub fn is_over(&self, watermark: EventTime) -> bool {
+        watermark.since(EventTime(self.last_ms)) >= QUIET
+    }
+
+    /// Closes it; the last record, if it was ever told.
+    pub fn close(mut self, at: EventTime) -> Option<Incident> {
+        self.record.updated_at = at.rfc3339();
+        self.record.closed_at = Some(at.rfc3339());
+        self.told.then_some(self.record)
+    }
+
+    /// The surprise of a spike that ended without any other evidence.
+    pub fn lone_peak(&self) -> Option<f64> {
+        let only_volume = self.causes.iter().all(|cause| cause.family == Family::Volume);
+        only_volume.then(|| self.causes.iter().map(|cause| cause.score).fold(0.0, f64::max))
+    }
+
+    /// Whether other evidence than volume is there.
+    pub fn is_corroborated(&self) -> bool {
+        self.causes.iter().any(|cause| cause.family != Family::Volume)
+    }
+
+    /// Whether nothing may be learnt meanwhile.
+    pub fn freezes(&self) -> bool {
+        self.record.severity >= Severity::Medium
+    }
+}
+
+/// Two decimals: what people read, and the same on every machine.
+pub fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

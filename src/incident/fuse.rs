@@ -1,0 +1,142 @@
+//! Several findings, one verdict: capped contributions of the families are added.
+//!
+//! A surprise is a log-probability, so that independent families add; each is capped, so that no single family
+//! can go far alone. Volume stays at low severity while its surprise is under 8 (`contracts`, windows).
+
+use serde::{Deserialize, Serialize};
+
+use super::Severity;
+use crate::{detect::Family, respond::Step};
+
+/// What one rule contributes to an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    pub rule: String,
+    pub family: Family,
+    pub score: f64,
+    /// The rule's severity.
+    pub severity: Severity,
+    /// The furthest step that the rule may lead to.
+    pub respond: Step,
+}
+
+/// What the causes of an incident come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// `KeyStolen`, `KeyAbused`, `KeyProbing` or `KeyUnusual`.
+    pub name: &'static str,
+    pub severity: Severity,
+    /// Sum of the families' capped scores.
+    pub score: f64,
+    /// The step that the evidence asks for.
+    pub step: Step,
+}
+
+/// Families agree when their capped scores reach this sum.
+pub const AGREE: f64 = 6.0;
+/// From here on three families that agree are critical.
+const CRITICAL: f64 = 10.0;
+/// Below it a profile is too young for anything to be enforced, and for volume to say anything alone.
+pub const MATURE: f64 = 0.5;
+const VOLUME_STRONG: f64 = 8.0;
+
+const FAMILIES: [Family; 8] = [
+    Family::Volume,
+    Family::Place,
+    Family::Errors,
+    Family::Breadth,
+    Family::Identity,
+    Family::Lifecycle,
+    Family::Cost,
+    Family::Probing,
+];
+
+/// Weighs the causes against each other.
+pub fn judge(causes: &[Cause], maturity: f64) -> Verdict {
+    let contributions = FAMILIES.map(|family| contribution(causes, family));
+    let score: f64 = contributions.iter().sum();
+    let families = contributions.iter().filter(|c| **c > 0.0).count();
+    let has = |family: Family| contributions[family as usize] > 0.0;
+    let agree = families >= 2 && score >= AGREE;
+    let respond = causes.iter().map(|cause| cause.respond).max().unwrap_or_default();
+    let alone = causes.iter().map(|cause| alone(cause, maturity)).max().unwrap_or_default();
+    let (severity, step) = if agree {
+        let severity = if families >= 3 && score >= CRITICAL { Severity::Critical } else { Severity::High };
+        (severity, respond.min(Step::Throttle))
+    } else {
+        let strong = causes.iter().filter(|c| c.family == Family::Volume && c.score >= VOLUME_STRONG);
+        let volume = strong.map(|cause| cause.respond.min(Step::Throttle)).max().unwrap_or_default();
+        (alone, volume.max(if alone >= Severity::Low { Step::Alert } else { Step::Observe }))
+    };
+    // A young profile may be told about, but it does not wake anybody up.
+    let severity = if maturity < MATURE { severity.min(Severity::Medium) } else { severity };
+    let name = match () {
+        () if agree && has(Family::Place) => "KeyStolen",
+        () if has(Family::Volume) || has(Family::Cost) => "KeyAbused",
+        () if has(Family::Errors) || has(Family::Breadth) => "KeyProbing",
+        () => "KeyUnusual",
+    };
+    Verdict { name, severity, score, step }
+}
+
+/// How far one finding may go with no other family beside it.
+fn alone(cause: &Cause, maturity: f64) -> Severity {
+    match cause.family {
+        Family::Volume if maturity < MATURE => Severity::Info,
+        Family::Volume if cause.score < VOLUME_STRONG => cause.severity.min(Severity::Low),
+        _ => cause.severity,
+    }
+}
+
+fn contribution(causes: &[Cause], family: Family) -> f64 {
+    let best = causes.iter().filter(|cause| cause.family == family).map(|cause| cause.score).fold(0.0, f64::max);
+    match family {
+        Family::Volume if best < VOLUME_STRONG => (best / 4.0).min(1.5),
+        Family::Volume | Family::Cost | Family::Breadth => best.min(3.0),
+        Family::Identity => best.min(2.0),
+        _ => best.min(4.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(family: Family, score: f64, severity: Severity) -> Cause {
+        Cause { rule: format!("{family:?}"), family, score, severity, respond: Step::Throttle }
+    }
+
+    #[track_caller]
+    fn check(causes: &[Cause], maturity: f64, expected: (&str, Severity, Step)) {
+        let verdict = judge(causes, maturity);
+        assert_eq!((verdict.name, verdict.severity, verdict.step), expected, "{verdict:?}");
+    }
+
+    #[test]
+    fn weak_volume_pages_nobody() {
+        check(&[cause(Family::Volume, 7.9, Severity::High)], 0.9, ("KeyAbused", Severity::Low, Step::Alert));
+    }
+
+    #[test]
+    fn strong_volume_throttles() {
+        check(&[cause(Family::Volume, 20.0, Severity::High)], 0.9, ("KeyAbused", Severity::High, Step::Throttle));
+    }
+
+    #[test]
+    fn a_place_alone_is_only_told() {
+        check(&[cause(Family::Place, 5.0, Severity::Low)], 0.9, ("KeyUnusual", Severity::Low, Step::Alert));
+    }
+
+    #[test]
+    fn a_place_and_refusals_are_a_stolen_key() {
+        let causes = [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
+        check(&causes, 0.9, ("KeyStolen", Severity::High, Step::Throttle));
+    }
+
+    #[test]
+    fn a_young_profile_wakes_nobody() {
+        let causes = [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
+        check(&causes, 0.3, ("KeyStolen", Severity::Medium, Step::Throttle));
+        check(&[cause(Family::Volume, 20.0, Severity::High)], 0.3, ("KeyAbused", Severity::Info, Step::Throttle));
+    }
+}

@@ -1,0 +1,192 @@
+//! What every key has: its windows, its season, its refusals. At most 320 bytes, held by an assert.
+
+use super::{
+    codec::{CodecError, Reader, Writer},
+    panes::Panes,
+    season::Season,
+};
+use crate::event::{Country, KeyId, KeyKind};
+
+/// No index.
+pub const NONE: u32 = u32::MAX;
+/// A key's tenant has not been looked up since the reference data changed.
+pub const UNRESOLVED: u16 = u16::MAX;
+/// A window with fewer requests than this is never called a spike.
+pub const CALLABLE: u32 = 8;
+
+/// The profile that every key has. Times are seconds of event time since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hot {
+    pub key: KeyId,
+    /// Whether it changed since the last checkpoint.
+    pub dirty: bool,
+    /// An incident is open on the key: nothing is learnt.
+    pub frozen: bool,
+    /// Index of the tenant's group in the engine, 0 = none known, or [`UNRESOLVED`].
+    pub group: u16,
+    pub last_country: Country,
+    pub first_seen: u32,
+    /// The newest second counted; late events do not move it back.
+    pub last_seen: u32,
+    /// Requests ever counted, saturating.
+    pub total: u32,
+    /// The epoch of the last decision.
+    pub epoch: u64,
+    pub season: Season,
+    pub minute: Panes<u16, 12, 5>,
+    pub five: Panes<u32, 10, 30>,
+    pub hour: Panes<u32, 12, 300>,
+    /// Sums over `minute`, `five` and `hour`.
+    pub sums: [u32; 3],
+    /// Sums at which to look closer, until a pane advances.
+    pub thresholds: [u32; 3],
+    /// 401 and 403 that were not ours, over 5 min.
+    pub refused: Panes<u16, 10, 30>,
+    pub refused_sum: u16,
+    /// The usual share of refused requests.
+    pub refused_usual: f32,
+    pub last_asn: u32,
+    /// Index of the warm part, or [`NONE`].
+    pub warm: u32,
+}
+
+const _: () = assert!(size_of::<Hot>() <= 320, "the hot part of a key is over its budget");
+
+impl Hot {
+    /// A key that is seen for the first time at `second`.
+    pub fn new(key: KeyId, second: u32) -> Self {
+        Self {
+            key,
+            dirty: false,
+            frozen: false,
+            group: UNRESOLVED,
+            last_country: Country::UNKNOWN,
+            first_seen: second,
+            last_seen: second,
+            total: 0,
+            epoch: 0,
+            season: Season::default(),
+            minute: Panes::default(),
+            five: Panes::default(),
+            hour: Panes::default(),
+            sums: [0; 3],
+            thresholds: [CALLABLE; 3],
+            refused: Panes::default(),
+            refused_sum: 0,
+            refused_usual: 0.01,
+            last_asn: 0,
+            warm: NONE,
+        }
+    }
+
+    /// Moves time on to `second` if it is newer, learning from what closes unless the key is frozen.
+    pub fn advance(&mut self, second: u32) {
+        let frozen = self.frozen;
+        let from = self.last_seen;
+        if second <= from {
+            return;
+        }
+        self.last_seen = second;
+        if second / 5 == from / 5 {
+            return;
+        }
+        if second / 60 != from / 60 {
+            self.learn_refusals(from, second, frozen);
+            self.season.advance(from, second, self.first_seen, frozen);
+        }
+        self.sums[0] -= self.minute.advance(from, second).min(self.sums[0]);
+        self.thresholds[0] = CALLABLE;
+        if second / 30 != from / 30 {
+            self.sums[1] -= self.five.advance(from, second).min(self.sums[1]);
+            let lost = self.refused.advance(from, second);
+            self.refused_sum = self.refused_sum.saturating_sub(u16::try_from(lost).unwrap_or(u16::MAX));
+            self.thresholds[1] = CALLABLE;
+            if second / 300 != from / 300 {
+                self.sums[2] -= self.hour.advance(from, second).min(self.sums[2]);
+                self.thresholds[2] = CALLABLE;
+            }
+        }
+    }
+
+    /// The usual share follows the 5 min window, once per window that had enough in it.
+    fn learn_refusals(&mut self, from: u32, second: u32, frozen: bool) {
+        if !frozen && second / 300 != from / 300 && self.sums[1] >= 5 {
+            #[allow(clippy::cast_precision_loss)] // counts of five minutes
+            let share = (f32::from(self.refused_sum) / self.sums[1] as f32).min(4.0 * self.refused_usual + 0.02);
+            self.refused_usual += 0.01 * (share - self.refused_usual);
+        }
+    }
+
+    /// Counts a request of `second` (which may be late) in each window that still holds it.
+    pub fn count(&mut self, second: u32) {
+        let now = self.last_seen;
+        self.sums[0] += u32::from(self.minute.add(now, second, 1));
+        self.sums[1] += u32::from(self.five.add(now, second, 1));
+        self.sums[2] += u32::from(self.hour.add(now, second, 1));
+        if second / 60 == now / 60 {
+            self.season.count();
+        }
+        self.total = self.total.saturating_add(1);
+    }
+
+    /// Counts a refusal of `second` that was not ours.
+    pub fn count_refusal(&mut self, second: u32) {
+        if self.refused.add(self.last_seen, second, 1) {
+            self.refused_sum = self.refused_sum.saturating_add(1);
+        }
+    }
+
+    /// How long the key has been known, in days.
+    pub fn age_days(&self) -> f64 {
+        f64::from(self.last_seen - self.first_seen) / 86_400.0
+    }
+
+    /// How far the profile may be trusted, from 0 to 1: days known (half at two days) and requests seen.
+    pub fn maturity(&self) -> f64 {
+        let total = f64::from(self.total);
+        (1.0 - (-self.age_days() / 2.9).exp()) * total / (total + 30.0)
+    }
+
+    /// Appends the fields.
+    pub fn write(&self, out: &mut Writer) {
+        out.raw(&[self.key.kind as u8, u8::from(self.frozen)]);
+        out.raw(&self.key.hash);
+        out.raw(&self.last_country.0);
+        out.counts([self.first_seen, self.last_seen, self.total, self.last_asn].into_iter());
+        out.uint(self.epoch);
+        self.season.write(out);
+        out.counts(self.minute.raw().chain(self.five.raw()).chain(self.hour.raw()).chain(self.refused.raw()));
+        out.counts(self.thresholds.into_iter());
+        out.float(self.refused_usual);
+    }
+
+    /// Reads what [`Hot::write`] wrote. The sums follow from the panes.
+    pub fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let kind = match input.byte()? {
+            1 => KeyKind::Raw,
+            2 => KeyKind::Credential,
+            _ => return Err(CodecError::Impossible(1)),
+        };
+        let frozen = input.byte()? == 1;
+        let mut hot = Self::new(KeyId { kind, hash: input.array()? }, 0);
+        hot.frozen = frozen;
+        hot.last_country = Country(input.array()?);
+        hot.first_seen = input.u32()?;
+        hot.last_seen = input.u32()?;
+        hot.total = input.u32()?;
+        hot.last_asn = input.u32()?;
+        hot.epoch = input.uint()?;
+        hot.season = Season::read(input)?;
+        hot.minute = Panes::from_raw(input.counts(12)?.into_iter());
+        hot.five = Panes::from_raw(input.counts(10)?.into_iter());
+        hot.hour = Panes::from_raw(input.counts(12)?.into_iter());
+        hot.refused = Panes::from_raw(input.counts(10)?.into_iter());
+        hot.sums = [hot.minute.sum(), hot.five.sum(), hot.hour.sum()];
+        hot.refused_sum = u16::try_from(hot.refused.sum()).unwrap_or(u16::MAX);
+        for threshold in &mut hot.thresholds {
+            *threshold = input.u32()?;
+        }
+        hot.refused_usual = input.float()?;
+        Ok(hot)
+    }
+}

@@ -1,0 +1,197 @@
+//! How long each route takes and how much it sends, by hdrhistogram.
+//!
+//! One generation is recorded while the 99th percentile of the one before is compared against; a generation is
+//! ten thousand requests or a day. Counters are u32 and a generation is short, so that none can saturate (a
+//! saturated bucket makes `value_at_quantile` answer 0).
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use super::codec::{CodecError, Reader, Writer};
+
+/// Routes that a partition keeps; requests on others are counted and not judged.
+pub const ROUTES_MAX: usize = 256;
+const GENERATION: u32 = 10_000;
+/// The first comparison wants so many requests.
+const FIRST: u32 = 500;
+/// Milliseconds, up to ten minutes; 64-byte units, up to 64 MiB.
+const LATENCY_MAX: u64 = 600_000;
+const SIZE_MAX: u64 = 1 << 20;
+
+/// One route's distributions.
+#[derive(Clone, Debug)]
+pub struct Route {
+    latency: Histogram<u32>,
+    size: Histogram<u32>,
+    count: u32,
+    /// The 99th percentiles of the last generation; `u32::MAX` before the first.
+    latency_p99_ms: u32,
+    size_p99_units: u32,
+    /// The recent shares of all requests beyond them.
+    slow_share: f32,
+    large_share: f32,
+}
+
+/// What one request was, against its route.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beyond {
+    pub slow: bool,
+    pub large: bool,
+    /// The recent shares of the route's requests that were so too, whoever made them.
+    pub slow_share: f32,
+    pub large_share: f32,
+}
+
+impl Route {
+    fn new() -> Self {
+        let histogram = |most| Histogram::new_with_bounds(1, most, 2).unwrap_or_else(|_| unreachable!("constant bounds"));
+        Self {
+            latency: histogram(LATENCY_MAX),
+            size: histogram(SIZE_MAX),
+            count: 0,
+            latency_p99_ms: u32::MAX,
+            size_p99_units: u32::MAX,
+            slow_share: 0.01,
+            large_share: 0.01,
+        }
+    }
+
+    fn observe(&mut self, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
+        let (latency, units) = (latency_us / 1000, bytes / 64);
+        let slow = latency > self.latency_p99_ms;
+        let large = units > self.size_p99_units;
+        let before = Beyond { slow, large, slow_share: self.slow_share, large_share: self.large_share };
+        if frozen {
+            return before;
+        }
+        self.slow_share += 0.002 * (f32::from(u8::from(slow)) - self.slow_share);
+        self.large_share += 0.002 * (f32::from(u8::from(large)) - self.large_share);
+        self.latency.saturating_record(u64::from(latency.max(1)));
+        self.size.saturating_record(u64::from(units.max(1)));
+        self.count += 1;
+        if self.count >= GENERATION || (self.count == FIRST && self.latency_p99_ms == u32::MAX) {
+            self.turn();
+        }
+        before
+    }
+
+    fn turn(&mut self) {
+        let p99 = |histogram: &Histogram<u32>| {
+            u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX)
+        };
+        self.latency_p99_ms = p99(&self.latency);
+        self.size_p99_units = p99(&self.size);
+        if self.count >= GENERATION {
+            self.latency.reset();
+            self.size.reset();
+            self.count = 0;
+        }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.counts([self.count, self.latency_p99_ms, self.size_p99_units].into_iter());
+        out.float(self.slow_share);
+        out.float(self.large_share);
+        for histogram in [&self.latency, &self.size] {
+            let values: Vec<(u64, u32)> =
+                histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
+            out.uint(values.len() as u64);
+            for (value, count) in values {
+                out.uint(value);
+                out.uint(u64::from(count));
+            }
+        }
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut route = Self::new();
+        route.count = input.u32()?;
+        route.latency_p99_ms = input.u32()?;
+        route.size_p99_units = input.u32()?;
+        route.slow_share = input.float()?;
+        route.large_share = input.float()?;
+        for histogram in [&mut route.latency, &mut route.size] {
+            for _ in 0..input.uint()? {
+                let value = input.uint()?;
+                histogram.saturating_record_n(value, input.u32()?);
+            }
+        }
+        Ok(route)
+    }
+}
+
+/// The routes of a partition.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// Index in `routes` by route hash, kept sorted for lookups and for output.
+    index: hashbrown::HashMap<u64, u32, foldhash::fast::FixedState>,
+    routes: Vec<(u64, Box<Route>, bool)>,
+    /// Requests on routes beyond [`ROUTES_MAX`].
+    pub unjudged: u64,
+}
+
+impl RouteTable {
+    /// Compares a request with its route, then adds it to the route's history unless `frozen`.
+    pub fn observe(&mut self, route: u64, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
+        if route == 0 {
+            return Beyond::default();
+        }
+        let at = match self.index.get(&route) {
+            Some(at) => *at as usize,
+            None if self.routes.len() < ROUTES_MAX => {
+                let at = self.routes.len();
+                self.routes.push((route, Box::new(Route::new()), false));
+                self.index.insert(route, u32::try_from(at).unwrap_or(u32::MAX));
+                at
+            }
+            None => {
+                self.unjudged += 1;
+                return Beyond::default();
+            }
+        };
+        let (_, state, dirty) = &mut self.routes[at];
+        *dirty |= !frozen;
+        state.observe(latency_us, bytes, frozen)
+    }
+
+    /// Routes kept.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// Hands every route that changed since the last call to `write`, in the order of their arrival.
+    pub fn checkpoint(&mut self, mut write: impl FnMut(u64, Writer)) {
+        for (order, (route, state, dirty)) in self.routes.iter_mut().enumerate() {
+            if std::mem::take(dirty) {
+                let mut out = Writer::versioned();
+                out.uint(order as u64);
+                state.write(&mut out);
+                write(*route, out);
+            }
+        }
+    }
+
+    /// Puts a route back from a checkpoint. Entries may come in any order; [`RouteTable::restored`] ends it.
+    pub fn restore(&mut self, route: u64, input: &mut Reader<'_>) -> Result<(), CodecError> {
+        let order = input.uint()?;
+        let state = Route::read(input)?;
+        self.index.insert(route, u32::try_from(order).map_err(|_| CodecError::Impossible(0))?);
+        self.routes.push((route, Box::new(state), false));
+        Ok(())
+    }
+
+    /// Puts the restored routes back into the order of their arrival.
+    pub fn restored(&mut self) {
+        let order: BTreeMap<u64, u32> = self.index.iter().map(|(route, at)| (*route, *at)).collect();
+        self.routes.sort_by_key(|(route, _, _)| order.get(route).copied());
+        for (at, (route, _, _)) in self.routes.iter().enumerate() {
+            self.index.insert(*route, u32::try_from(at).unwrap_or(u32::MAX));
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! How often a key is usually used: hour of day, day of week, a fast level on top, and how it scatters.
+//!
+//! Means are per hour in 24 bins on √count, interpolated between bin centres, times seven weekday factors. The
+//! level follows the last twenty minutes or so. Dispersions are kept for the minute and for the hour.
+
+use super::codec::{CodecError, Reader, Writer};
+
+/// Rate at which the level forgets, a minute.
+const LEVEL_RATE: f32 = 0.05;
+/// Expected requests that the level's prior, 1, is worth.
+const LEVEL_PRIOR: f32 = 10.0;
+/// Rate at which the minute's dispersion forgets, a minute.
+const SCATTER_RATE: f32 = 3e-4;
+/// Rate at which the hour's dispersion forgets, an hour.
+const SCATTER_RATE_HOUR: f32 = 0.01;
+/// Deviations are clipped at so many standard deviations before they teach.
+const CLIP: f32 = 5.0;
+const UNSEEN: u16 = u16::MAX;
+
+/// What is usual for one key's request counts. 104 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Season {
+    /// √(requests in the hour) × 100 by hour of day in UTC; `UNSEEN` before the first.
+    bins: [u16; 24],
+    /// Weekday factors × 64, Monday first.
+    weekdays: [u8; 7],
+    /// Decayed sums of observed and expected requests, of which the level is the ratio.
+    observed: f32,
+    expected: f32,
+    /// Decayed sums of squared excess and of squared mean, of which the dispersion is the ratio.
+    scatter: f32,
+    scatter_weight: f32,
+    scatter_hour: f32,
+    scatter_hour_weight: f32,
+    /// Requests in the current minute, hour and day, until they close.
+    minute_count: u32,
+    hour_count: u32,
+    day_count: u32,
+    /// What the bins expected of the day so far.
+    day_expected: f32,
+}
+
+impl Default for Season {
+    fn default() -> Self {
+        Self {
+            bins: [UNSEEN; 24],
+            weekdays: [64; 7],
+            observed: 0.0,
+            expected: 0.0,
+            scatter: 0.0,
+            scatter_weight: 0.0,
+            scatter_hour: 0.0,
+            scatter_hour_weight: 0.0,
+            minute_count: 0,
+            hour_count: 0,
+            day_count: 0,
+            day_expected: 0.0,
+        }
+    }
+}
+
+/// The mean of a count and how it scatters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    pub mean: f64,
+    pub dispersion: f64,
+}
+
+/// Monday is 0. The epoch was a Thursday.
+const fn weekday(day: u32) -> usize {
+    ((day + 3) % 7) as usize
+}
+
+impl Season {
+    /// Counts one request in the minute, hour and day that are open.
+    pub fn count(&mut self) {
+        self.count_many(1);
+    }
+
+    /// Counts `n` requests in the minute, hour and day that are open.
+    pub fn count_many(&mut self, n: u32) {
+        self.minute_count = self.minute_count.saturating_add(n);
+        self.hour_count = self.hour_count.saturating_add(n);
+        self.day_count = self.day_count.saturating_add(n);
+    }
+
+    /// Moves time on, closing the minutes, hours and days in between; `frozen` means that nothing is learnt.
+    ///
+    /// `since` is the second at which the key was first seen. Seconds are of event time, since the epoch.
+    pub fn advance(&mut self, from: u32, to: u32, since: u32, frozen: bool) {
+        let (minute, minute_to) = (from / 60, to / 60);
+        if minute == minute_to {
+            return;
+        }
+        if frozen {
+            self.minute_count = 0;
+        } else {
+            self.close_minutes(from, minute_to - minute, since);
+        }
+        let (hour, hour_to) = (from / 3600, to / 3600);
+        // Beyond a week of silence more zeros teach nothing.
+        for closing in hour..hour_to.min(hour + 168) {
+            self.close_hour(closing, since, frozen);
+            if (closing + 1) % 24 == 0 {
+                self.close_day(closing / 24, frozen);
+            }
+        }
+    }
+
+    fn close_minutes(&mut self, from: u32, minutes: u32, since: u32) {
+        let mean = self.hourly(from, since) / 60.0;
+        #[allow(clippy::cast_precision_loss)] // a count of a minute
+        let count = self.minute_count as f32;
+        let judged = mean * self.level();
+        self.observed = self.observed * (1.0 - LEVEL_RATE) + count.min(judged * 4.0 + 20.0);
+        self.expected = self.expected * (1.0 - LEVEL_RATE) + mean;
+        self.learn_scatter(count, judged);
+        self.minute_count = 0;
+        if minutes > 1 {
+            // The rest of the gap are minutes with nothing in them, in closed form.
+            #[allow(clippy::cast_precision_loss)]
+            let gap = (minutes - 1).min(10_000) as f32;
+            let keep = (1.0 - LEVEL_RATE).powf(gap);
+            self.observed *= keep;
+            self.expected = self.expected * keep + mean * (1.0 - keep) / LEVEL_RATE;
+            let keep = (1.0 - SCATTER_RATE).powf(gap);
+            let weight = (1.0 - keep) / SCATTER_RATE;
+            self.scatter = self.scatter * keep + (judged * judged - judged) * weight;
+            self.scatter_weight = self.scatter_weight * keep + judged * judged * weight;
+        }
+    }
+
+    fn learn_scatter(&mut self, count: f32, mean: f32) {
+        let sd = (mean + self.dispersion_minute() * mean * mean).sqrt();
+        let off = (count - mean).clamp(-CLIP * sd, CLIP * sd);
+        self.scatter = self.scatter * (1.0 - SCATTER_RATE) + off * off - mean;
+        self.scatter_weight = self.scatter_weight * (1.0 - SCATTER_RATE) + mean * mean;
+    }
+
+    fn close_hour(&mut self, hour: u32, since: u32, frozen: bool) {
+        let count = std::mem::take(&mut self.hour_count);
+        let mean = self.hourly(hour * 3600 + 1800, since);
+        // The first hour is cut short by the key's arrival: it would teach too little.
+        if frozen || hour * 3600 < since {
+            return;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let count = count as f32;
+        self.day_expected += self.bin_mean((hour % 24) as usize, since, hour * 3600).max(0.0);
+        let sd = (mean + self.dispersion_hour() * mean * mean).sqrt();
+        let off = (count - mean).clamp(-CLIP * sd, CLIP * sd);
+        self.scatter_hour = self.scatter_hour * (1.0 - SCATTER_RATE_HOUR) + off * off - mean;
+        self.scatter_hour_weight = self.scatter_hour_weight * (1.0 - SCATTER_RATE_HOUR) + mean * mean;
+        let days = (hour * 3600).saturating_sub(since) / 86_400;
+        #[allow(clippy::cast_precision_loss)]
+        let rate = 1.0 / (days.min(9) as f32 + 1.0);
+        let factor = self.weekday_factor(hour / 24);
+        let bin = &mut self.bins[(hour % 24) as usize];
+        let new = (count / factor).sqrt() * 100.0;
+        let value = if *bin == UNSEEN { new } else { f32::from(*bin) * (1.0 - rate) + new * rate };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+        {
+            *bin = value.round().clamp(0.0, 65_534.0) as u16;
+        }
+    }
+
+    fn close_day(&mut self, day: u32, frozen: bool) {
+        let count = std::mem::take(&mut self.day_count);
+        let expected = std::mem::take(&mut self.day_expected);
+        if frozen || expected < 20.0 {
+            return;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let ratio = (count as f32 / expected).clamp(0.1, 3.0);
+        let factor = &mut self.weekdays[weekday(day)];
+        let value = f32::from(*factor) * 0.6 + ratio * 64.0 * 0.4;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+        {
+            *factor = value.round().clamp(4.0, 255.0) as u8;
+        }
+    }
+
+    /// What is expected of a window of `length` seconds that ends at `now`.
+    ///
+    /// The level counts for the short windows only: over an hour and more it would follow an attack. `others` is
+    /// how many times its usual the rest of the key's group is used now (1 = as usual): where it is above the
+    /// key's own level, it takes its place.
+    pub fn expect(&self, now: u32, length: u32, since: u32, others: f64) -> Expected {
+        let hours = f64::from(length) / 3600.0;
+        let mean = if length >= 86_400 {
+            f64::from(self.daily(now, since)) * f64::from(length) / 86_400.0
+        } else {
+            f64::from(self.hourly(now.saturating_sub(length / 2), since)) * hours
+        };
+        let level = if length < 3600 { f64::from(self.level()) } else { 1.0 };
+        let mean = mean * level.max(others);
+        let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
+        let scatter = match length {
+            ..=60 => self.dispersion_minute(),
+            ..=300 => (self.dispersion_minute() * self.dispersion_hour()).sqrt(),
+            _ => self.dispersion_hour(),
+        };
+        // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
+        let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
+        let dispersion = f64::from(scatter) + 1.0 / known + 0.6 * (-age_days).exp()
+            + if others > 1.2 { 0.1 } else { 0.0 };
+        Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
+    }
+
+    /// The level over the profile of the last twenty minutes or so, from 0.2 to 5.
+    pub fn level(&self) -> f32 {
+        ((self.observed + LEVEL_PRIOR) / (self.expected + LEVEL_PRIOR)).clamp(0.2, 5.0)
+    }
+
+    fn dispersion_minute(&self) -> f32 {
+        ((self.scatter + 0.2) / (self.scatter_weight + 2.0)).clamp(0.01, 5.0)
+    }
+
+    fn dispersion_hour(&self) -> f32 {
+        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(0.01, 5.0)
+    }
+
+    fn weekday_factor(&self, day: u32) -> f32 {
+        f32::from(self.weekdays[weekday(day)]) / 64.0
+    }
+
+    /// Mean requests an hour at `second`, by interpolation between bin centres.
+    fn hourly(&self, second: u32, since: u32) -> f32 {
+        let hour = (second / 3600) % 24;
+        #[allow(clippy::cast_precision_loss)]
+        let within = (second % 3600) as f32 / 3600.0 - 0.5;
+        let near = self.bin_mean(hour as usize, since, second);
+        let other = if within < 0.0 { (hour + 23) % 24 } else { (hour + 1) % 24 };
+        let far = self.bin_mean(other as usize, since, second);
+        let share = within.abs();
+        (near * (1.0 - share) + far * share) * self.weekday_factor(second / 86_400)
+    }
+
+    fn daily(&self, now: u32, since: u32) -> f32 {
+        let sum: f32 = (0..24).map(|hour| self.bin_mean(hour, since, now)).sum();
+        sum * self.weekday_factor(now.saturating_sub(43_200) / 86_400)
+    }
+
+    /// The mean of a bin; of an unseen one, the mean of those seen, else of what has come so far.
+    fn bin_mean(&self, bin: usize, since: u32, now: u32) -> f32 {
+        if self.bins[bin] != UNSEEN {
+            return mean_of(self.bins[bin]);
+        }
+        let seen = self.bins.iter().filter(|bin| **bin != UNSEEN);
+        let (count, sum) = seen.fold((0u16, 0.0), |(count, sum), bin| (count + 1, sum + mean_of(*bin)));
+        if count > 0 {
+            return sum / f32::from(count);
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let age = (now.saturating_sub(since) as f32 / 3600.0).max(0.25);
+        #[allow(clippy::cast_precision_loss)]
+        let count = self.hour_count as f32;
+        (count + 1.0) / (age + 0.25)
+    }
+
+    fn bins_total(&self) -> f32 {
+        self.bins.iter().filter(|bin| **bin != UNSEEN).map(|bin| mean_of(*bin)).sum()
+    }
+
+    /// Appends the fields.
+    pub fn write(&self, out: &mut Writer) {
+        out.counts(self.bins.iter().map(|bin| u32::from(bin.wrapping_add(1))));
+        out.raw(&self.weekdays);
+        for value in [
+            self.observed,
+            self.expected,
+            self.scatter,
+            self.scatter_weight,
+            self.scatter_hour,
+            self.scatter_hour_weight,
+            self.day_expected,
+        ] {
+            out.float(value);
+        }
+        out.counts([self.minute_count, self.hour_count, self.day_count].into_iter());
+    }
+
+    /// Reads what [`Season::write`] wrote.
+    pub fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut season = Self::default();
+        for bin in &mut season.bins {
+            *bin = input.u16()?.wrapping_sub(1);
+        }
+        season.weekdays = input.array()?;
+        season.observed = input.float()?;
+        season.expected = input.float()?;
+        season.scatter = input.float()?;
+        season.scatter_weight = input.float()?;
+        season.scatter_hour = input.float()?;
+        season.scatter_hour_weight = input.float()?;
+        season.day_expected = input.float()?;
+        season.minute_count = input.u32()?;
+        season.hour_count = input.u32()?;
+        season.day_count = input.u32()?;
+        Ok(season)
+    }
+}
+
+/// The bins hold means of √count: for a Poisson count the mean is a quarter above their square (Anscombe 1948).
+fn mean_of(bin: u16) -> f32 {
+    let root = f32::from(bin) / 100.0;
+    root * root + 0.25 * root.min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MONDAY: u32 = 1_795_392_000 - 1_795_392_000 % 604_800 + 4 * 86_400;
+
+    fn learn(days: u32, per_minute: impl Fn(u32) -> u32) -> (Season, u32) {
+        let (mut season, since) = (Season::default(), MONDAY);
+        let mut at = since;
+        for minute in 0..days * 1440 {
+            let to = since + minute * 60;
+            season.advance(at, to, since, false);
+            at = to;
+            (0..per_minute(to)).for_each(|_| season.count());
+        }
+        (season, at)
+    }
+
+    #[test]
+    fn a_steady_key_is_expected_to_go_on() {
+        let (season, now) = learn(14, |_| 12);
+        let e = season.expect(now, 60, MONDAY, 1.0);
+        assert!((e.mean - 12.0).abs() < 1.0, "{e:?}");
+        assert!(e.dispersion < 0.05, "{e:?}");
+        let day = season.expect(now, 86_400, MONDAY, 1.0);
+        assert!((day.mean / (12.0 * 1440.0) - 1.0).abs() < 0.05, "{day:?}");
+    }
+
+    #[test]
+    fn the_hour_of_the_day_is_learnt() {
+        let busy = |second: u32| if (9..17).contains(&((second / 3600) % 24)) { 40 } else { 2 };
+        let (season, now) = learn(10, busy);
+        let midnight = now - now % 86_400 + 86_400;
+        let noon = season.expect(midnight + 12 * 3600, 3600, MONDAY, 1.0).mean;
+        let night = season.expect(midnight + 2 * 3600, 3600, MONDAY, 1.0).mean;
+        assert!(noon > 15.0 * night, "noon {noon}, night {night}");
+    }
+
+    #[test]
+    fn a_frozen_profile_learns_nothing() {
+        let (mut season, now) = learn(7, |_| 5);
+        let before = season.expect(now + 7200, 3600, MONDAY, 1.0);
+        let mut at = now;
+        for minute in 1..=120 {
+            season.advance(at, now + minute * 60, MONDAY, true);
+            at = now + minute * 60;
+            (0..500).for_each(|_| season.count());
+        }
+        let after = season.expect(now + 7200, 3600, MONDAY, 1.0);
+        assert!((after.mean - before.mean).abs() < before.mean * 0.02, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (season, _) = learn(2, |s| s % 7);
+        let mut out = Writer::versioned();
+        season.write(&mut out);
+        let mut input = Reader::versioned(&out.0).unwrap();
+        assert_eq!(Season::read(&mut input).unwrap(), season);
+        assert!(input.is_done());
+    }
+}

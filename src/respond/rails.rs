@@ -1,0 +1,35 @@
+//! What holds a step back before it is ever proposed: the key's own rails.
+
+use super::Step;
+use crate::catalogue::{Entry, KeyClass};
+
+/// The hardest automatic step of this version.
+pub const CEILING: Step = Step::Throttle;
+
+/// The step that may be proposed, and the rail that made it less than what was wanted.
+pub fn within_rails(
+    wanted: Step,
+    mature: bool,
+    entry: Option<&Entry>,
+) -> (Step, Option<&'static str>) {
+    if !wanted.is_enforced() {
+        return (wanted, None);
+    }
+    if entry.is_some_and(|entry| entry.protected) {
+        return (Step::Alert, Some("protected"));
+    }
+    if !mature {
+        return (Step::Alert, Some("maturity"));
+    }
+    if wanted > CEILING {
+        return (CEILING, Some("ceiling"));
+    }
+    (wanted, None)
+}
+
+/// Why an operator may not take a step on a key; `None` = he may.
+pub fn refusal(step: Step, entry: Option<&Entry>) -> Option<&'static str> {
+    let class = entry.map(|entry| entry.class).unwrap_or_default();
+    (step == Step::Revoke && matches!(class, KeyClass::Mobile | KeyClass::Browser))
+        .then_some("a key that ships in an app or a page is on many devices; revoking it is refused")
+}

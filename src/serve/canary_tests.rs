@@ -1,0 +1,119 @@
+//! Canary keys through a real listener, with every log written: not a byte of them may come back anywhere.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use super::{Checks, Decisions, ServeSettings, listener};
+use crate::{
+    decode::{Pepper, fingerprint},
+    deliver::{WallClock, WallTime},
+    respond::{Rate, Step},
+    serve::table::tests::{NOW, decision},
+    telemetry::Metrics,
+};
+
+const CANARIES: usize = 1_000;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Logged {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn pepper() -> Pepper {
+    Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap()
+}
+
+/// One request with the key in every place that a caller can put it.
+fn request(number: usize) -> String {
+    let key = canary(number);
+    let path = ["/check", "/envoy", "/traefik", "/caddy", "/nginx", "/nowhere"][number % 6];
+    format!(
+        "GET {path}/{key}?api_key={key} HTTP/1.1\r\nHost: {key}.example\r\nX-Api-Key: {key}\r\n\
+         Authorization: Bearer {key}\r\nX-Forwarded-Uri: /v1/{key}?api_key={key}\r\nReferer: http://a/{key}\r\n\
+         User-Agent: {key}\r\nCookie: key={key}\r\nX-Broken: \u{1f511}{key}\r\n\r\n"
+    )
+}
+
+fn canary(number: usize) -> String {
+    format!("sk_live_CANARY{number:06}")
+}
+
+async fn answers(address: std::net::SocketAddr) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let asking = async {
+        for number in 0..CANARIES {
+            writing.write_all(request(number).as_bytes()).await.unwrap();
+        }
+        // What is no HTTP at all ends the connection.
+        writing.write_all(canary(0).as_bytes()).await.unwrap();
+        writing.write_all(b"\r\n\r\n").await.unwrap();
+    };
+    let mut answers = Vec::new();
+    let (read, ()) = tokio::join!(reading.read_to_end(&mut answers), asking);
+    read.unwrap();
+    answers
+}
+
+#[tokio::test]
+async fn no_byte_of_a_raw_key_comes_back() {
+    let logged = Logged::default();
+    let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("trace")).with_writer(logged.clone());
+    // The test's runtime has one thread: what is logged on it is all that is logged.
+    let _guard = tracing::subscriber::set_default(logs.finish());
+
+    let decisions = Arc::new(Decisions::new(CANARIES));
+    for number in (0..CANARIES).step_by(2) {
+        let mut refused = decision(1, 1, if number % 4 == 0 { Step::Revoke } else { Step::Throttle });
+        refused.subject.id = fingerprint(&pepper(), canary(number).as_bytes()).to_string();
+        refused.rate = Some(Rate { known: 0.0, unknown: 0.0 });
+        decisions.apply(&refused, NOW, NOW);
+    }
+    let metrics = Arc::new(Metrics::new("test", ""));
+    let checks = Checks {
+        decisions,
+        settings: ServeSettings::default().checks,
+        pepper: Arc::new(pepper()),
+        clock: WallClock::from_fn(|| WallTime(NOW.0 + 1)),
+        metrics: metrics.clone(),
+    };
+    let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address;
+    tokio::spawn(listener::serve(bound, checks.router(), std::future::pending()));
+
+    let answers = String::from_utf8(answers(address).await).unwrap();
+    let count = |words: &str| answers.matches(words).count();
+    assert_eq!(count("HTTP/1.1 404"), CANARIES / 6, "the paths that are no check");
+    // Every second key has a decision, and of the six paths the first five are checks.
+    assert!(count("x-keyhound-decision-id") > CANARIES / 3, "{}", count("x-keyhound-decision-id"));
+    assert_eq!(count("HTTP/1.1 "), CANARIES + 1);
+    let logged = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    for (place, text) in [("answers", &answers), ("logs", &logged), ("metrics", &metrics.render())] {
+        assert!(!text.contains("CANARY"), "in {place}: {text}");
+    }
+}

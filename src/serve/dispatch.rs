@@ -1,0 +1,145 @@
+//! The dispatcher that fills the table for gateways and the board for operators from committed outputs.
+
+use std::sync::Arc;
+
+use super::{Applied, Board, Decisions};
+use crate::{
+    deliver::{Deliver, DeliverError, WallClock, WallTime},
+    incident::{Incident, Severity},
+    respond::Decision,
+    store::{OutRecord, Topic},
+    telemetry::Metrics,
+};
+
+/// Brings decisions and incidents to where HTTP requests read them.
+pub struct ToServe {
+    decisions: Arc<Decisions>,
+    board: Arc<Board>,
+    clock: WallClock,
+    metrics: Arc<Metrics>,
+}
+
+impl ToServe {
+    /// Into this table and this board.
+    pub fn new(
+        decisions: Arc<Decisions>,
+        board: Arc<Board>,
+        clock: WallClock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        metrics.decisions_table_limit.set(i64::try_from(decisions.limit()).unwrap_or(i64::MAX));
+        Self { decisions, board, clock, metrics }
+    }
+
+    /// At the start: the current decisions, each with when it was committed, and the incidents that the store has. What
+    /// was fresh when it was committed is served again; what was stale is not, however often the process starts.
+    pub fn restore(&self, decisions: Vec<(Decision, WallTime)>, incidents: Vec<Incident>) {
+        for (decision, committed_at) in decisions {
+            self.take_decision(decision, committed_at);
+        }
+        for incident in incidents {
+            self.board.take_incident(incident);
+        }
+        self.show_counts();
+    }
+
+    fn take_decision(&self, decision: Decision, committed_at: WallTime) {
+        let applied = self.decisions.apply(&decision, committed_at, self.clock.now());
+        self.metrics.decisions_received.with_label_values(&[applied.as_str()]).inc();
+        match applied {
+            Applied::Stale | Applied::NotAKey | Applied::Full => {
+                tracing::warn!(
+                    decision = decision.id.0,
+                    subject = decision.subject.id,
+                    kind = decision.subject.kind,
+                    as_of = decision.as_of,
+                    outcome = applied.as_str(),
+                    "a decision is not served"
+                );
+            }
+            _ => {
+                let step = decision.step.as_str();
+                tracing::info!(
+                    decision = decision.id.0,
+                    subject = decision.subject.id,
+                    step,
+                    outcome = applied.as_str(),
+                    "a decision came"
+                );
+            }
+        }
+        self.board.take_decision(decision, applied);
+    }
+
+    fn show_counts(&self) {
+        let open = self.board.open_by_severity();
+        for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
+        {
+            let count = open.get(&severity).copied().unwrap_or(0);
+            self.metrics.incidents_open.with_label_values(&[severity.as_str()]).set(count);
+        }
+        self.metrics.decisions_in_table.set(i64::try_from(self.decisions.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Deliver for ToServe {
+    const NAME: &'static str = "serve";
+
+    fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
+        for record in records {
+            // A tombstone only clears the topic.
+            let read = match record.topic {
+                _ if record.value.is_empty() => continue,
+                Topic::Decisions => {
+                    let now = self.clock.now();
+                    serde_json::from_slice(&record.value).map(|found| self.take_decision(found, now))
+                }
+                Topic::Incidents => {
+                    serde_json::from_slice(&record.value).map(|found| self.board.take_incident(found))
+                }
+                Topic::Findings | Topic::Rejected | Topic::Audit => continue,
+            };
+            if let Err(error) = read {
+                tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be read; skipped");
+            }
+        }
+        self.show_counts();
+        Ok(records.last().map_or(0, |record| record.seq))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        deliver::{Dispatcher, outbox::MemoryOutbox},
+        respond::Step,
+        serve::{
+            Verdict,
+            table::tests::{at, decision, key},
+        },
+    };
+
+    #[test]
+    fn a_committed_decision_is_served_and_shown_and_a_stale_one_only_shown() {
+        let outbox = Arc::new(MemoryOutbox::default());
+        let bytes = |decision: &Decision| serde_json::to_vec(decision).unwrap();
+        let fresh = Decision { as_of: at(200).rfc3339(), ..decision(1, 1, Step::Revoke) };
+        outbox.append(Topic::Decisions, "", &bytes(&fresh));
+        outbox.append(Topic::Decisions, "", &bytes(&decision(2, 1, Step::Revoke)));
+        outbox.append(Topic::Decisions, "", b"{");
+        outbox.append(Topic::Decisions, "", b"");
+
+        let (decisions, board) = (Arc::new(Decisions::new(10)), Arc::new(Board::default()));
+        let metrics = Arc::new(Metrics::new("test", ""));
+        let clock = WallClock::from_fn(|| at(301));
+        let serve = ToServe::new(decisions.clone(), board.clone(), clock, metrics.clone());
+        assert_eq!(Dispatcher::new(outbox, serve).unwrap().turn().unwrap(), 4);
+
+        assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
+        assert!(matches!(decisions.check(&key(2), at(301)), Verdict::Allowed));
+        assert_eq!(board.decisions(9, |shown| shown.applied == Applied::Stale).len(), 1);
+        assert_eq!(metrics.decisions_received.with_label_values(&["stale"]).get(), 1);
+        assert_eq!(metrics.decisions_in_table.get(), 1);
+    }
+}

@@ -1,0 +1,78 @@
+//! The listener for operators and for Prometheus: metrics, health, and the HTTP API that the command line speaks.
+//!
+//! | Path | Method | What |
+//! |---|---|---|
+//! | `/metrics` | GET | Prometheus' text format |
+//! | `/healthz`, `/readyz` | GET | alive; ready, with the reasons |
+//! | `/api/v1/incidents`, `/api/v1/incidents/{id}` | GET | open ones and those closed lately |
+//! | `/api/v1/decisions` | GET | the current decision of each key |
+//! | `/api/v1/decisions/{revoke,throttle,lift,pause,resume}` | POST | commands |
+//!
+//! Every answer that is no success is a problem document (RFC 9457). Every command leaves an audit record.
+
+pub mod access;
+pub mod audit;
+
+mod decisions;
+mod health;
+mod incidents;
+mod problem;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::header::CONTENT_TYPE,
+    middleware,
+    response::IntoResponse,
+    routing::{get, post},
+};
+
+pub use access::Access;
+pub use audit::{Audit, AuditRecord};
+pub use decisions::{CommandAnswer, CommandRequest, DecisionList, ShownDecision};
+pub use health::{ReadyReport, ReadySource};
+pub use incidents::IncidentList;
+pub use problem::Problem;
+
+use super::{Board, Commander};
+use crate::{deliver::WallClock, telemetry::Metrics};
+
+/// What the operators' API is made from.
+pub struct Operators {
+    pub board: Arc<Board>,
+    pub commands: Commander,
+    pub access: Access,
+    pub audit: Audit,
+    pub clock: WallClock,
+    pub metrics: Arc<Metrics>,
+    /// Lag in event time above which `/readyz` says no, in seconds; 0 = lag never counts.
+    pub ready_lag_seconds_max: u32,
+}
+
+impl Operators {
+    /// The routes of `listen`.
+    pub fn router(self) -> Router {
+        let operators = Arc::new(self);
+        let api = Router::new()
+            .route("/incidents", get(incidents::list))
+            .route("/incidents/{id}", get(incidents::show))
+            .route("/decisions", get(decisions::list))
+            .route("/decisions/{action}", post(decisions::command))
+            .layer(middleware::from_fn_with_state(operators.clone(), access::guard));
+        Router::new()
+            .nest("/api/v1", api)
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(health::ready))
+            .fallback(|| async { Problem::not_found("no such path; see docs/http-api.md") })
+            .with_state(operators)
+    }
+}
+
+async fn metrics(operators: axum::extract::State<Arc<Operators>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], operators.metrics.render())
+}
+
+#[cfg(test)]
+mod tests;

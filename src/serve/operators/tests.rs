@@ -1,0 +1,235 @@
+//! Tests of the operators' API through the real router, with an engine that answers as told.
+
+use axum::{
+    body::{Body, to_bytes},
+    http::Request,
+};
+use serde_json::{Value, json};
+use std::{sync::Mutex, time::Duration};
+use tower::ServiceExt;
+
+use super::*;
+use crate::{
+    engine::{Action, Effect, seam::Grant},
+    incident::{Incident, IncidentId, Severity},
+    respond::Step,
+    serve::{
+        Applied,
+        commands::CommandError,
+        table::tests::{NOW, decision, key},
+    },
+};
+
+/// A raw key whose appearance anywhere is a failure.
+const CANARY: &str = "sk_live_CANARY_4711";
+
+struct Daemon {
+    router: Router,
+    board: Arc<Board>,
+    commands: Arc<Mutex<Vec<Action>>>,
+    audit: Arc<Mutex<Vec<AuditRecord>>>,
+    metrics: Arc<Metrics>,
+}
+
+fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
+    let board = Arc::new(Board::default());
+    board.take_decision(decision(1, 7, Step::Throttle), Applied::Served);
+    board.take_decision(decision(2, 8, Step::Observe), Applied::Lifted);
+    for (id, severity, closed) in [("inc_1", Severity::High, false), ("inc_2", Severity::Low, true)] {
+        board.take_incident(Incident {
+            id: IncidentId(id.to_owned()),
+            severity,
+            updated_at: NOW.rfc3339(),
+            closed_at: closed.then(|| NOW.rfc3339()),
+            ..Incident::default()
+        });
+    }
+    let (commands, audit) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let metrics = Arc::new(Metrics::new("test", ""));
+    let (seen, written) = (commands.clone(), audit.clone());
+    let operators = Operators {
+        board: board.clone(),
+        commands: Commander::new(move |asked| {
+            seen.lock().unwrap().push(asked.command.action);
+            let _ = asked.reply.send(effects.clone()?);
+            Ok(())
+        }),
+        access: Access::local(Vec::new()),
+        audit: Audit::new(move |record| written.lock().unwrap().push(record.clone())),
+        clock: WallClock::from_fn(|| NOW),
+        metrics: metrics.clone(),
+        ready_lag_seconds_max: 300,
+    };
+    Daemon { router: operators.router(), board, commands, audit, metrics }
+}
+
+impl Daemon {
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost:9464");
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let media = format!("{:?}", response.headers().get("content-type"));
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!text.contains(CANARY), "{text}");
+        assert!(status < 400 || status == 409 || media.contains("problem+json"), "{media} {text}");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    async fn post(&self, action: &str, body: Value) -> (u16, Value) {
+        self.ask("POST", &format!("/api/v1/decisions/{action}"), Some(body)).await
+    }
+}
+
+fn revoked() -> Result<Vec<Effect>, CommandError> {
+    Ok(vec![Effect::Decision(Box::new(decision(3, 9, Step::Revoke)))])
+}
+
+#[tokio::test]
+async fn incidents_are_listed_by_state_and_severity() {
+    let daemon = daemon(revoked());
+    let ids = |list: &Value| {
+        let list = list["incidents"].as_array().unwrap().iter();
+        list.map(|incident| incident["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (_, list) = daemon.ask("GET", "/api/v1/incidents", None).await;
+    assert_eq!(ids(&list), ["inc_1"]);
+    let (_, list) = daemon.ask("GET", "/api/v1/incidents?state=all", None).await;
+    assert_eq!(ids(&list), ["inc_1", "inc_2"]);
+    let (_, list) = daemon.ask("GET", "/api/v1/incidents?state=all&severity=medium", None).await;
+    assert_eq!(ids(&list), ["inc_1"]);
+    assert_eq!(daemon.ask("GET", "/api/v1/incidents?state=ajar", None).await.0, 422);
+    assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_2", None).await.1["severity"], "low");
+    assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_3", None).await.0, 404);
+}
+
+#[tokio::test]
+async fn decisions_in_force_are_listed_with_whether_they_are_served() {
+    let daemon = daemon(revoked());
+    let (_, list) = daemon.ask("GET", "/api/v1/decisions", None).await;
+    assert_eq!(list["decisions"].as_array().unwrap().len(), 1);
+    assert_eq!(list["decisions"][0]["state"], "served");
+    assert_eq!(list["decisions"][0]["decision"]["id"], "dec_1_7");
+    let (_, list) = daemon.ask("GET", "/api/v1/decisions?all=true", None).await;
+    assert_eq!(list["decisions"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_command_is_applied_answered_and_audited() {
+    let daemon = daemon(revoked());
+    let body =
+        json!({"key": key(3).to_string(), "for_seconds": 60, "reason": "leaked\nin a gist", "by": "ana"});
+    let (status, answer) = daemon.post("revoke", body).await;
+    assert_eq!(
+        (status, &answer["outcome"], &answer["decisions"][0]["id"]),
+        (200, &json!("applied"), &json!("dec_3_9"))
+    );
+    let expected = Action::Take { key: key(3).to_string(), step: Step::Revoke, for_seconds: 60 };
+    assert_eq!(*daemon.commands.lock().unwrap(), [expected]);
+    let audit = daemon.audit.lock().unwrap().clone();
+    assert_eq!(
+        (
+            audit[0].by.as_str(),
+            audit[0].reason.as_str(),
+            audit[0].outcome.as_str(),
+            audit[0].decisions.as_slice()
+        ),
+        ("ana", "leaked in a gist", "applied", &["dec_3_9".to_owned()][..])
+    );
+    assert_eq!(daemon.metrics.commands.with_label_values(&["revoke", "applied"]).get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_engine_does_not_say_the_decision_is_waited_for() {
+    let daemon = daemon(Ok(Vec::new()));
+    let body = json!({"key": key(1).to_string()});
+    let (status, answer) = daemon.post("lift", body.clone()).await;
+    assert_eq!((status, &answer["outcome"]), (200, &json!("taken")));
+    let lifted = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        daemon.board.take_decision(decision(1, 8, Step::Observe), Applied::Lifted);
+    };
+    let ((status, answer), ()) = tokio::join!(daemon.post("lift", body), lifted);
+    assert_eq!((status, &answer["outcome"]), (200, &json!("applied")));
+    assert_eq!(answer["decisions"][0]["id"], "dec_1_8");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_can_be_lifted_by_its_id() {
+    let daemon = daemon(Ok(Vec::new()));
+    assert_eq!(daemon.post("lift", json!({"decision": "dec_1_7"})).await.0, 200);
+    assert_eq!(*daemon.commands.lock().unwrap(), [Action::Lift { key: key(1).to_string() }]);
+    assert_eq!(daemon.post("lift", json!({"decision": "dec_none"})).await.0, 404);
+    assert_eq!(daemon.post("pause", json!({})).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_raw_key_is_refused_and_not_echoed() {
+    let daemon = daemon(revoked());
+    assert_eq!(daemon.post("revoke", json!({"key": CANARY})).await.0, 422);
+    assert_eq!(daemon.post("revoke", json!({"decision": CANARY})).await.0, 404);
+    assert_eq!(daemon.post("revoke", json!({"raw_key": CANARY})).await.0, 422);
+    assert_eq!(daemon.post("revoke", json!(CANARY)).await.0, 422);
+    assert_eq!(daemon.post(CANARY, json!({})).await.0, 404);
+    assert_eq!(daemon.ask("GET", &format!("/api/v1/incidents/{CANARY}"), None).await.0, 404);
+    assert!(daemon.commands.lock().unwrap().is_empty());
+    assert!(!daemon.metrics.render().contains(CANARY));
+}
+
+#[tokio::test]
+async fn what_is_out_of_range_is_named() {
+    let daemon = daemon(revoked());
+    let id = key(1).to_string();
+    let (status, problem) = daemon.post("revoke", json!({"key": id, "for_seconds": 0})).await;
+    assert_eq!(
+        (status, &problem["detail"]),
+        (422, &json!("for_seconds is 0; it must be from 1 to 31536000"))
+    );
+    let (status, _) = daemon.post("revoke", json!({"key": id, "reason": "x".repeat(501)})).await;
+    assert_eq!(status, 422);
+    assert_eq!(daemon.post("revoke", json!({"key": id, "decision": "dec_1_7"})).await.0, 422);
+}
+
+#[tokio::test]
+async fn a_command_that_a_rail_holds_is_a_conflict() {
+    let grant =
+        Grant { key: key(1), step: Step::Revoke, at: crate::event::EventTime(0), outcome: Err("protected") };
+    let daemon = daemon(Ok(vec![Effect::Grant(Box::new(grant))]));
+    let (status, answer) = daemon.post("revoke", json!({"key": key(1).to_string()})).await;
+    assert_eq!((status, &answer["outcome"]), (409, &json!("held: protected")));
+    assert_eq!(daemon.audit.lock().unwrap()[0].outcome, "held: protected");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_said_and_audited() {
+    let daemon = daemon(Err(CommandError::Busy));
+    assert_eq!(daemon.post("pause", json!({})).await.0, 503);
+    assert_eq!(daemon.audit.lock().unwrap()[0].outcome, "busy");
+}
+
+#[tokio::test]
+async fn health_and_metrics_need_no_access_and_readiness_says_why_not() {
+    let daemon = daemon(revoked());
+    assert_eq!(daemon.ask("GET", "/healthz", None).await.0, 200);
+    let request =
+        Request::builder().uri("/metrics").header("host", "keyhound.internal").body(Body::empty()).unwrap();
+    let response = daemon.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
+    let request = Request::builder().uri("/readyz").body(Body::empty()).unwrap();
+    let response = daemon.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 503);
+}
+
+#[tokio::test]
+async fn a_post_that_a_web_page_could_send_is_denied() {
+    let daemon = daemon(revoked());
+    let request =
+        Request::builder().method("POST").uri("/api/v1/decisions/pause").header("host", "localhost");
+    let response = daemon.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 415);
+    assert!(daemon.commands.lock().unwrap().is_empty());
+}

@@ -1,0 +1,109 @@
+//! When to commit, and when to take a checkpoint. Pure: the time is given.
+
+use std::{collections::VecDeque, time::Duration};
+
+/// How often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CadenceSettings {
+    /// Between commits while something waits.
+    pub commit_every: Duration,
+    /// Between checkpoints while something changes.
+    pub checkpoint_every: Duration,
+}
+
+impl Default for CadenceSettings {
+    fn default() -> Self {
+        Self { commit_every: Duration::from_millis(200), checkpoint_every: Duration::from_secs(10) }
+    }
+}
+
+/// Commits may take this share of the time, as a divisor.
+const SHARE: u32 = 4;
+
+/// The time over which that share is taken.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Remembers the last commits.
+#[derive(Debug)]
+pub struct Cadence {
+    settings: CadenceSettings,
+    committed: Duration,
+    checkpointed: Duration,
+    /// The commits of the last second: when each ended and how long it took.
+    recent: VecDeque<(Duration, Duration)>,
+}
+
+impl Cadence {
+    pub fn new(settings: CadenceSettings, now: Duration) -> Self {
+        Self { settings, committed: now, checkpointed: now, recent: VecDeque::new() }
+    }
+
+    /// Whether to commit now, given that something waits. `urgent` = a decision or a command does.
+    pub fn commit_due(&self, now: Duration, urgent: bool) -> bool {
+        if now.saturating_sub(self.committed) < self.settings.commit_every && !urgent {
+            return false;
+        }
+        let since = now.saturating_sub(SECOND);
+        let spent: Duration = self.recent.iter().filter(|(end, _)| *end > since).map(|(_, took)| *took).sum();
+        // A commit that took longer than the whole share ends its own second before the next one.
+        spent <= SECOND / SHARE
+    }
+
+    /// Whether a commit made now carries a checkpoint.
+    pub fn checkpoint_due(&self, now: Duration) -> bool {
+        now.saturating_sub(self.checkpointed) >= self.settings.checkpoint_every
+    }
+
+    /// How long one may wait for records before the next commit is due.
+    pub fn wait(&self, now: Duration, max: Duration) -> Duration {
+        (self.committed + self.settings.commit_every).saturating_sub(now).clamp(Duration::from_millis(1), max)
+    }
+
+    /// A commit has been made.
+    pub fn committed(&mut self, start: Duration, end: Duration, checkpoint: bool) {
+        self.committed = end;
+        if checkpoint {
+            self.checkpointed = end;
+        }
+        let since = end.saturating_sub(SECOND);
+        while self.recent.front().is_some_and(|(end, _)| *end <= since) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((end, end.saturating_sub(start)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_decision_does_not_wait_for_the_interval() {
+        let mut cadence = Cadence::new(CadenceSettings::default(), ms(0));
+        cadence.committed(ms(1000), ms(1010), false);
+        assert!(!cadence.commit_due(ms(1100), false));
+        assert!(cadence.commit_due(ms(1100), true));
+        assert!(cadence.commit_due(ms(1210), false));
+    }
+
+    #[test]
+    fn slow_commits_are_spread_out() {
+        let mut cadence = Cadence::new(CadenceSettings::default(), ms(0));
+        cadence.committed(ms(1000), ms(1300), false);
+        assert!(!cadence.commit_due(ms(1600), true), "300 ms of the last second went to commits");
+        assert!(cadence.commit_due(ms(2300), true));
+    }
+
+    #[test]
+    fn checkpoints_come_every_ten_seconds() {
+        let mut cadence = Cadence::new(CadenceSettings::default(), ms(0));
+        assert!(!cadence.checkpoint_due(ms(9_999)));
+        assert!(cadence.checkpoint_due(ms(10_000)));
+        cadence.committed(ms(10_000), ms(10_020), true);
+        assert!(!cadence.checkpoint_due(ms(20_000)));
+    }
+}

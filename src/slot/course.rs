@@ -1,0 +1,115 @@
+//! One course of inputs through the judgement, the same whether they are new or read again.
+
+use std::collections::BTreeSet;
+
+use super::{
+    judge::{Judge, Outcome, Tally},
+    outputs::Outputs,
+    watermark::Watermarks,
+};
+use crate::{
+    engine::{Command, Effect},
+    event::EventTime,
+    source::Batch,
+    store::{Entry, Run},
+};
+
+/// The judgement with what the slot knows around it. All of it follows from the sequence of inputs.
+pub struct Course<J> {
+    pub judge: J,
+    pub watermarks: Watermarks,
+    pub outputs: Outputs,
+    /// Commands applied so far.
+    pub commands: u64,
+    outcome: Outcome,
+    /// Inputs whose names the judge knows.
+    named: BTreeSet<u32>,
+}
+
+impl<J: Judge> Course<J> {
+    pub fn new(judge: J) -> Self {
+        Self {
+            judge,
+            watermarks: Watermarks::default(),
+            outputs: Outputs::default(),
+            commands: 0,
+            outcome: Outcome::default(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    /// Names the inputs of a batch to the judge, ahead of its records.
+    pub fn name_inputs(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) {
+        for run in runs {
+            if self.named.insert(run.input) {
+                self.judge.name_input(run.input, &name(run.input).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Reads the records of a batch, or of a part of one. [`Self::end_batch`] has to follow after the last part.
+    pub fn records(&mut self, batch: &Batch, at_ms: u64) {
+        self.judge.read(batch, at_ms, &mut self.outcome);
+    }
+
+    /// Ends a batch, and returns its counts. `name` names an input.
+    pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Vec<Tally> {
+        for run in runs {
+            self.watermarks.read(run.input);
+        }
+        for (input, newest_ms) in self.outcome.seen.drain(..) {
+            self.watermarks.seen(input, newest_ms);
+        }
+        // What was judged comes before what could not be, so that the order does not hang on the batch's parts.
+        self.settle();
+        for rejection in self.outcome.rejections.drain(..) {
+            self.outputs.rejection(&rejection, &name(rejection.input).unwrap_or_default());
+        }
+        std::mem::take(&mut self.outcome.tallies)
+    }
+
+    /// Applies any other input.
+    pub fn enter(&mut self, entry: &Entry) {
+        match entry {
+            // Batches come by `records`, since their bytes are not in the entry.
+            Entry::Batch { .. } => {}
+            Entry::Opened(inputs) => inputs.iter().for_each(|&input| self.watermarks.open(input)),
+            Entry::Idle(inputs) => inputs.iter().for_each(|&input| self.watermarks.idle(input)),
+            Entry::Watermark(ms) => self.watermark(EventTime(*ms)),
+            Entry::Command(command) => drop(self.command(command)),
+            Entry::Reference(_) => {
+                self.judge.refer(&mut self.outcome);
+                self.settle();
+            }
+        }
+    }
+
+    fn watermark(&mut self, time: EventTime) {
+        self.watermarks.advance(time);
+        self.judge.watermark(time, &mut self.outcome);
+        self.settle();
+    }
+
+    /// Applies a command, and returns the effects that it had.
+    pub fn command(&mut self, command: &Command) -> Vec<Effect> {
+        self.commands = command.sequence + 1;
+        self.judge.command(command, &mut self.outcome);
+        self.judge.settle(&mut self.outcome);
+        let effects = self.outcome.effects.clone();
+        self.settle();
+        effects
+    }
+
+    /// Puts other reference data into force.
+    pub fn change(&mut self, change: J::Change) {
+        self.judge.change(change, &mut self.outcome);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        self.judge.settle(&mut self.outcome);
+        for effect in self.outcome.effects.drain(..) {
+            self.outputs.effect(&effect, |rule| self.judge.rule_id(rule).to_owned());
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the slot drives: from a record's bytes to effects. Implemented by [`Reading`](super::Reading), and by a
+//! small counting one in the tests of the slot.
+
+use crate::{
+    engine::{Command, Effect},
+    event::EventTime,
+    source::Batch,
+    store::References,
+    telemetry::Reading,
+};
+
+/// Writes one entry of the state: its key, and its value or `None` if it is gone.
+pub type WriteEntry<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
+/// The judgement of one slot. Its state is a function of the calls and their order, and of nothing else.
+pub trait Judge {
+    /// Other reference data, ready to come into force.
+    type Change: Send;
+
+    /// Decodes the batch's records, and judges each request in their order. `at_ms` is the wall clock when the batch
+    /// came, for records without a time of their log's. Called several times for one batch if it is read again.
+    fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome);
+
+    /// Event time has come so far.
+    fn watermark(&mut self, time: EventTime, out: &mut Outcome);
+
+    /// An operator's command.
+    fn command(&mut self, command: &Command, out: &mut Outcome);
+
+    /// Lets proposals and grants go round until none is left. Called after every other input.
+    fn settle(&mut self, out: &mut Outcome);
+
+    /// Puts other reference data into force.
+    fn change(&mut self, change: Self::Change, out: &mut Outcome);
+
+    /// Tells the engines once more what is in force, as the recorded sequence says that it was told then.
+    fn refer(&mut self, out: &mut Outcome);
+
+    /// Versions of what is in force.
+    fn references(&self) -> References;
+
+    /// The id of a rule in force, for findings.
+    fn rule_id(&self, rule: u16) -> &str;
+
+    /// Names an input partition, for evidence. Called before the first of its records.
+    fn name_input(&mut self, input: u32, name: &str);
+
+    /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>);
+
+    /// Says how full it is, once a second. Counters and gauges of partitions and tables are its own to set.
+    fn measure(&self, reading: &mut Reading);
+
+    /// Takes one entry of a checkpoint back. The error says what is wrong with it.
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
+}
+
+/// A record, or a request in it, that could not be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub input: u32,
+    pub offset: u64,
+    /// Index within the record.
+    pub index: u16,
+    /// A fixed label.
+    pub reason: &'static str,
+    /// Of the record, in bytes.
+    pub length: usize,
+    /// Keyed hash of the record, so that equal ones can be told; the record itself may hold a raw key.
+    pub hash: u128,
+}
+
+/// Counts of one source in one batch, to be added to the metrics after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub records: u64,
+    pub bytes: u64,
+    pub events: u64,
+    pub anonymous: u64,
+    /// Events whose time was more than 60 s ahead of the log's.
+    pub clamped: u64,
+    /// Events whose record showed a raw key in clear.
+    pub clear_keys: u64,
+    /// By reason.
+    pub rejected: Vec<(&'static str, u64)>,
+}
+
+/// Of one batch, at most so many rejections are produced; all are counted.
+pub const REJECTIONS_PRODUCED_MAX: usize = 64;
+
+/// What reading and judging led to. Reused from batch to batch.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub effects: Vec<Effect>,
+    /// Greatest event time by input: few inputs, so a list.
+    pub seen: Vec<(u32, u64)>,
+    pub rejections: Vec<Rejection>,
+    /// By source.
+    pub tallies: Vec<Tally>,
+}
+
+impl Outcome {
+    /// The counts of a source.
+    pub fn tally(&mut self, source: u16) -> &mut Tally {
+        let source = usize::from(source);
+        if self.tallies.len() <= source {
+            self.tallies.resize_with(source + 1, Tally::default);
+        }
+        &mut self.tallies[source]
+    }
+
+    /// Notes an event's time in its input. Not for clamped ones: they never move the watermark.
+    pub fn saw(&mut self, input: u32, time: EventTime) {
+        match self.seen.iter_mut().rev().find(|(known, _)| *known == input) {
+            Some((_, newest)) => *newest = (*newest).max(time.0),
+            None => self.seen.push((input, time.0)),
+        }
+    }
+
+    /// Whether a further rejection would be produced, so that its hash is worth its while.
+    pub fn has_room_for_rejections(&self) -> bool {
+        self.rejections.len() < REJECTIONS_PRODUCED_MAX
+    }
+
+    /// Counts a rejection, and keeps it to be produced if there were not too many in this batch.
+    pub fn reject(&mut self, source: u16, rejection: Rejection) {
+        let rejected = &mut self.tally(source).rejected;
+        match rejected.iter_mut().find(|(reason, _)| *reason == rejection.reason) {
+            Some((_, count)) => *count += 1,
+            None => rejected.push((rejection.reason, 1)),
+        }
+        if self.has_room_for_rejections() {
+            self.rejections.push(rejection);
+        }
+    }
+}

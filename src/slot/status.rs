@@ -1,0 +1,188 @@
+//! What the slot shows to others: counts that it adds up once a batch, and that anybody may read.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    judge::Tally,
+    start::{Comparison, Return},
+};
+use crate::{
+    source::{InputLag, Notice},
+    store::Outbox,
+    telemetry::{self, Reading, SourceReading},
+};
+
+/// At most so many notices wait to be told; later ones are only counted.
+const NOTICES_MAX: usize = 256;
+
+/// The lag in event time under which one has caught up.
+pub const CAUGHT_UP_BELOW: Duration = Duration::from_secs(30);
+
+/// Where one slot stands. Shared with whoever serves metrics, health and decisions.
+#[derive(Debug, Default)]
+pub struct Status {
+    reading: Mutex<Reading>,
+    outbox: Option<Outbox>,
+    caught_up: AtomicBool,
+    checkpoint_entries: AtomicU64,
+    store_bytes: AtomicU64,
+    notice_counts: Mutex<BTreeMap<&'static str, u64>>,
+    notices: Mutex<Vec<Notice>>,
+    back: Mutex<Return>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Numbers only, each right by itself: a panic in between leaves nothing half written.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Status {
+    /// Of a slot with these sources, named as the settings name them, and this outbox.
+    pub fn new(sources: &[String], outbox: Outbox) -> Self {
+        let sources =
+            sources.iter().map(|name| SourceReading { source: name.clone(), ..SourceReading::default() });
+        let reading = Mutex::new(Reading { sources: sources.collect(), ..Reading::default() });
+        Self { reading, outbox: Some(outbox), ..Self::default() }
+    }
+
+    /// Whether every input was less than [`CAUGHT_UP_BELOW`] behind at the last look.
+    pub fn caught_up(&self) -> bool {
+        self.caught_up.load(Relaxed)
+    }
+
+    /// Entries that the last checkpoint wrote.
+    pub fn checkpoint_entries(&self) -> u64 {
+        self.checkpoint_entries.load(Relaxed)
+    }
+
+    /// Bytes of the store at the last commit.
+    pub fn store_bytes(&self) -> u64 {
+        self.store_bytes.load(Relaxed)
+    }
+
+    /// Notices by kind.
+    pub fn notice_counts(&self) -> BTreeMap<&'static str, u64> {
+        locked(&self.notice_counts).clone()
+    }
+
+    /// Takes the notices that wait to be logged.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut locked(&self.notices))
+    }
+
+    /// What coming back took.
+    pub fn returned(&self) -> Return {
+        *locked(&self.back)
+    }
+
+    /// Adds the counts of a batch, by source.
+    pub(super) fn count(&self, tallies: &[Tally]) {
+        let mut reading = locked(&self.reading);
+        if reading.sources.len() < tallies.len() {
+            reading.sources.resize_with(tallies.len(), SourceReading::default);
+        }
+        for (source, tally) in reading.sources.iter_mut().zip(tallies) {
+            source.records += tally.records;
+            source.bytes += tally.bytes;
+            source.events += tally.events;
+            source.anonymous += tally.anonymous;
+            source.clamped += tally.clamped;
+            source.clear_keys += tally.clear_keys;
+            for &(reason, count) in &tally.rejected {
+                match source.rejected.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, so_far)) => *so_far += count,
+                    None => source.rejected.push((reason, count)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn notice(&self, notices: &mut Vec<Notice>) {
+        if notices.is_empty() {
+            return;
+        }
+        let (mut counts, mut waiting) = (locked(&self.notice_counts), locked(&self.notices));
+        for notice in notices.drain(..) {
+            *counts.entry(notice.label()).or_default() += 1;
+            if waiting.len() < NOTICES_MAX {
+                waiting.push(notice);
+            }
+        }
+    }
+
+    pub(super) fn came_back(&self, back: Return) {
+        *locked(&self.back) = back;
+        let mut reading = locked(&self.reading);
+        reading.digest_mismatches += u64::from(back.comparison == Comparison::Differs);
+        reading.restored = true;
+    }
+
+    /// The loop has turned.
+    pub(super) fn beat(&self, wall_ms: u64) {
+        locked(&self.reading).heartbeat_ms = wall_ms;
+    }
+
+    pub(super) fn commit(&self, took: Duration, checkpoint: bool, store_bytes: u64) {
+        let mut reading = locked(&self.reading);
+        reading.commits += 1;
+        reading.commit_seconds += took.as_secs_f64();
+        if checkpoint {
+            reading.checkpoints += 1;
+            reading.checkpoint_seconds += took.as_secs_f64();
+        }
+        self.store_bytes.store(store_bytes, Relaxed);
+    }
+
+    pub(super) fn checkpoint(&self, at_ms: u64, entries: u64) {
+        locked(&self.reading).checkpoint_at_ms = at_ms;
+        self.checkpoint_entries.store(entries, Relaxed);
+    }
+
+    /// Takes down how far behind the inputs are, and how full the judge is. `lag_ms` is an input's lag in event time,
+    /// if anything is known of it.
+    pub(super) fn look(
+        &self,
+        lags: Vec<(u16, InputLag)>,
+        lag_ms: impl Fn(u32) -> Option<u64>,
+        measure: impl FnOnce(&mut Reading),
+    ) {
+        let mut reading = locked(&self.reading);
+        measure(&mut reading);
+        for source in &mut reading.sources {
+            (source.lag_records, source.lag_seconds) = (None, None);
+        }
+        let mut caught_up = true;
+        for (source, lag) in lags {
+            let behind = lag_ms(lag.input);
+            caught_up &= behind.is_some_and(|ms| Duration::from_millis(ms) < CAUGHT_UP_BELOW);
+            let Some(source) = reading.sources.get_mut(usize::from(source)) else { continue };
+            source.lag_records = larger(source.lag_records, lag.records_behind, |a, b| a + b);
+            let seconds = behind.map(|ms| Duration::from_millis(ms).as_secs_f64());
+            source.lag_seconds = larger(source.lag_seconds, seconds, f64::max);
+        }
+        self.caught_up.store(caught_up, Relaxed);
+    }
+}
+
+/// What two inputs of one source come to, where something is known of either.
+fn larger<T>(one: Option<T>, other: Option<T>, both: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(both(one, other)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl telemetry::Status for Status {
+    fn read(&self) -> Reading {
+        let mut reading = locked(&self.reading).clone();
+        reading.outbox = self.outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
+        reading
+    }
+}

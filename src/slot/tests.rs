@@ -1,0 +1,195 @@
+//! The slot with a small counting judge, on a log that crashes at every possible call.
+
+mod crashes;
+mod embedded;
+mod toy;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool, mpsc},
+    time::Duration,
+};
+
+use self::toy::Toy;
+use super::*;
+use crate::engine::Action;
+use crate::store::{Crash, Disk, MemoryLog, Output, ScriptedBatch, Tape, Topic, VirtualClock};
+use crate::telemetry::Status as _;
+
+/// The wall clock at the start of every test, in milliseconds.
+const START_MS: u64 = 1_800_000_000_000;
+
+fn settings(batch_records: usize) -> SlotSettings {
+    SlotSettings {
+        batch_records,
+        cadence: CadenceSettings {
+            commit_every: Duration::from_millis(200),
+            checkpoint_every: Duration::from_secs(1),
+        },
+        // At once, so that what is idle does not hang on when a crash was.
+        idle_after: Duration::ZERO,
+        wait: Duration::from_millis(20),
+    }
+}
+
+/// Everything that a run leaves behind and that has to be equal.
+#[derive(Debug, PartialEq)]
+struct Left {
+    outputs: Vec<Output>,
+    state: BTreeMap<Vec<u8>, Vec<u8>>,
+    digest: String,
+    watermark_ms: u64,
+}
+
+/// Runs a tape to its end, crashing at each of `crashes` in turn; returns what is left and the calls of the last life.
+/// `sizes` are the batch sizes of the lives, so that what is read again comes in other parts than it first came.
+fn run(tape: &Tape, crashes: &[Crash], sizes: &[usize]) -> (Left, u64) {
+    let (disk, tape) = (Disk::default(), Arc::new(tape.clone()));
+    let clock = VirtualClock::new(START_MS);
+    let status = Arc::new(Status::default());
+    let mut crashes = crashes.iter().copied();
+    for life in 0.. {
+        let crash = crashes.next();
+        let log = MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), crash);
+        let (_ask, asks) = mpsc::channel();
+        let judge = Toy::default();
+        let size = sizes[life % sizes.len()];
+        let slot = Slot::start(log, judge, clock.clone(), settings(size), asks, Arc::clone(&status));
+        let end = slot.and_then(|mut slot| Ok((slot.run(&AtomicBool::new(false))?, slot.log.calls())));
+        match end {
+            Ok((end, calls)) => {
+                assert_eq!(end, End::Finished);
+                assert_eq!(status.read().digest_mismatches, 0, "a replay led elsewhere");
+                let progress = disk.progress().expect("a run commits");
+                let (digest, watermark_ms) = (progress.digest, progress.watermark_ms);
+                return (Left { outputs: disk.outputs(), state: disk.state(), digest, watermark_ms }, calls);
+            }
+            Err(LogError::Crashed { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    unreachable!("each life ends the run or uses up a crash")
+}
+
+/// A tape of one record a line: `input time_s key`, batches parted by a line of `--- [idle inputs]`.
+fn tape(inputs: usize, text: &str) -> Tape {
+    let mut tape = Tape { inputs: vec![Vec::new(); inputs], ..Tape::default() };
+    let mut batch = ScriptedBatch { after_ms: 90, ..ScriptedBatch::default() };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(idle) = line.strip_prefix("---") {
+            batch.idle = idle.split_whitespace().map(|input| input.parse().unwrap()).collect();
+            batch.runs.sort_by_key(|run| run.input);
+            tape.batches.push(std::mem::replace(
+                &mut batch,
+                ScriptedBatch { after_ms: 90, ..ScriptedBatch::default() },
+            ));
+            continue;
+        }
+        let (input, record) = line.split_once(' ').expect("input and record");
+        let input: u32 = input.parse().unwrap();
+        let records = &mut tape.inputs[input as usize];
+        let from = records.len() as u64;
+        records.push((Some(START_MS + 1_000_000), record.as_bytes().to_vec()));
+        match batch.runs.iter_mut().find(|run| run.input == input) {
+            Some(run) => run.to = from + 1,
+            None => batch.runs.push(Run { input, from, to: from + 1 }),
+        }
+    }
+    tape
+}
+
+fn texts(outputs: &[Output], topic: Topic) -> Vec<String> {
+    let of_topic = outputs.iter().filter(|output| output.topic == topic);
+    of_topic.map(|output| String::from_utf8(output.value.clone()).unwrap()).collect()
+}
+
+#[test]
+fn rejected_records_leave_a_position_and_never_what_they_held() {
+    let (left, _) = run(&tape(1, "0 1 a\n0 !sk_live_secret\n0 2 a\n---"), &[], &[8]);
+    let rejected = texts(&left.outputs, Topic::Rejected);
+    assert_eq!(rejected.len(), 1);
+    assert!(
+        rejected[0].contains(r#""input":"tape:0","offset":1,"index":0,"reason":"toy","length":15"#),
+        "{rejected:?}"
+    );
+    assert!(!rejected[0].contains("secret"));
+}
+
+#[test]
+fn an_idle_input_no_longer_holds_the_watermark_back() {
+    let silent = "0 100 a\n---\n0 200 a\n---\n0 300 a\n---";
+    let told = "0 100 a\n---\n0 200 a\n--- 1\n0 300 a\n--- 1";
+    let late = |text: &str| {
+        let log =
+            MemoryLog::open(Disk::default(), Arc::new(tape(2, text)), VirtualClock::new(START_MS), None);
+        let (_ask, asks) = mpsc::channel();
+        let clock = VirtualClock::new(START_MS);
+        let mut slot = Slot::start(log, Toy::default(), clock, settings(8), asks, Arc::default()).unwrap();
+        slot.step().unwrap();
+        slot.step().unwrap();
+        slot.course.watermarks.current().0
+    };
+    assert_eq!(late(silent), 0, "input 1 may hold anything");
+    assert_eq!(late(told), START_MS + 190_000);
+}
+
+#[test]
+fn a_wrong_clock_does_not_make_the_others_late() {
+    // The log's time of every record is 1,000 s after the start.
+    let (left, _) = run(&tape(1, "0 100 a\n---\n0 5000 b\n---\n0 101 a\n0 102 a\n---"), &[], &[8]);
+    assert_eq!(left.watermark_ms, START_MS + 92_000);
+}
+
+#[test]
+fn a_committed_command_is_applied_again_after_a_crash() {
+    let text = "0 1 a\n---\n0 2 a\n---\n0 3 a\n---\n0 4 a\n---";
+    let (disk, tape) = (Disk::default(), Arc::new(tape(1, text)));
+    let clock = VirtualClock::new(START_MS);
+    let open = || MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), None);
+    let (ask, asks) = mpsc::channel();
+    let (done, mut answer) = oneshot::channel();
+    let (by, reason, action) = ("ann".to_owned(), "test".to_owned(), Action::Pause);
+    let command = Command { sequence: 9, at_ms: 7, by, reason, action };
+    ask.send(Ask::Command { command, done }).unwrap();
+    let mut slot =
+        Slot::start(open(), Toy::default(), clock.clone(), settings(8), asks, Arc::default()).unwrap();
+    slot.step().unwrap();
+    assert_eq!(answer.try_recv(), Ok(Vec::new()), "a command is committed at once");
+    drop(slot);
+    let status = Arc::new(Status::default());
+    let (_ask, asks) = mpsc::channel();
+    let mut slot =
+        Slot::start(open(), Toy::default(), clock.clone(), settings(8), asks, Arc::clone(&status)).unwrap();
+    assert_eq!(slot.course.judge.commands(), 1);
+    assert_eq!(status.returned().comparison, Comparison::Equal);
+    assert_eq!(slot.run(&AtomicBool::new(false)).unwrap(), End::Finished);
+    assert_eq!(disk.progress().unwrap().commands, 1);
+}
+
+#[test]
+fn a_change_of_rules_comes_right_after_a_checkpoint() {
+    let (disk, tape) = (Disk::default(), Arc::new(tape(1, "0 1 a\n---\n0 2 a\n---\n0 3 a\n---")));
+    let clock = VirtualClock::new(START_MS);
+    let open = || MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), None);
+    let (ask, asks) = mpsc::channel();
+    let mut slot =
+        Slot::start(open(), Toy::default(), clock.clone(), settings(8), asks, Arc::default()).unwrap();
+    slot.step().unwrap();
+    let (done, mut answer) = oneshot::channel();
+    ask.send(Ask::Change { change: "r2".to_owned(), done }).unwrap();
+    slot.step().unwrap();
+    assert_eq!(answer.try_recv(), Ok(()));
+    assert!(disk.sequence().is_empty(), "all before the change is in the checkpoint");
+    slot.step().unwrap();
+    slot.commit(false).unwrap();
+    assert!(matches!(&disk.sequence()[0], Entry::Reference(now) if now.rules == "r2"));
+    drop(slot);
+    // Another process that still has the old rules: it says so, and takes a checkpoint before it goes on.
+    let status = Arc::new(Status::default());
+    let (_ask, asks) = mpsc::channel();
+    let slot =
+        Slot::start(open(), Toy::default(), clock.clone(), settings(8), asks, Arc::clone(&status)).unwrap();
+    assert_eq!(status.returned().comparison, Comparison::ReferenceChanged);
+    assert!(disk.sequence().is_empty());
+    drop(slot);
+}

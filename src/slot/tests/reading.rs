@@ -1,0 +1,70 @@
+//! Real records through the real decoder: counts, clamped times, rejections.
+
+use std::sync::Arc;
+
+use super::START_MS;
+use crate::{
+    decode::{Decoder, Pepper, settings},
+    engine::{Engines, Reference},
+    enrich::Geo,
+    slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading},
+    source::{Batch, Record},
+};
+
+fn reading() -> Reading {
+    let pepper = Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap();
+    let format = settings::Format::preset("nginx").unwrap();
+    let settings = settings::Settings::new(format, settings::KeyPolicy::Raw);
+    let decoder = Decoder::new(&settings, &pepper).unwrap();
+    Reading::new(vec![decoder], Arc::new(Geo::empty()), Engines::new(), Reference::default(), &pepper)
+}
+
+/// What a line of nginx's says of a request `seconds` after the start.
+fn line(seconds: i64, key: &str) -> String {
+    let time = i64::try_from(START_MS / 1000).unwrap() + seconds;
+    format!(
+        r#"{{"msec":"{time}.000","status":"200","method":"GET","uri":"/v1/a","api_key":"{key}","remote_addr":"203.0.113.7"}}"#
+    )
+}
+
+fn read(lines: &[String], log_time_ms: Option<u64>, at_ms: u64) -> Outcome {
+    let mut batch = Batch::new(1000);
+    for (offset, line) in (0u64..).zip(lines) {
+        let (input, next, bytes) = (3, offset + 1, line.as_bytes());
+        batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes });
+    }
+    let mut out = Outcome::default();
+    reading().read(&batch, at_ms, &mut out);
+    out
+}
+
+#[test]
+fn every_record_is_counted_as_what_it_is() {
+    let mut lines: Vec<String> = (0..70).map(|n| line(n, "sk_live_4242424242424242")).collect();
+    lines.push(line(5, ""));
+    lines.push("{\"half\":".to_owned());
+    let out = read(&lines, None, START_MS + 100_000);
+    assert_eq!((out.tallies[0].records, out.tallies[0].events, out.tallies[0].anonymous), (72, 70, 1));
+    assert_eq!(out.tallies[0].rejected, [("truncated", 1)]);
+    assert_eq!(out.seen, [(3, START_MS + 69_000)]);
+    let rejection = out.rejections[0];
+    assert_eq!((rejection.input, rejection.offset, rejection.length), (3, 71, 8));
+    assert_ne!(rejection.hash, 0);
+}
+
+#[test]
+fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing() {
+    let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
+    let by_wall = read(&lines, None, START_MS);
+    assert_eq!((by_wall.tallies[0].clamped, by_wall.seen), (1, vec![(3, START_MS)]));
+    let by_log = read(&lines, Some(START_MS + 3_600_000), START_MS);
+    assert_eq!((by_log.tallies[0].clamped, by_log.seen), (0, vec![(3, START_MS + 3_600_000)]));
+}
+
+#[test]
+fn a_flood_of_bad_records_is_counted_in_full_and_produced_in_part() {
+    let lines = vec!["[".to_owned(); 500];
+    let out = read(&lines, None, START_MS);
+    assert_eq!(out.rejections.len(), REJECTIONS_PRODUCED_MAX);
+    assert_eq!(out.tallies[0].rejected.iter().map(|(_, count)| count).sum::<u64>(), 500);
+}

@@ -1,0 +1,174 @@
+//! A judge that counts requests by key, and whose effects hang on the watermark too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    engine::{Command, Effect},
+    event::EventTime,
+    incident::{Incident, IncidentId},
+    respond::{Decision, DecisionId, Mode, Step, SubjectRef},
+    slot::{Judge, Outcome, Rejection, WriteEntry, clamped},
+    source::Batch,
+    store::References,
+    telemetry::Reading,
+};
+
+/// Requests, late ones among them, and the watermark at the last one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    all: u64,
+    late: u64,
+    last_ms: u64,
+}
+
+/// Every third request of a key changes its incident; every fifth asks for a decision, made when things settle.
+#[derive(Default)]
+pub struct Toy {
+    counts: BTreeMap<String, Count>,
+    changed: BTreeSet<String>,
+    wanted: BTreeSet<String>,
+    watermark: EventTime,
+    commands: u64,
+    rules: String,
+}
+
+impl Toy {
+    pub fn commands(&self) -> u64 {
+        self.commands
+    }
+
+    fn observe(&mut self, key: &str, time: EventTime, out: &mut Outcome) {
+        let count = self.counts.entry(key.to_owned()).or_default();
+        count.all += 1;
+        count.late += u64::from(time < self.watermark);
+        count.last_ms = count.last_ms.max(time.0);
+        self.changed.insert(key.to_owned());
+        if count.all.is_multiple_of(3) {
+            let verdict = format!("{} late at {}", count.late, self.watermark.0);
+            let id = IncidentId(format!("inc_{key}"));
+            #[allow(clippy::cast_precision_loss)]
+            let score = count.all as f64;
+            out.effects.push(Effect::Incident(Box::new(Incident {
+                id,
+                verdict,
+                score,
+                ..Incident::default()
+            })));
+        }
+        if count.all.is_multiple_of(5) {
+            self.wanted.insert(key.to_owned());
+        }
+    }
+}
+
+fn decision(key: String, count: &Count) -> Decision {
+    Decision {
+        schema: Decision::SCHEMA.to_owned(),
+        id: DecisionId(format!("dec_{key}_{}", count.all)),
+        epoch: count.all,
+        subject: SubjectRef { id: key, ..SubjectRef::default() },
+        handles: Vec::new(),
+        step: Step::Throttle,
+        mode: Mode::Shadow,
+        only: None,
+        rate: None,
+        as_of: EventTime(count.last_ms).rfc3339(),
+        expires_at: EventTime(count.last_ms + 3_600_000).rfc3339(),
+        incident: String::new(),
+        cause: "policy".to_owned(),
+        rule: "toy".to_owned(),
+        rule_version: "1".to_owned(),
+        reason: format!("{} late", count.late),
+        versions: crate::respond::decision::Versions::default(),
+    }
+}
+
+impl Judge for Toy {
+    type Change = String;
+
+    fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
+        for record in batch.records() {
+            out.tally(record.source).records += 1;
+            let text = String::from_utf8_lossy(record.bytes);
+            let Some((seconds, key)) =
+                text.split_once(' ').and_then(|(t, key)| Some((t.parse::<u64>().ok()?, key)))
+            else {
+                out.reject(
+                    record.source,
+                    Rejection {
+                        input: record.input,
+                        offset: record.offset,
+                        index: 0,
+                        reason: "toy",
+                        length: record.bytes.len(),
+                        hash: 1,
+                    },
+                );
+                continue;
+            };
+            out.tally(record.source).events += 1;
+            let time = EventTime(super::START_MS + seconds * 1000);
+            let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
+            let set_back = clamped(time, log_time);
+            if set_back.is_none() {
+                out.saw(record.input, time);
+            }
+            self.observe(key, set_back.unwrap_or(time), out);
+        }
+    }
+
+    fn watermark(&mut self, time: EventTime, _out: &mut Outcome) {
+        self.watermark = time;
+    }
+
+    fn command(&mut self, _command: &Command, _out: &mut Outcome) {
+        self.commands += 1;
+    }
+
+    fn settle(&mut self, out: &mut Outcome) {
+        for key in std::mem::take(&mut self.wanted) {
+            let count = self.counts[&key];
+            out.effects.push(Effect::Decision(Box::new(decision(key, &count))));
+        }
+    }
+
+    fn change(&mut self, change: String, _out: &mut Outcome) {
+        self.rules = change;
+    }
+
+    fn refer(&mut self, _out: &mut Outcome) {}
+
+    fn references(&self) -> References {
+        References { rules: self.rules.clone(), ..References::default() }
+    }
+
+    fn name_input(&mut self, _input: u32, _name: &str) {}
+
+    fn rule_id(&self, _rule: u16) -> &'static str {
+        "toy"
+    }
+
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
+        for key in std::mem::take(&mut self.changed) {
+            let Count { all, late, last_ms } = self.counts[&key];
+            write(key.as_bytes(), Some(format!("{all} {late} {last_ms}").as_bytes()));
+        }
+        write(b"\0watermark", Some(self.watermark.0.to_string().as_bytes()));
+    }
+
+    fn measure(&self, _reading: &mut Reading) {}
+
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let value = String::from_utf8(value.to_vec()).map_err(|error| error.to_string())?;
+        let numbers: Vec<u64> = value.split(' ').filter_map(|number| number.parse().ok()).collect();
+        match (key, numbers.as_slice()) {
+            (b"\0watermark", [ms]) => self.watermark = EventTime(*ms),
+            (key, [all, late, last_ms]) => {
+                let count = Count { all: *all, late: *late, last_ms: *last_ms };
+                self.counts.insert(String::from_utf8_lossy(key).into_owned(), count);
+            }
+            _ => return Err(format!("\"{value}\" is not a count")),
+        }
+        Ok(())
+    }
+}

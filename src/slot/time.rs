@@ -1,0 +1,27 @@
+//! Times that cannot be right.
+
+use std::time::Duration;
+
+use crate::event::EventTime;
+
+/// How far a record's own time may be ahead of the log's.
+pub const AHEAD_MAX: Duration = Duration::from_mins(1);
+
+/// The time to use instead, if an event claims to be further ahead of its log than a clock can be. Such an event is
+/// counted and flagged, and never moves the watermark: one wrong clock would make all others late.
+pub fn clamped(time: EventTime, log_time: EventTime) -> Option<EventTime> {
+    (time.since(log_time) > AHEAD_MAX).then_some(log_time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_ahead_is_believed_and_no_more() {
+        let log = EventTime(1_000_000);
+        assert_eq!(clamped(log.after(AHEAD_MAX), log), None);
+        assert_eq!(clamped(EventTime(log.0 + 60_001), log), Some(log));
+        assert_eq!(clamped(EventTime(5), log), None);
+    }
+}

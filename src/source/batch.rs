@@ -1,0 +1,226 @@
+//! Records in batches: what a [`Source`](super::Source) fills and a slot reads.
+//!
+//! A [`Batch`] is reused for ever: its tables are allocated once, and a record in it is either a message that
+//! librdkafka owns (given back by [`Batch::clear`]) or a range of the batch's own bytes. Reading it allocates
+//! nothing and copies nothing.
+
+use super::kafka::batch_queue::Messages;
+
+/// The stable name of an input partition: what a position is kept under.
+///
+/// `kafka:TOPIC/PARTITION`, `file:…` (the file's identity, not its path, which rotation changes) or `stdin`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InputName(pub String);
+
+impl std::fmt::Display for InputName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One record, borrowed from the batch that it lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'b> {
+    /// Index of the source in the settings.
+    pub source: u16,
+    /// Index in the table of inputs.
+    pub input: u32,
+    /// Where it is: Kafka's offset, the byte in the (decompressed) file, the line of standard input.
+    pub offset: u64,
+    /// Where reading goes on after it.
+    pub next: u64,
+    /// Kafka's `CreateTime` or `LogAppendTime`, in milliseconds since the Unix epoch.
+    pub log_time_ms: Option<u64>,
+    pub bytes: &'b [u8],
+}
+
+/// What a record is, without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    pub source: u16,
+    pub input: u32,
+    pub offset: u64,
+    pub next: u64,
+    pub log_time_ms: Option<u64>,
+}
+
+/// Where a record's bytes are.
+#[derive(Clone, Copy, Debug)]
+enum Backing {
+    /// The index of a message that librdkafka owns.
+    Message(usize),
+    /// A range of the batch's own bytes.
+    Own { start: usize, len: usize },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    offset: u64,
+    next: u64,
+    log_time_ms: Option<u64>,
+    backing: Backing,
+}
+
+/// Entries that came one after the other from one input.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    source: u16,
+    input: u32,
+    start: usize,
+    end: usize,
+}
+
+/// A reusable batch of records.
+pub struct Batch {
+    capacity: usize,
+    entries: Vec<Entry>,
+    /// Sorted by input, then by arrival, at each append: few, so the records themselves never move.
+    runs: Vec<Run>,
+    bytes: Vec<u8>,
+    messages: Messages,
+}
+
+impl Batch {
+    /// A batch is full when its own bytes reach this, whatever its capacity in records.
+    pub const OWN_BYTES_MAX: usize = 4 << 20;
+
+    /// An empty batch of at most `capacity` records (at least one).
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        Self {
+            capacity,
+            entries: Vec::with_capacity(capacity),
+            runs: Vec::with_capacity(64),
+            bytes: Vec::new(),
+            messages: Messages::with_capacity(capacity),
+        }
+    }
+
+    /// Gives every message back and forgets the records; keeps what is allocated.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.runs.clear();
+        self.bytes.clear();
+        self.messages.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many records still fit.
+    pub fn room(&self) -> usize {
+        if self.bytes.len() >= Self::OWN_BYTES_MAX { 0 } else { self.capacity - self.entries.len() }
+    }
+
+    /// The records, sorted by input; those of one input in the order in which they were read.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.runs.iter().flat_map(|run| {
+            self.entries[run.start..run.end].iter().map(|entry| Record {
+                source: run.source,
+                input: run.input,
+                offset: entry.offset,
+                next: entry.next,
+                log_time_ms: entry.log_time_ms,
+                bytes: match entry.backing {
+                    Backing::Message(index) => self.messages.payload(index),
+                    Backing::Own { start, len } => &self.bytes[start..start + len],
+                },
+            })
+        })
+    }
+
+    /// Appends a record with a copy of its bytes. The caller has seen to it that there is [`Batch::room`].
+    pub fn push(&mut self, record: Record<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(record.bytes);
+        let Record { source, input, offset, next, log_time_ms, bytes } = record;
+        let backing = Backing::Own { start, len: bytes.len() };
+        self.append(Position { source, input, offset, next, log_time_ms }, backing);
+    }
+
+    /// The messages, for the consumer to add to; each one that is a record is then named to `push_message`.
+    pub(super) fn messages_mut(&mut self) -> &mut Messages {
+        &mut self.messages
+    }
+
+    /// Appends the record that the message at `index` is.
+    pub(super) fn push_message(&mut self, position: Position, index: usize) {
+        self.append(position, Backing::Message(index));
+    }
+
+    fn append(&mut self, position: Position, backing: Backing) {
+        let Position { source, input, offset, next, log_time_ms } = position;
+        let at = self.entries.len();
+        self.entries.push(Entry { offset, next, log_time_ms, backing });
+        // The run that ends here, if any, is the one that the record before went to.
+        let run = Run { source, input, start: at, end: at + 1 };
+        let place = self.runs.partition_point(|r| (r.input, r.start) < (input, at));
+        match place.checked_sub(1).map(|before| &mut self.runs[before]) {
+            Some(before) if before.input == input && before.end == at => before.end = at + 1,
+            _ => self.runs.insert(place, run),
+        }
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    /// Says how many, and nothing of what is in them: records may hold raw keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch({} of {})", self.entries.len(), self.capacity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Batch, Record};
+
+    fn push(batch: &mut Batch, input: u32, offset: u64) {
+        let text = format!("{input}/{offset}");
+        let record =
+            Record { source: 0, input, offset, next: offset + 1, log_time_ms: None, bytes: text.as_bytes() };
+        batch.push(record);
+    }
+
+    fn shown(batch: &Batch) -> Vec<String> {
+        batch.records().map(|r| String::from_utf8_lossy(r.bytes).into_owned()).collect()
+    }
+
+    #[test]
+    fn records_come_sorted_by_input_and_in_order_within_one() {
+        let mut batch = Batch::new(16);
+        for (input, offset) in [(2, 0), (2, 1), (0, 7), (1, 3), (2, 2), (0, 8), (0, 9)] {
+            push(&mut batch, input, offset);
+        }
+        assert_eq!(shown(&batch), ["0/7", "0/8", "0/9", "1/3", "2/0", "2/1", "2/2"]);
+        assert_eq!(batch.len(), 7);
+    }
+
+    #[test]
+    fn a_cleared_batch_is_empty_and_takes_records_again() {
+        let mut batch = Batch::new(2);
+        push(&mut batch, 0, 0);
+        push(&mut batch, 0, 1);
+        assert_eq!(batch.room(), 0);
+        batch.clear();
+        assert!(batch.is_empty() && batch.room() == 2);
+        push(&mut batch, 1, 5);
+        assert_eq!(shown(&batch), ["1/5"]);
+    }
+
+    #[test]
+    fn a_batch_can_be_sent_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Batch>();
+    }
+
+    #[test]
+    fn debug_never_shows_what_a_record_holds() {
+        let mut batch = Batch::new(2);
+        push(&mut batch, 0, 0);
+        assert_eq!(format!("{batch:?}"), "Batch(1 of 2)");
+    }
+}

@@ -1,0 +1,57 @@
+//! Which files there are.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::{super::SourceError, FileSettings, content::Content, identity::Identity};
+
+/// A file that is there. Sorted by age.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    pub modified: SystemTime,
+    pub path: PathBuf,
+    pub identity: Identity,
+    /// Whether it is compressed, and no pattern asks for that.
+    pub by_the_way: bool,
+}
+
+/// Every regular file that a pattern finds; one that two patterns find twice.
+pub fn by_patterns(settings: &FileSettings) -> Result<Vec<Found>, SourceError> {
+    let mut found = Vec::new();
+    for pattern in settings.paths() {
+        let asked_for = !settings.follow() || Content::is_gzip(Path::new(pattern));
+        found.extend(glob(pattern)?.filter_map(|path| look(path, asked_for)));
+    }
+    Ok(found)
+}
+
+/// Every regular file in the folders that the patterns name: rotation renames a file within its folder
+/// (`access.log` to `access.log.1`).
+pub fn beside_patterns(settings: &FileSettings) -> Result<Vec<Found>, SourceError> {
+    let mut folders = HashSet::new();
+    for pattern in settings.paths() {
+        let folder = Path::new(pattern).parent().filter(|folder| !folder.as_os_str().is_empty());
+        folders.extend(glob(&folder.unwrap_or(Path::new(".")).display().to_string())?);
+    }
+    let entries = folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
+    Ok(entries.filter_map(|entry| look(entry.path(), true)).collect())
+}
+
+/// The paths that a pattern finds. A folder that cannot be listed holds nothing that could be read.
+fn glob(pattern: &str) -> Result<impl Iterator<Item = PathBuf> + use<>, SourceError> {
+    let found = glob::glob(pattern);
+    let found = found
+        .map_err(|error| SourceError::Pattern { pattern: pattern.to_owned(), text: error.to_string() })?;
+    Ok(found.flatten())
+}
+
+/// The regular file at `path`, if there is one.
+fn look(path: PathBuf, asked_for: bool) -> Option<Found> {
+    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let by_the_way = !asked_for && Content::is_gzip(&path);
+    Some(Found { modified, path, identity: Identity::of(&metadata), by_the_way })
+}

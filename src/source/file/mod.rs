@@ -1,0 +1,283 @@
+//! Records from files, one a line: several files and patterns, followed through rotation and truncation, or read
+//! once to their ends; plain or gzip.
+//!
+//! A file is known by its identity, not its name: after a rotation the old one is read to its end, then the new
+//! one. Files that hold a backlog are read one after the other, oldest first, before those that are at their
+//! ends are looked at again. Reads no clock: it looks for changes when it has nothing to read, as often as it is
+//! asked to poll.
+
+mod content;
+mod found;
+mod identity;
+mod settings;
+mod tracked;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashSet,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use settings::{FileSettings, FileSettingsError, FileStart};
+
+use self::{
+    found::Found,
+    identity::Identity,
+    tracked::{Tracked, append},
+};
+use super::{
+    Batch, InputLag, InputName, Inputs, Notice, Source, SourceError,
+    lines::{LineReader, Step},
+};
+
+/// How long to wait between two looks at files that hold nothing new.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// While there is always something to read, new files are looked for after this many polls.
+const POLLS_BETWEEN_SCANS: u32 = 64;
+
+/// A range that is being read again, kept open so that the next range goes on from there.
+struct Again {
+    input: u32,
+    to: u64,
+    lines: LineReader<Box<dyn Read + Send>>,
+}
+
+/// The source of a `file` section.
+pub struct FileSource {
+    source: u16,
+    settings: FileSettings,
+    files: Vec<Tracked>,
+    polls_since_scan: u32,
+    /// Which caught-up file is read first, so that none waits for ever.
+    turn: usize,
+    notices: Vec<Notice>,
+    /// Paths that could not be opened or were left alone, each told once.
+    told: HashSet<PathBuf>,
+    again: Option<Again>,
+}
+
+impl FileSource {
+    /// A source with the index `source` in the settings.
+    pub fn new(source: u16, settings: FileSettings) -> Self {
+        Self {
+            source,
+            settings,
+            files: Vec::new(),
+            polls_since_scan: 0,
+            turn: 0,
+            notices: Vec::new(),
+            told: HashSet::new(),
+            again: None,
+        }
+    }
+
+    /// Looks which files the patterns find now, opens new ones, and lets those go that are done and gone.
+    fn scan(&mut self, inputs: &mut dyn Inputs, first: bool) -> Result<(), SourceError> {
+        self.polls_since_scan = 0;
+        let found = found::by_patterns(&self.settings)?;
+        let identities: HashSet<&Identity> = found.iter().map(|file| &file.identity).collect();
+        for file in &mut self.files {
+            if !identities.contains(&file.identity) {
+                file.not_found();
+            }
+        }
+        let paths: HashSet<&PathBuf> = found.iter().map(|file| &file.path).collect();
+        self.told.retain(|path| paths.contains(path));
+        // What is there at the very first start is history; what appears while Keyhound is down is new.
+        let never_ran = first && !inputs.knows_any(self.source);
+        let mut fresh: Vec<Found> = Vec::new();
+        for file in found {
+            let tracked = self.files.iter_mut().find(|tracked| tracked.identity == file.identity);
+            if let Some(tracked) = tracked {
+                tracked.found_at(&file.path);
+            } else if file.by_the_way && !never_ran && !self.is_known(&file, inputs) {
+                self.leave(&file.path);
+            } else {
+                fresh.push(file);
+            }
+        }
+        if first {
+            // What was being read when Keyhound stopped may have been renamed since.
+            let beside = found::beside_patterns(&self.settings)?;
+            fresh.extend(beside.into_iter().filter(|file| self.is_known(file, inputs)));
+        }
+        fresh.sort();
+        for file in fresh {
+            // Two patterns, or a link, may name one file.
+            if !self.files.iter().any(|tracked| tracked.identity == file.identity) {
+                self.open(&file.path, never_ran && self.settings.start() == FileStart::End, inputs);
+            }
+        }
+        self.files.retain(|file| {
+            let gone = file.is_done() && file.is_away();
+            if gone {
+                inputs.ended(file.input);
+            }
+            !gone
+        });
+        Ok(())
+    }
+
+    fn is_known(&self, file: &Found, inputs: &dyn Inputs) -> bool {
+        inputs.is_known(self.source, &file.identity.input_name(0))
+    }
+
+    fn leave(&mut self, path: &Path) {
+        if self.told.insert(path.to_owned()) {
+            self.notices.push(Notice::Compressed { source: self.source, path: path.display().to_string() });
+        }
+    }
+
+    fn open(&mut self, path: &Path, at_end: bool, inputs: &mut dyn Inputs) {
+        match Tracked::open(self.source, path, at_end, inputs, &mut self.notices) {
+            Ok(file) => {
+                self.told.remove(path);
+                self.files.push(file);
+            }
+            Err(error) if self.told.insert(path.to_owned()) => {
+                let (source, path) = (self.source, path.display().to_string());
+                self.notices.push(Notice::Unreadable { source, path, text: error.to_string() });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Reads what is there: backlogs first, in the order of the files' age, then the others in turn.
+    fn read(&mut self, batch: &mut Batch, inputs: &mut dyn Inputs) {
+        let follow = self.settings.follow();
+        for file in self.files.iter_mut().filter(|file| !file.is_caught_up()) {
+            file.read(batch, follow, inputs, &mut self.notices);
+            if batch.room() == 0 {
+                return;
+            }
+        }
+        let count = self.files.len();
+        for step in 0..count {
+            let file = &mut self.files[(self.turn + step) % count];
+            file.read(batch, follow, inputs, &mut self.notices);
+            if batch.room() == 0 {
+                break;
+            }
+        }
+        self.turn = (self.turn + 1) % count.max(1);
+    }
+
+    fn again(&mut self, input: u32, name: &InputName, from: u64, to: u64) -> Result<Again, SourceError> {
+        match self.again.take() {
+            Some(again) if again.input == input && again.lines.position() == from && again.to == to => {
+                Ok(again)
+            }
+            _ => {
+                let file = self.files.iter().find(|file| file.input == input).ok_or_else(|| {
+                    let text = "no file with this identity is left in the folders of \"paths\"".to_owned();
+                    SourceError::ReadAgain { input: name.clone(), from, to, text }
+                })?;
+                Ok(Again { input, to, lines: file.open_range(name, from, to)? })
+            }
+        }
+    }
+}
+
+impl Source for FileSource {
+    fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
+        self.scan(inputs, true)
+    }
+
+    fn poll(
+        &mut self,
+        batch: &mut Batch,
+        inputs: &mut dyn Inputs,
+        wait: Duration,
+    ) -> Result<(), SourceError> {
+        let before = batch.len();
+        let mut wait = wait;
+        self.read(batch, inputs);
+        self.polls_since_scan += 1;
+        while self.settings.follow() && batch.room() > 0 {
+            if batch.len() == before || self.polls_since_scan >= POLLS_BETWEEN_SCANS {
+                self.scan(inputs, false)?;
+                self.read(batch, inputs);
+            }
+            if batch.len() > before || wait.is_zero() {
+                break;
+            }
+            let pause = wait.min(LOOK_AGAIN);
+            std::thread::sleep(pause);
+            wait -= pause;
+            self.read(batch, inputs);
+        }
+        Ok(())
+    }
+
+    fn read_again(
+        &mut self,
+        input: u32,
+        name: &InputName,
+        from: u64,
+        to: u64,
+        batch: &mut Batch,
+    ) -> Result<u64, SourceError> {
+        if from >= to {
+            return Ok(to);
+        }
+        let mut again = self.again(input, name, from, to)?;
+        while batch.room() > 0 {
+            let position = again.lines.position();
+            let failed =
+                |text: String| SourceError::ReadAgain { input: name.clone(), from: position, to, text };
+            match again.lines.step().map_err(|error| failed(error.to_string()))? {
+                Step::Line(line) => append(self.source, input, line, batch, &mut self.notices),
+                Step::Pending | Step::End => {
+                    if let Some(line) = again.lines.remainder() {
+                        append(self.source, input, line, batch, &mut self.notices);
+                    }
+                    let position = again.lines.position();
+                    if position < to {
+                        return Err(failed(format!("the file ends at {position}")));
+                    }
+                }
+            }
+            if again.lines.position() >= to {
+                return Ok(to);
+            }
+        }
+        let position = again.lines.position();
+        self.again = Some(again);
+        Ok(position)
+    }
+
+    fn rewindable(&self) -> bool {
+        true
+    }
+
+    fn lag(&self) -> Vec<InputLag> {
+        self.files
+            .iter()
+            .map(|file| InputLag {
+                input: file.input,
+                records_behind: None,
+                bytes_behind: file.bytes_behind(),
+                newest_log_time_ms: None,
+            })
+            .collect()
+    }
+
+    fn idle(&self, input: u32) -> bool {
+        self.files.iter().find(|file| file.input == input).is_none_or(Tracked::is_idle)
+    }
+
+    fn finished(&self) -> bool {
+        !self.settings.follow() && self.files.iter().all(Tracked::is_done)
+    }
+
+    fn describe(&self, input: u32) -> Option<String> {
+        self.files.iter().find(|file| file.input == input).map(|file| file.path.display().to_string())
+    }
+
+    fn notices(&mut self, into: &mut Vec<Notice>) {
+        into.append(&mut self.notices);
+    }
+}

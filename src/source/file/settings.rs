@@ -1,0 +1,116 @@
+//! What a user says about files to read.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the first reading of a file starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileStart {
+    /// At its first line.
+    #[default]
+    Beginning,
+    /// After what is there when Keyhound first starts; files that appear later are read whole.
+    End,
+}
+
+/// Valid settings of files to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "RawFileSettings", into = "RawFileSettings")]
+pub struct FileSettings {
+    paths: Vec<String>,
+    follow: bool,
+    start: FileStart,
+}
+
+/// A file source: log files with one record a line, plain or gzip (`.gz`).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawFileSettings {
+    /// Paths, or patterns with `*`, `?` and `[…]`. At least one. While following, a `.gz` that a pattern like
+    /// `access.log*` finds is read at the very first start only: later ones are what rotation made of files that
+    /// were followed. A pattern that ends in `.gz` takes all that it finds.
+    paths: Vec<String>,
+    /// Whether to wait for new lines and new files, through rotation by rename and truncation. With `false` the
+    /// files are read once, to their ends.
+    #[serde(default = "yes")]
+    follow: bool,
+    /// Where the first reading of a file starts: `beginning` or `end`.
+    #[serde(default)]
+    start: FileStart,
+}
+
+/// Settings that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileSettingsError {
+    #[error("\"paths\" is empty; it must name at least one file or pattern")]
+    NoPaths,
+    #[error("\"paths\" has \"{pattern}\", which is not a pattern: {text} (at character {at})")]
+    Pattern { pattern: String, text: &'static str, at: usize },
+}
+
+impl FileSettings {
+    /// Settings for `paths`, from their beginning.
+    pub fn try_new(paths: Vec<String>, follow: bool, start: FileStart) -> Result<Self, FileSettingsError> {
+        if paths.is_empty() {
+            return Err(FileSettingsError::NoPaths);
+        }
+        for pattern in &paths {
+            glob::Pattern::new(pattern).map_err(|error| FileSettingsError::Pattern {
+                pattern: pattern.clone(),
+                text: error.msg,
+                at: error.pos,
+            })?;
+        }
+        Ok(Self { paths, follow, start })
+    }
+
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    pub const fn follow(&self) -> bool {
+        self.follow
+    }
+
+    pub const fn start(&self) -> FileStart {
+        self.start
+    }
+}
+
+impl TryFrom<RawFileSettings> for FileSettings {
+    type Error = FileSettingsError;
+
+    fn try_from(raw: RawFileSettings) -> Result<Self, Self::Error> {
+        Self::try_new(raw.paths, raw.follow, raw.start)
+    }
+}
+
+impl From<FileSettings> for RawFileSettings {
+    fn from(settings: FileSettings) -> Self {
+        Self { paths: settings.paths, follow: settings.follow, start: settings.start }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileSettings, FileStart};
+
+    #[test]
+    fn paths_alone_mean_following_from_the_beginning() {
+        let settings: FileSettings = serde_saphyr::from_str("paths: [access.json]").unwrap();
+        assert_eq!((settings.follow(), settings.start()), (true, FileStart::Beginning));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_and_named() {
+        let refused = |yaml: &str| serde_saphyr::from_str::<FileSettings>(yaml).unwrap_err().to_string();
+        assert!(refused("paths: []").contains("\"paths\" is empty"));
+        assert!(refused("paths: ['a[']").contains("\"a[\", which is not a pattern"));
+        assert!(refused("paths: [a]\nfolow: true").contains("folow"));
+    }
+}

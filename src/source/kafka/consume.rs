@@ -1,0 +1,206 @@
+//! Taking messages, many at a time or one by one, and what becomes of the errors among them.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    Message as _,
+    consumer::Consumer as _,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{
+    super::{Batch, Inputs, Notice, Record, SourceError, batch::Position},
+    Client, KafkaSource,
+    batch_queue::BatchQueue,
+    offsets,
+};
+
+impl KafkaSource {
+    /// Appends what is ready, up to the batch's room; waits at most `wait` for the first record.
+    pub(super) fn consume(
+        &mut self,
+        client: &Client,
+        batch: &mut Batch,
+        inputs: &mut dyn Inputs,
+        wait: Duration,
+    ) -> Result<(), SourceError> {
+        let before = batch.len();
+        self.serve(client, batch, inputs)?;
+        let wait = if batch.len() > before { Duration::ZERO } else { wait };
+        match &client.queue {
+            Some(queue) => self.take_batch(queue, batch, wait),
+            None if wait.is_zero() || batch.room() == 0 => Ok(()),
+            None => {
+                self.poll_once(client, batch, wait)?;
+                self.serve(client, batch, inputs)
+            }
+        }
+    }
+
+    /// Serves what librdkafka has to tell: errors, statistics. A message that comes this way is a record too.
+    fn serve(
+        &mut self,
+        client: &Client,
+        batch: &mut Batch,
+        inputs: &mut dyn Inputs,
+    ) -> Result<(), SourceError> {
+        while batch.room() > 0 && self.poll_once(client, batch, Duration::ZERO)? {}
+        let context = client.consumer.context();
+        let source = self.source;
+        self.notices.extend(context.take_texts().into_iter().map(|text| Notice::Transport { source, text }));
+        match context.take_statistics() {
+            Some(statistics) => self.learn(client, &statistics, inputs),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes one message or event by the plain way; whether there was one.
+    fn poll_once(&mut self, client: &Client, batch: &mut Batch, wait: Duration) -> Result<bool, SourceError> {
+        match client.consumer.poll(wait) {
+            None => Ok(false),
+            Some(Ok(message)) => {
+                let offset = message.offset().unsigned_abs();
+                let log_time_ms = message.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok());
+                if let Some(place) = self.partitions.place(message.topic(), message.partition())
+                    && let Some(position) = self.advance(place, offset, log_time_ms)
+                {
+                    let Position { source, input, offset, next, log_time_ms } = position;
+                    let bytes = message.payload().unwrap_or_default();
+                    batch.push(Record { source, input, offset, next, log_time_ms, bytes });
+                }
+                Ok(true)
+            }
+            Some(Err(KafkaError::PartitionEOF(number))) => {
+                // The plain way does not say which topic; with several, the statistics will.
+                if let [topic] = self.settings.topics()
+                    && let Some(place) = self.partitions.place(topic, number)
+                {
+                    self.partitions.at(place).at_end = true;
+                }
+                Ok(true)
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                Err(SourceError::Fatal { text: code.to_string() })
+            }
+            Some(Err(KafkaError::MessageConsumption(code))) => {
+                // The plain way does not say which partition an error is about.
+                let lost = |code| {
+                    matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+                };
+                let place = if lost(code) { self.out_of_range(client) } else { None };
+                self.judge(code, place, code.to_string()).map(|()| true)
+            }
+            Some(Err(error)) => Err(SourceError::Fatal { text: error.to_string() }),
+        }
+    }
+
+    /// The partition whose position its log does not have.
+    fn out_of_range(&self, client: &Client) -> Option<usize> {
+        let lost = self.partitions.iter().find(|partition| {
+            offsets::watermarks(&client.consumer, &partition.topic, partition.number)
+                .is_ok_and(|(low, high)| !(low..=high).contains(&partition.position))
+        });
+        lost.and_then(|partition| self.partitions.place(&partition.topic, partition.number))
+    }
+
+    /// Takes what is ready from the queue; if that is nothing, waits for the first message.
+    fn take_batch(
+        &mut self,
+        queue: &Arc<BatchQueue>,
+        batch: &mut Batch,
+        wait: Duration,
+    ) -> Result<(), SourceError> {
+        let before = batch.len();
+        self.take(queue, batch, usize::MAX, Duration::ZERO)?;
+        if batch.len() == before && !wait.is_zero() && batch.room() > 0 {
+            // Asked for more than one, librdkafka would wait until all of them are there.
+            self.take(queue, batch, 1, wait)?;
+            self.take(queue, batch, usize::MAX, Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        queue: &Arc<BatchQueue>,
+        batch: &mut Batch,
+        most: usize,
+        wait: Duration,
+    ) -> Result<(), SourceError> {
+        let most = batch.room().min(most);
+        if most == 0 {
+            return Ok(());
+        }
+        let taken = queue.take(batch.messages_mut(), most, wait);
+        // Messages come in runs of one partition, so the table is asked once a run.
+        let (mut topic_id, mut partition, mut place) = (0, -1, None);
+        for index in taken {
+            let messages = batch.messages_mut();
+            let head = messages.head(index);
+            if (head.topic_id, head.partition) != (topic_id, partition) {
+                (topic_id, partition) = (head.topic_id, head.partition);
+                place = self.partitions.place(messages.topic(index), partition);
+            }
+            if let Some(code) = head.error {
+                let text = messages.error_text(index);
+                self.judge(code, place, text)?;
+            } else if let Some(place) = place {
+                let log_time_ms = messages.time_ms(index);
+                if let Some(position) = self.advance(place, head.offset.unsigned_abs(), log_time_ms) {
+                    batch.push_message(position, index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a partition's position over a record. None if it has been given before: it must not count twice.
+    fn advance(&mut self, place: usize, offset: u64, log_time_ms: Option<u64>) -> Option<Position> {
+        let source = self.source;
+        let partition = self.partitions.at(place);
+        if offset < partition.position {
+            return None;
+        }
+        let next = offset + 1;
+        partition.position = next;
+        partition.at_end = false;
+        partition.newest_log_time_ms = partition.newest_log_time_ms.max(log_time_ms);
+        Some(Position { source, input: partition.input, offset, next, log_time_ms })
+    }
+
+    /// What an error means: the end of a partition, something that passes, or the end of reading.
+    fn judge(
+        &mut self,
+        code: RDKafkaErrorCode,
+        place: Option<usize>,
+        text: String,
+    ) -> Result<(), SourceError> {
+        let about = place.map(|place| {
+            let partition = self.partitions.at(place);
+            (partition.topic.clone(), partition.number, partition.position)
+        });
+        let (topic, partition, offset) = about.unwrap_or_else(|| (self.settings.topics().join(","), -1, 0));
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {
+                if let Some(place) = place {
+                    self.partitions.at(place).at_end = true;
+                }
+                Ok(())
+            }
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                Err(SourceError::OffsetOutOfRange { topic, partition, offset })
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition => Err(SourceError::Partition { topic, partition, text }),
+            RDKafkaErrorCode::Fatal => Err(SourceError::Fatal { text }),
+            _ => {
+                let source = self.source;
+                self.notices.push(Notice::Transport { source, text: format!("{topic}/{partition}: {text}") });
+                Ok(())
+            }
+        }
+    }
+}

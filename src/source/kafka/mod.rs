@@ -1,0 +1,246 @@
+//! Records from Kafka, consumed in batches by explicit offsets.
+//!
+//! Every partition of the topics is assigned at the offset that the table of inputs has for it; librdkafka is
+//! never asked where to start, never commits, and never resets. Messages of all partitions go to one queue and
+//! are taken many at a time ([`batch_queue`]); the consumer itself is polled in between for errors and statistics.
+
+pub(super) mod batch_queue;
+mod client;
+mod consume;
+mod context;
+mod offsets;
+mod partitions;
+mod properties;
+mod replay;
+mod settings;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
+
+use self::{
+    batch_queue::{BatchQueue, Consumer},
+    context::Statistics,
+    partitions::{Partition, Partitions},
+    replay::{Range, Replay},
+};
+pub use self::{
+    properties::{FileValue, PropertyError, Value},
+    settings::{Consume, KafkaSettings, KafkaSettingsError},
+    start::{Start, StartError},
+};
+use super::{Batch, InputLag, InputName, Inputs, Notice, Source, SourceError};
+
+/// What a started source works with. The queue goes before the consumer.
+struct Client {
+    /// None when messages are taken one at a time.
+    queue: Option<Arc<BatchQueue>>,
+    consumer: Arc<Consumer>,
+}
+
+/// The source of a `kafka` section.
+pub struct KafkaSource {
+    source: u16,
+    settings: KafkaSettings,
+    client: Option<Client>,
+    partitions: Partitions,
+    replay: Option<Replay>,
+    notices: Vec<Notice>,
+}
+
+impl KafkaSource {
+    /// A source with the index `source` in the settings. Connects to nothing yet.
+    pub fn new(source: u16, settings: KafkaSettings) -> Self {
+        Self {
+            source,
+            settings,
+            client: None,
+            partitions: Partitions::default(),
+            replay: None,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Assigns partitions of a topic where the table says, or, for those that it has not seen, where `start` does.
+    fn assign(
+        &mut self,
+        client: &Client,
+        topic: &str,
+        numbers: &[i32],
+        start: Start,
+        inputs: &mut dyn Inputs,
+    ) -> Result<(), SourceError> {
+        let known = numbers.iter().map(|&number| {
+            let (input, next) = inputs.input(self.source, &Partition::name(topic, number));
+            (number, input, next)
+        });
+        let known: Vec<(i32, u32, Option<u64>)> = known.collect();
+        let unknown: Vec<i32> = known.iter().filter(|(.., next)| next.is_none()).map(|(n, ..)| *n).collect();
+        let resolved = match unknown.as_slice() {
+            [] => Vec::new(),
+            unknown => offsets::resolve(&client.consumer, topic, unknown, start, now_ms())?,
+        };
+        let mut list = TopicPartitionList::with_capacity(numbers.len());
+        for (number, input, next) in known {
+            let found = resolved.iter().find(|(resolved, _)| *resolved == number).map(|(_, offset)| *offset);
+            let position = next.or(found).ok_or_else(|| failed(topic, number, "no offset to start at"))?;
+            if next.is_none() {
+                inputs.starts_at(input, position);
+            }
+            let offset = Offset::Offset(i64::try_from(position).unwrap_or(i64::MAX));
+            list.add_partition_offset(topic, number, offset)
+                .map_err(|error| failed(topic, number, &error))?;
+            if let Some(queue) = &client.queue
+                && !queue.forward(topic, number)
+            {
+                return Err(failed(topic, number, "no queue for the partition"));
+            }
+            self.partitions.add(Partition {
+                topic: topic.to_owned(),
+                number,
+                input,
+                position,
+                at_end: false,
+                end: None,
+                newest_log_time_ms: None,
+            });
+        }
+        client
+            .consumer
+            .incremental_assign(&list)
+            .map_err(|error| SourceError::Fatal { text: error.to_string() })
+    }
+
+    /// Takes where each partition ends from the statistics, and reads partitions that were not there before.
+    fn learn(
+        &mut self,
+        client: &Client,
+        statistics: &Statistics,
+        inputs: &mut dyn Inputs,
+    ) -> Result<(), SourceError> {
+        for (topic, found) in &statistics.topics {
+            let mut new: Vec<i32> = Vec::new();
+            for (&number, partition) in &found.partitions {
+                match self.partitions.place(topic, number) {
+                    Some(place) => self.partitions.at(place).end = u64::try_from(partition.ls_offset).ok(),
+                    None if number >= 0 && self.settings.topics().contains(topic) => new.push(number),
+                    None => {}
+                }
+            }
+            new.sort_unstable();
+            if !new.is_empty() {
+                // What a new partition holds is new, all of it.
+                match self.assign(client, topic, &new, Start::Earliest, inputs) {
+                    // Its leader may not be there yet: the next statistics try again.
+                    Err(error @ SourceError::StartOffset { .. }) => {
+                        self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
+                        continue;
+                    }
+                    assigned => assigned?,
+                }
+            }
+            for partition in new {
+                let place = self.partitions.place(topic, partition);
+                let input = place.map_or(0, |place| self.partitions.at(place).input);
+                let (source, topic) = (self.source, topic.clone());
+                self.notices.push(Notice::NewPartition { source, input, topic, partition });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for KafkaSource {
+    fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
+        let consumer = client::create(&self.settings, &[])?;
+        let queue = match self.settings.consume() {
+            Consume::Poll => None,
+            Consume::Batch => {
+                let queue = BatchQueue::new(Arc::clone(&consumer));
+                Some(Arc::new(queue.ok_or_else(|| SourceError::Fatal { text: "no queue".to_owned() })?))
+            }
+        };
+        let client = Client { queue, consumer };
+        let brokers = self.settings.brokers().join(",");
+        for topic in self.settings.topics().to_vec() {
+            let numbers = offsets::partitions(&client.consumer, self.source, &brokers, &topic)?;
+            self.assign(&client, &topic, &numbers, self.settings.start(), inputs)?;
+        }
+        self.client = Some(client);
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        batch: &mut Batch,
+        inputs: &mut dyn Inputs,
+        wait: Duration,
+    ) -> Result<(), SourceError> {
+        // What is new is read now, so what was old has been.
+        self.replay = None;
+        let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
+        let client = self.client.take().ok_or_else(not_started)?;
+        let polled = self.consume(&client, batch, inputs, wait);
+        self.client = Some(client);
+        polled
+    }
+
+    fn read_again(
+        &mut self,
+        input: u32,
+        name: &InputName,
+        from: u64,
+        to: u64,
+        batch: &mut Batch,
+    ) -> Result<u64, SourceError> {
+        let failed =
+            |text: &str| SourceError::ReadAgain { input: name.clone(), from, to, text: text.to_owned() };
+        let partition = self.partitions.of_input(input).ok_or_else(|| failed("the partition is not read"))?;
+        let (topic, partition) = (partition.topic.as_str(), partition.number);
+        let replay = match &mut self.replay {
+            Some(replay) => replay,
+            none => none.insert(Replay::new(&self.settings)?),
+        };
+        replay.read(&Range { source: self.source, input, name, topic, partition, from, to }, batch)
+    }
+
+    fn rewindable(&self) -> bool {
+        true
+    }
+
+    fn lag(&self) -> Vec<InputLag> {
+        self.partitions.lag()
+    }
+
+    fn idle(&self, input: u32) -> bool {
+        self.partitions.of_input(input).is_none_or(Partition::is_idle)
+    }
+
+    fn finished(&self) -> bool {
+        false
+    }
+
+    fn describe(&self, input: u32) -> Option<String> {
+        self.partitions.of_input(input).map(|p| format!("{}/{}", p.topic, p.number))
+    }
+
+    fn notices(&mut self, into: &mut Vec<Notice>) {
+        into.append(&mut self.notices);
+    }
+}
+
+fn failed(topic: &str, partition: i32, error: &(impl std::fmt::Display + ?Sized)) -> SourceError {
+    SourceError::StartOffset { topic: topic.to_owned(), partition, text: error.to_string() }
+}
+
+/// The wall clock, for `start: -7d` only.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

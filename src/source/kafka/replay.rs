@@ -1,0 +1,155 @@
+//! Reading again what has been read before, by a consumer of its own, so that what is new is not disturbed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::RDKafkaErrorCode};
+
+use super::{
+    super::{Batch, InputName, SourceError, batch::Position},
+    batch_queue::{BatchQueue, Consumer},
+    client,
+    settings::KafkaSettings,
+};
+
+/// How long a range may take without a single record.
+const RECORDS_WITHIN: Duration = Duration::from_mins(1);
+/// How long to wait for messages before events are served again.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Every partition has a queue of its own here, so each one's bounds are low.
+const QUEUES: [(&str, &str); 2] = [("queued.min.messages", "10000"), ("queued.max.messages.kbytes", "4096")];
+
+/// A range of one partition to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<'a> {
+    pub source: u16,
+    pub input: u32,
+    pub name: &'a InputName,
+    pub topic: &'a str,
+    pub partition: i32,
+    pub from: u64,
+    pub to: u64,
+}
+
+impl Range<'_> {
+    fn failed(&self, text: String) -> SourceError {
+        SourceError::ReadAgain { input: self.name.clone(), from: self.from, to: self.to, text }
+    }
+}
+
+struct Reader {
+    input: u32,
+    queue: Arc<BatchQueue>,
+    /// Where its messages go on; unknown after one was taken that was not wanted.
+    next: Option<u64>,
+}
+
+/// A consumer that reads ranges.
+pub struct Replay {
+    readers: Vec<Reader>,
+    consumer: Arc<Consumer>,
+}
+
+impl Replay {
+    pub fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
+        Ok(Self { readers: Vec::new(), consumer: client::create(settings, &QUEUES)? })
+    }
+
+    /// Appends the range's records up to the batch's room; returns where to go on.
+    pub fn read(&mut self, range: &Range<'_>, batch: &mut Batch) -> Result<u64, SourceError> {
+        let reader = self.reader_at(range)?;
+        let queue = Arc::clone(&self.readers[reader].queue);
+        let mut next = range.from;
+        let mut deadline = Instant::now() + RECORDS_WITHIN;
+        while next < range.to {
+            // Offsets may have gaps, so never more than `to - next` records are left.
+            let most = batch.room().min(usize::try_from(range.to - next).unwrap_or(usize::MAX));
+            if most == 0 {
+                break;
+            }
+            let before = next;
+            let taken = queue.take(batch.messages_mut(), most, SLICE);
+            for index in taken {
+                next = next.max(self.accept(reader, range, index, batch)?);
+            }
+            while self.consumer.poll(Duration::ZERO).is_some() {}
+            if next > before {
+                deadline = Instant::now() + RECORDS_WITHIN;
+            } else if Instant::now() > deadline {
+                let reasons = self.consumer.context().take_texts().join("; ");
+                let text = format!("nothing came within {} s {reasons}", RECORDS_WITHIN.as_secs());
+                return Err(range.failed(text));
+            }
+        }
+        Ok(next.min(range.to))
+    }
+
+    /// Takes one message: a record of the range, one behind it, the end of the partition, or an error. Returns how
+    /// far the range has been read.
+    fn accept(
+        &mut self,
+        reader: usize,
+        range: &Range<'_>,
+        index: usize,
+        batch: &mut Batch,
+    ) -> Result<u64, SourceError> {
+        let messages = batch.messages_mut();
+        let head = messages.head(index);
+        let offset = u64::try_from(head.offset).unwrap_or(0);
+        match head.error {
+            None if offset < range.from => Ok(range.from),
+            None if offset >= range.to => {
+                self.readers[reader].next = None;
+                Ok(range.to)
+            }
+            None => {
+                let log_time_ms = messages.time_ms(index);
+                let next = offset + 1;
+                let Range { source, input, .. } = *range;
+                batch.push_message(Position { source, input, offset, next, log_time_ms }, index);
+                if let Some(expected) = &mut self.readers[reader].next {
+                    *expected = next;
+                }
+                Ok(next)
+            }
+            // Everything up to here has been given; what is missing is no record (the mark of a transaction).
+            Some(RDKafkaErrorCode::PartitionEOF) => Ok(offset.min(range.to)),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                let text =
+                    "the log no longer has it: its retention must be longer than the checkpoint interval";
+                Err(range.failed(text.to_owned()))
+            }
+            Some(_) => Err(range.failed(messages.error_text(index))),
+        }
+    }
+
+    /// The reader of the range's partition, at its start.
+    fn reader_at(&mut self, range: &Range<'_>) -> Result<usize, SourceError> {
+        let from = Offset::Offset(i64::try_from(range.from).unwrap_or(i64::MAX));
+        let place = self.readers.iter().position(|reader| reader.input == range.input);
+        let place = match place {
+            Some(place) if self.readers[place].next == Some(range.from) => return Ok(place),
+            Some(place) => {
+                let sought = self.consumer.seek(range.topic, range.partition, from, RECORDS_WITHIN);
+                sought.map_err(|error| range.failed(error.to_string()))?;
+                place
+            }
+            None => {
+                let (topic, partition) = (range.topic, range.partition);
+                let queue = BatchQueue::of_partition(Arc::clone(&self.consumer), topic, partition);
+                let queue = queue.ok_or_else(|| range.failed("no queue for the partition".to_owned()))?;
+                let mut list = TopicPartitionList::with_capacity(1);
+                list.add_partition_offset(topic, partition, from)
+                    .and_then(|()| self.consumer.incremental_assign(&list))
+                    .map_err(|error| range.failed(error.to_string()))?;
+                self.readers.push(Reader { input: range.input, queue: Arc::new(queue), next: None });
+                self.readers.len() - 1
+            }
+        };
+        self.readers[place].next = Some(range.from);
+        Ok(place)
+    }
+}

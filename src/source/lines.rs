@@ -1,0 +1,235 @@
+//! Lines out of a stream of bytes, in bounded memory.
+//!
+//! A line that is not complete yet waits; one that is too long is read on to its end but kept as its beginning
+//! only, so that the decoder sees it, refuses it as too large and counts it, and the rest goes on.
+
+use std::io::{self, ErrorKind, Read};
+
+/// The longest line that is kept whole.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// What is kept of a longer one: one byte more than the decoder's limit for a record.
+pub const CUT_LINE_BYTES: usize = (64 << 10) + 1;
+/// What is read at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// One line, without its line break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The byte in the stream where it starts.
+    pub offset: u64,
+    /// The byte after its line break.
+    pub next: u64,
+    pub bytes: &'a [u8],
+    /// Its whole length, if it was cut.
+    pub cut_from: Option<u64>,
+}
+
+/// What the reader came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    Line(Line<'a>),
+    /// Nothing to read right now, from a stream that would block.
+    Pending,
+    /// The end of the stream, as it is now.
+    End,
+}
+
+/// Splits what it reads into lines.
+pub struct LineReader<R> {
+    input: R,
+    buffer: Vec<u8>,
+    /// The line that is being read is `buffer[start..end]`; no line break lies before `searched`.
+    start: usize,
+    searched: usize,
+    end: usize,
+    /// Where in the stream that line starts.
+    offset: u64,
+    /// How many bytes of it were thrown away.
+    dropped: u64,
+}
+
+impl<R: Read> LineReader<R> {
+    /// Reads from `input`, whose first byte is at `offset` of the stream, at the start of a line.
+    pub fn new(input: R, offset: u64) -> Self {
+        Self { input, buffer: vec![0; CHUNK_BYTES], start: 0, searched: 0, end: 0, offset, dropped: 0 }
+    }
+
+    /// Where the line starts that is not complete yet: where reading goes on after a restart.
+    pub const fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// The stream itself, to set how it reads.
+    pub const fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// How far the stream itself has been read.
+    pub const fn read_to(&self) -> u64 {
+        self.offset + (self.end - self.start) as u64 + self.dropped
+    }
+
+    /// The next complete line.
+    pub fn step(&mut self) -> io::Result<Step<'_>> {
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) {
+                return Ok(Step::Line(self.take(self.searched + at, 1)));
+            }
+            if self.end - self.start > LINE_BYTES_MAX {
+                self.dropped += (self.end - self.start - CUT_LINE_BYTES) as u64;
+                self.end = self.start + CUT_LINE_BYTES;
+            }
+            self.searched = self.end;
+            match self.fill() {
+                Ok(0) => return Ok(Step::End),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Pending),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The line that has no line break, once nothing more will come.
+    pub fn remainder(&mut self) -> Option<Line<'_>> {
+        (self.end > self.start).then(|| self.take(self.end, 0))
+    }
+
+    /// The line that ends before `at`, and as many bytes of line break.
+    fn take(&mut self, at: usize, line_break: usize) -> Line<'_> {
+        let length = (at - self.start) as u64 + self.dropped;
+        let cut_from = (self.dropped > 0).then_some(length);
+        let keep = if cut_from.is_some() { self.start + CUT_LINE_BYTES } else { at };
+        let (start, offset) = (self.start, self.offset);
+        self.offset += length + line_break as u64;
+        self.start = at + line_break;
+        self.searched = self.start;
+        self.dropped = 0;
+        let bytes = &self.buffer[start..keep];
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        Line { offset, next: self.offset, bytes, cut_from }
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.searched -= self.start;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() - self.end < CHUNK_BYTES / 2 {
+            // Bounded: a line is cut as soon as it is longer than `LINE_BYTES_MAX`.
+            self.buffer.resize(self.end + CHUNK_BYTES, 0);
+        }
+        loop {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::{CUT_LINE_BYTES, LINE_BYTES_MAX, LineReader, Step};
+
+    /// Gives its bytes in pieces of these sizes, in turn.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let size = self.sizes.next().copied().unwrap_or(1);
+            let size = size.min(buffer.len()).min(self.bytes.len());
+            buffer[..size].copy_from_slice(&self.bytes[..size]);
+            self.bytes = &self.bytes[size..];
+            Ok(size)
+        }
+    }
+
+    proptest! {
+        /// However the bytes arrive, the lines are those of splitting the whole text, and their places join up.
+        #[test]
+        fn lines_do_not_depend_on_how_the_bytes_arrive(
+            text in "[a-c\n]{0,300}",
+            sizes in prop::collection::vec(1..40_usize, 1..5),
+        ) {
+            let pieces = Pieces { bytes: text.as_bytes(), sizes: sizes.iter().cycle() };
+            let mut lines = LineReader::new(pieces, 0);
+            let (mut seen, mut at) = (Vec::new(), 0);
+            while let Step::Line(line) = lines.step().unwrap() {
+                prop_assert_eq!(line.offset, at);
+                at = line.next;
+                seen.push(line.bytes.to_vec());
+            }
+            prop_assert_eq!(lines.position(), at);
+            prop_assert_eq!(lines.read_to(), text.len() as u64);
+            seen.extend(lines.remainder().map(|line| line.bytes.to_vec()));
+            let expected: Vec<&[u8]> = text.split_terminator('\n').map(str::as_bytes).collect();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+
+    /// Offset, next and text of each line; the remainder, if any, after a bar.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let mut lines = LineReader::new(text.as_bytes(), 0);
+        let mut seen = Vec::new();
+        while let Step::Line(line) = lines.step().unwrap() {
+            seen.push(format!("{}-{}:{}", line.offset, line.next, String::from_utf8_lossy(line.bytes)));
+        }
+        if let Some(line) = lines.remainder() {
+            seen.push(format!("| {}-{}:{}", line.offset, line.next, String::from_utf8_lossy(line.bytes)));
+        }
+        assert_eq!(seen.join(" "), expected);
+    }
+
+    #[test]
+    fn lines_carry_where_they_start_and_where_the_next_one_does() {
+        check("a\nbc\n", "0-2:a 2-5:bc");
+        check("a\r\nb\n", "0-3:a 3-5:b");
+    }
+
+    #[test]
+    fn an_empty_line_is_a_line() {
+        check("\n\nx\n", "0-1: 1-2: 2-4:x");
+    }
+
+    #[test]
+    fn a_line_without_its_break_waits() {
+        check("a\nbc", "0-2:a | 2-4:bc");
+    }
+
+    #[test]
+    fn a_huge_line_is_cut_and_the_next_one_is_whole() {
+        let length = 5 * LINE_BYTES_MAX + 17;
+        let text = format!("first\n{}\nlast\n", "x".repeat(length));
+        let mut lines = LineReader::new(text.as_bytes(), 0);
+        lines.step().unwrap();
+        let Step::Line(huge) = lines.step().unwrap() else { panic!("the huge line is missing") };
+        assert_eq!(huge.bytes.len(), CUT_LINE_BYTES);
+        assert_eq!(huge.cut_from, Some(length as u64));
+        assert_eq!((huge.offset, huge.next), (6, 6 + length as u64 + 1));
+        let Step::Line(last) = lines.step().unwrap() else { panic!("the last line is missing") };
+        assert_eq!((last.bytes, last.cut_from), (&b"last"[..], None));
+        assert!(lines.buffer.len() <= LINE_BYTES_MAX + 4 * CUT_LINE_BYTES, "memory stays bounded");
+    }
+
+    #[test]
+    fn a_line_just_within_the_limit_is_whole() {
+        let text = format!("{}\n", "y".repeat(LINE_BYTES_MAX));
+        let mut lines = LineReader::new(text.as_bytes(), 0);
+        let Step::Line(line) = lines.step().unwrap() else { panic!("the line is missing") };
+        assert_eq!((line.bytes.len(), line.cut_from), (LINE_BYTES_MAX, None));
+    }
+}

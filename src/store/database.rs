@@ -1,0 +1,143 @@
+//! Opening the database: who may, how it is set, and whether it is the one that the settings mean.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    record::CODEC_VERSION,
+    tables::{SCHEMA, meta, set_meta},
+};
+
+/// The database's file in the state directory.
+const FILE: &str = "keyhound.sqlite";
+
+/// The file that is locked while a process uses the directory.
+const LOCK: &str = "keyhound.lock";
+
+/// What a store is made for. Fixed when it is created; another one is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// P, the number of partitions.
+    pub partitions: u16,
+    pub topic_prefix: String,
+    /// A fixed text under the pepper (`credential_fingerprint`): tells one pepper from another, and nothing of it.
+    pub pepper_check: String,
+}
+
+/// Why the store cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("state.dir {}: {source}", dir.display())]
+    Directory { dir: PathBuf, source: std::io::Error },
+    #[error("state.dir {}: another process uses it; two daemons cannot share a state directory", dir.display())]
+    InUse { dir: PathBuf },
+    #[error(
+        "state.dir {}: it was created with partitions: {kept}, and the settings say {given}; the number is fixed at \
+         creation: say {kept}, or start with an empty directory", dir.display()
+    )]
+    Partitions { dir: PathBuf, kept: u16, given: u16 },
+    #[error(
+        "state.dir {}: it was created with topic_prefix: \"{kept}\", and the settings say \"{given}\"; outputs under \
+         the old names would be orphaned: say \"{kept}\", or start with an empty directory", dir.display()
+    )]
+    TopicPrefix { dir: PathBuf, kept: String, given: String },
+    #[error(
+        "state.dir {}: it was created with another pepper than the one in fingerprint.pepper_file; under this one \
+         every key would look new: put the old pepper back, or start with an empty directory", dir.display()
+    )]
+    Pepper { dir: PathBuf },
+    #[error(
+        "state.dir {}: it was written in form {kept}, this version reads form {CODEC_VERSION}; use the version that \
+         wrote it, or start with an empty directory", dir.display()
+    )]
+    Codec { dir: PathBuf, kept: u16 },
+    #[error("table {table} of the store cannot be read: {source}")]
+    Unreadable { table: &'static str, source: serde_json::Error },
+    #[error("the store failed: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Takes the state directory for this process, and creates it if it is not there.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::Directory { dir: dir.to_owned(), source };
+    // Key ids and address prefixes are nobody else's business.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(dir.join(LOCK)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Opens the store for writing, and creates it if it is not there. The directory has to be locked.
+pub(super) fn open(dir: &Path, identity: &Identity) -> Result<Connection, StoreError> {
+    let db = Connection::open(dir.join(FILE))?;
+    settle(&db)?;
+    check(&db, dir, identity)?;
+    Ok(db)
+}
+
+/// A write-ahead log, synced at every commit: a commit survives a loss of power, and readers never wait.
+fn settle(db: &Connection) -> Result<(), StoreError> {
+    db.busy_timeout(Duration::from_millis(500))?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "cache_size", -32_768)?;
+    // After a large checkpoint the log file is cut back to this, rather than kept at its largest.
+    db.pragma_update(None, "journal_size_limit", 16 << 20)?;
+    db.execute_batch(SCHEMA)?;
+    Ok(())
+}
+
+/// Compares the store with the settings; an empty one takes them.
+fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<(), StoreError> {
+    let dir = || dir.to_owned();
+    let Some(codec) = meta::<u16>(db, "codec")? else {
+        let tx = db.unchecked_transaction()?;
+        set_meta(&tx, "partitions", &identity.partitions)?;
+        set_meta(&tx, "topic_prefix", &identity.topic_prefix)?;
+        set_meta(&tx, "pepper_check", &identity.pepper_check)?;
+        set_meta(&tx, "codec", &CODEC_VERSION)?;
+        return Ok(tx.commit()?);
+    };
+    if codec != CODEC_VERSION {
+        return Err(StoreError::Codec { dir: dir(), kept: codec });
+    }
+    let kept: u16 = meta(db, "partitions")?.unwrap_or_default();
+    if kept != identity.partitions {
+        return Err(StoreError::Partitions { dir: dir(), kept, given: identity.partitions });
+    }
+    let kept: String = meta(db, "topic_prefix")?.unwrap_or_default();
+    if kept != identity.topic_prefix {
+        return Err(StoreError::TopicPrefix { dir: dir(), kept, given: identity.topic_prefix.clone() });
+    }
+    if meta::<String>(db, "pepper_check")?.as_deref() != Some(&identity.pepper_check) {
+        return Err(StoreError::Pepper { dir: dir() });
+    }
+    Ok(())
+}
+
+/// A connection that only reads, for threads other than the slot's.
+pub(super) fn open_to_read(dir: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open_with_flags(
+        dir.join(FILE),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    Ok(db)
+}
+
+/// Bytes of the database and of its write-ahead log.
+pub(super) fn size(dir: &Path) -> u64 {
+    let of = |name: String| fs::metadata(dir.join(name)).map_or(0, |data| data.len());
+    of(FILE.to_owned()) + of(format!("{FILE}-wal"))
+}

@@ -1,0 +1,151 @@
+//! The table of inputs: names to indices, and where reading goes on.
+//!
+//! An index is given once and never again, so that a position in old evidence never means another input.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::{
+    database::StoreError,
+    record::InputPosition,
+    tables::{meta, set_meta, signed, unsigned},
+};
+use crate::source::{InputName, Inputs};
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub source: u16,
+    pub name: String,
+    /// Where reading goes on; `None` = it was never said.
+    pub next: Option<u64>,
+    pub newest_ms: u64,
+}
+
+/// All inputs that are known. Changes wait in it until a commit writes them.
+#[derive(Debug, Default)]
+pub(super) struct InputTable {
+    known: BTreeMap<u32, Known>,
+    by_name: HashMap<(u16, String), u32>,
+    /// The next index to give.
+    next_index: u32,
+    /// Opened in this process.
+    open: HashSet<u32>,
+    opened: Vec<u32>,
+    ended: Vec<u32>,
+    /// Ended, and the slot has been told: forgotten at the next checkpoint.
+    leaving: Vec<u32>,
+    /// Changed outside of positions: to be written with the next commit.
+    changed: Vec<u32>,
+}
+
+impl InputTable {
+    /// Reads what was kept.
+    pub fn load(db: &Connection) -> Result<Self, StoreError> {
+        let mut table = Self { next_index: meta(db, "next_input")?.unwrap_or(0), ..Self::default() };
+        let mut statement = db.prepare("SELECT input, source, name, next, newest_ms FROM inputs")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let known = Known {
+                source: row.get(1)?,
+                name: row.get(2)?,
+                next: row.get::<_, Option<i64>>(3)?.map(unsigned),
+                newest_ms: unsigned(row.get(4)?),
+            };
+            table.add(row.get(0)?, known);
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, input: u32, known: Known) {
+        self.by_name.insert((known.source, known.name.clone()), input);
+        self.known.insert(input, known);
+    }
+
+    pub fn get(&self, input: u32) -> Option<&Known> {
+        self.known.get(&input)
+    }
+
+    pub fn take_opened(&mut self, into: &mut Vec<u32>) {
+        into.append(&mut self.opened);
+    }
+
+    pub fn take_ended(&mut self, into: &mut Vec<u32>) {
+        self.leaving.extend_from_slice(&self.ended);
+        into.append(&mut self.ended);
+    }
+
+    /// Whether something has to be written that no position record carries.
+    pub fn is_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Takes positions over. To be followed by [`Self::write`] in the same commit.
+    pub fn advance(&mut self, positions: &[InputPosition]) {
+        for position in positions {
+            if let Some(known) = self.known.get_mut(&position.input) {
+                known.next = Some(position.next);
+                known.newest_ms = known.newest_ms.max(position.newest_ms);
+                self.changed.push(position.input);
+            }
+        }
+    }
+
+    /// Writes what changed; at a checkpoint, forgets the inputs that ended.
+    pub fn write(&mut self, tx: &Transaction<'_>, checkpoint: bool) -> Result<(), StoreError> {
+        if checkpoint {
+            for input in self.leaving.drain(..) {
+                let Some(known) = self.known.remove(&input) else { continue };
+                self.by_name.remove(&(known.source, known.name));
+                self.open.remove(&input);
+                tx.execute("DELETE FROM inputs WHERE input = ?1", [input])?;
+            }
+        }
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        let mut put = tx.prepare_cached("INSERT OR REPLACE INTO inputs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for input in self.changed.drain(..) {
+            let Some(known) = self.known.get(&input) else { continue };
+            let next = known.next.map(signed);
+            put.execute(params![input, known.source, known.name, next, signed(known.newest_ms)])?;
+        }
+        set_meta(tx, "next_input", &self.next_index)
+    }
+}
+
+impl Inputs for InputTable {
+    fn input(&mut self, source: u16, name: &InputName) -> (u32, Option<u64>) {
+        let input = self.by_name.get(&(source, name.0.clone())).copied().unwrap_or_else(|| {
+            let input = self.next_index;
+            self.next_index += 1;
+            self.add(input, Known { source, name: name.0.clone(), next: None, newest_ms: 0 });
+            self.changed.push(input);
+            input
+        });
+        if self.open.insert(input) {
+            self.opened.push(input);
+        }
+        (input, self.known.get(&input).and_then(|known| known.next))
+    }
+
+    fn is_known(&self, source: u16, name: &InputName) -> bool {
+        self.by_name.contains_key(&(source, name.0.clone()))
+    }
+
+    fn knows_any(&self, source: u16) -> bool {
+        self.known.values().any(|known| known.source == source)
+    }
+
+    fn starts_at(&mut self, input: u32, next: u64) {
+        if let Some(known) = self.known.get_mut(&input) {
+            known.next = Some(next);
+            self.changed.push(input);
+        }
+    }
+
+    fn ended(&mut self, input: u32) {
+        if !self.ended.contains(&input) && !self.leaving.contains(&input) {
+            self.ended.push(input);
+        }
+    }
+}

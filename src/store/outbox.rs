@@ -1,0 +1,192 @@
+//! Committed outputs, for those who deliver them.
+//!
+//! Any thread may read and acknowledge; the slot's thread writes acknowledgements down with its next commit, and
+//! trims what every dispatcher has acknowledged. A dispatcher that crashes between delivering and acknowledging
+//! delivers again: at least once, with the same ids.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use tokio::sync::watch;
+
+use super::{
+    database::{StoreError, open_to_read},
+    record::Topic,
+    tables::{signed, unsigned},
+};
+
+/// The outbox holds at most so many rows. Beyond that, the oldest are dropped and counted, delivered or not; open
+/// incidents and current decisions stay in their table, and a dispatcher that returns begins with those.
+pub(super) const ROWS_MAX: u64 = 500_000;
+
+/// One committed output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutRecord {
+    /// Its place in the order of all outputs, from 1.
+    pub seq: u64,
+    pub topic: Topic,
+    /// Empty = no key.
+    pub key: String,
+    /// JSON; empty = a tombstone.
+    pub value: Vec<u8>,
+}
+
+/// Reads committed outputs. Clones read the same.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Reads are short, so one connection does for all dispatchers.
+    reader: Mutex<Connection>,
+    newest: watch::Sender<u64>,
+    dropped: AtomicU64,
+    acknowledged: Vec<(String, AtomicU64)>,
+}
+
+/// One who delivers, and how far it has come.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Outbox {
+    /// Opens it for these dispatchers. One that is new begins behind what is there.
+    pub(super) fn open(dir: &Path, db: &Connection, dispatchers: &[String]) -> Result<Self, StoreError> {
+        let newest =
+            unsigned(db.query_row("SELECT coalesce(max(seq), 0) FROM outbox", [], |row| row.get(0))?);
+        let mut acknowledged = Vec::new();
+        for name in dispatchers {
+            let kept: Option<i64> = db
+                .query_row("SELECT seq FROM acknowledged WHERE dispatcher = ?1", [name], |row| row.get(0))
+                .optional()?;
+            acknowledged.push((name.clone(), AtomicU64::new(kept.map_or(newest, unsigned))));
+        }
+        let reader = Mutex::new(open_to_read(dir)?);
+        let newest = watch::Sender::new(newest);
+        Ok(Self { shared: Arc::new(Shared { reader, newest, dropped: AtomicU64::new(0), acknowledged }) })
+    }
+
+    /// The sequence number of the newest committed output; 0 = none. Changes after each commit with outputs.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.shared.newest.subscribe()
+    }
+
+    /// At most `limit` outputs with a sequence number above `seq`, in order.
+    pub fn after(&self, seq: u64, limit: usize) -> Result<Vec<OutRecord>, StoreError> {
+        let db = self.reader();
+        let mut statement = db.prepare_cached(
+            "SELECT seq, topic, key, value FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![signed(seq), signed(limit as u64)], |row| {
+            Ok((unsigned(row.get(0)?), row.get::<_, u8>(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        let mut records = Vec::new();
+        for row in rows {
+            let (seq, topic, key, value) = row?;
+            // A topic that is not known can only come from a later version, whose codec is refused.
+            let Some(topic) = Topic::from_number(topic) else { continue };
+            records.push(OutRecord { seq, topic, key, value });
+        }
+        Ok(records)
+    }
+
+    /// Every current record of `incidents` or `decisions`; with `open`, those only that are still of interest.
+    pub fn current(&self, topic: Topic, open: bool) -> Result<Vec<OutRecord>, StoreError> {
+        let db = self.reader();
+        let mut statement = db.prepare_cached(
+            "SELECT seq, key, value FROM current WHERE topic = ?1 AND (until_ms IS NULL OR NOT ?2) ORDER BY key",
+        )?;
+        let rows = statement.query_map(params![topic as u8, open], |row| {
+            Ok(OutRecord { seq: unsigned(row.get(0)?), topic, key: row.get(1)?, value: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The current record of every incident that is open.
+    pub fn open_incidents(&self) -> Result<Vec<OutRecord>, StoreError> {
+        self.current(Topic::Incidents, true)
+    }
+
+    /// The current decision of every subject that has one.
+    pub fn current_decisions(&self) -> Result<Vec<OutRecord>, StoreError> {
+        self.current(Topic::Decisions, false)
+    }
+
+    /// The dispatcher of this name, if the log was opened with it.
+    pub fn dispatcher(&self, name: &str) -> Option<Dispatcher> {
+        let index = self.shared.acknowledged.iter().position(|(known, _)| known == name)?;
+        Some(Dispatcher { shared: Arc::clone(&self.shared), index })
+    }
+
+    /// How many outputs each dispatcher has not acknowledged yet.
+    pub fn waiting(&self) -> Vec<(String, u64)> {
+        let newest = *self.shared.newest.borrow();
+        let waiting = |seq: &AtomicU64| newest.saturating_sub(seq.load(Ordering::Relaxed));
+        self.shared.acknowledged.iter().map(|(name, seq)| (name.clone(), waiting(seq))).collect()
+    }
+
+    /// Outputs that were dropped undelivered because the outbox was full, since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    fn reader(&self) -> std::sync::MutexGuard<'_, Connection> {
+        // A reader that panicked left nothing half done: it only reads.
+        self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn announce(&self, newest: u64) {
+        self.shared.newest.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
+    }
+
+    /// How far each dispatcher has come, in their order.
+    pub(super) fn acknowledgements(&self) -> Vec<u64> {
+        self.shared.acknowledged.iter().map(|(_, seq)| seq.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Writes acknowledgements, and trims what all have acknowledged or what is too much.
+    pub(super) fn write(
+        &self,
+        tx: &Transaction<'_>,
+        acknowledged: &[u64],
+        newest: u64,
+    ) -> Result<(), StoreError> {
+        let mut put = tx.prepare_cached("INSERT OR REPLACE INTO acknowledged VALUES (?1, ?2)")?;
+        for ((name, _), seq) in self.shared.acknowledged.iter().zip(acknowledged) {
+            put.execute(params![name, signed(*seq)])?;
+        }
+        // The newest row stays, since it is what the numbering goes on from.
+        let delivered = acknowledged.iter().copied().min().unwrap_or(newest).min(newest.saturating_sub(1));
+        let mut trim = tx.prepare_cached("DELETE FROM outbox WHERE seq <= ?1")?;
+        trim.execute([signed(delivered)])?;
+        let dropped = trim.execute([signed(newest.saturating_sub(ROWS_MAX))])?;
+        self.shared.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Dispatcher {
+    /// The sequence number up to which everything has been delivered.
+    pub fn acked(&self) -> u64 {
+        self.seq().load(Ordering::Relaxed)
+    }
+
+    /// Says that everything up to `seq` has been delivered. Never goes back.
+    pub fn ack(&self, seq: u64) {
+        self.seq().fetch_max(seq, Ordering::Relaxed);
+    }
+
+    fn seq(&self) -> &AtomicU64 {
+        &self.shared.acknowledged[self.index].1
+    }
+}

@@ -1,0 +1,189 @@
+//! The tables of the embedded database, and how one commit is written to them.
+//!
+//! All of them are SQLite tables in one file, so that one transaction covers positions, outputs and state.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    database::StoreError,
+    record::{Entry, Kept, Mark, Output, Progress, Topic},
+};
+
+/// The tables. `STRICT` so that a value of the wrong type is an error where it is written.
+pub(super) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inputs (
+    input INTEGER PRIMARY KEY, source INTEGER NOT NULL, name TEXT NOT NULL,
+    next INTEGER, newest_ms INTEGER NOT NULL DEFAULT 0, UNIQUE (source, name)) STRICT;
+CREATE TABLE IF NOT EXISTS sequence (number INTEGER PRIMARY KEY, entries TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS acknowledged (dispatcher TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS current (
+    topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER,
+    PRIMARY KEY (topic, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS current_until ON current (until_ms) WHERE until_ms IS NOT NULL;
+CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// SQLite's integers are signed; nothing here comes near their end.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// Reads one value of `meta`.
+pub(super) fn meta<T: DeserializeOwned>(
+    db: &Connection,
+    name: &'static str,
+) -> Result<Option<T>, StoreError> {
+    let text: Option<String> = db
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    text.map(|text| parse(name, &text)).transpose()
+}
+
+/// Writes one value of `meta`.
+pub(super) fn set_meta(
+    db: &Connection,
+    name: &'static str,
+    value: &impl Serialize,
+) -> Result<(), StoreError> {
+    let text = json(value);
+    db.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?.execute(params![name, text])?;
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(table: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Unreadable { table, source })
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("records of the store have string keys only")
+}
+
+/// The recorded sequence since the last checkpoint.
+pub(super) fn sequence(db: &Connection) -> Result<Vec<Entry>, StoreError> {
+    let mut statement = db.prepare("SELECT entries FROM sequence ORDER BY number")?;
+    let mut rows = statement.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.append(&mut parse::<Vec<Entry>>("sequence", row.get_ref(0)?.as_str().unwrap_or_default())?);
+    }
+    Ok(all)
+}
+
+/// Writes outputs under consecutive numbers from `first` on, and what is current by topic and key.
+pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]) -> Result<(), StoreError> {
+    let mut insert = tx.prepare_cached("INSERT INTO outbox VALUES (?1, ?2, ?3, ?4)")?;
+    let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut forget = tx.prepare_cached("DELETE FROM current WHERE topic = ?1 AND key = ?2")?;
+    for (seq, output) in (first..).zip(outputs) {
+        let topic = output.topic as u8;
+        insert.execute(params![signed(seq), topic, output.key, output.value])?;
+        if !matches!(output.topic, Topic::Incidents | Topic::Decisions) {
+            continue;
+        }
+        if output.value.is_empty() {
+            forget.execute(params![topic, output.key])?;
+        } else {
+            let until = match output.kept {
+                Kept::Open => None,
+                Kept::Until(ms) => Some(signed(ms)),
+            };
+            current.execute(params![topic, output.key, output.value, signed(seq), until])?;
+        }
+    }
+    Ok(())
+}
+
+/// The decisions whose time has passed, as the tombstones that are to follow them.
+pub(super) fn tombstones(db: &Connection, watermark_ms: u64) -> Result<Vec<Output>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT key FROM current WHERE topic = ?1 AND until_ms < ?2 ORDER BY key")?;
+    let rows =
+        statement.query_map(params![Topic::Decisions as u8, signed(watermark_ms)], |row| row.get(0))?;
+    let tombstone = |key| Output { topic: Topic::Decisions, key, value: Vec::new(), kept: Kept::Until(0) };
+    Ok(rows.map(|key| key.map(tombstone)).collect::<Result<_, _>>()?)
+}
+
+/// Forgets the closed incidents whose time has passed.
+pub(super) fn forget_closed(tx: &Transaction<'_>, watermark_ms: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM current WHERE topic = ?1 AND until_ms < ?2")?
+        .execute(params![Topic::Incidents as u8, signed(watermark_ms)])?;
+    Ok(())
+}
+
+/// Writes the commit's place and its piece of the sequence.
+pub(super) fn write_progress(
+    tx: &Transaction<'_>,
+    progress: &Progress,
+    sequence: &[Entry],
+) -> Result<(), StoreError> {
+    set_meta(tx, "progress", progress)?;
+    if !sequence.is_empty() {
+        tx.prepare_cached("INSERT INTO sequence VALUES (?1, ?2)")?
+            .execute(params![signed(progress.commit), json(&sequence)])?;
+    }
+    Ok(())
+}
+
+/// Changed entries of the state, flat: a checkpoint may hold a hundred thousand.
+#[derive(Default)]
+pub(super) struct Changes {
+    bytes: Vec<u8>,
+    /// End of the key, end of the value; equal = gone.
+    ends: Vec<(usize, Option<usize>)>,
+}
+
+impl Changes {
+    pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.bytes.extend_from_slice(key);
+        let end = self.bytes.len();
+        let value_end = value.map(|value| {
+            self.bytes.extend_from_slice(value);
+            self.bytes.len()
+        });
+        self.ends.push((end, value_end));
+    }
+
+    /// Forgets them, and gives the memory back: checkpoints are far apart.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(key_end, value_end)| {
+            let key = &self.bytes[start..key_end];
+            start = value_end.unwrap_or(key_end);
+            (key, value_end.map(|end| &self.bytes[key_end..end]))
+        })
+    }
+}
+
+/// Writes changed entries, and with a mark cuts the sequence off.
+pub(super) fn write_state(
+    tx: &Transaction<'_>,
+    changes: &Changes,
+    mark: Option<&Mark>,
+) -> Result<(), StoreError> {
+    let mut put = tx.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?;
+    let mut gone = tx.prepare_cached("DELETE FROM state WHERE key = ?1")?;
+    for (key, value) in changes.iter() {
+        match value {
+            Some(value) => put.execute(params![key, value])?,
+            None => gone.execute(params![key])?,
+        };
+    }
+    if let Some(mark) = mark {
+        set_meta(tx, "checkpoint", mark)?;
+        tx.execute("DELETE FROM sequence WHERE number <= ?1", [signed(mark.progress.commit)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Who may open a store, and what its tables of inputs keep.
+
+use std::path::Path;
+
+use super::{
+    record::{InputPosition, Mark, Progress},
+    *,
+};
+use crate::source::{InputName, Inputs};
+
+fn identity() -> Identity {
+    Identity { partitions: 8, topic_prefix: "keyhound.".to_owned(), pepper_check: "kc1_0".to_owned() }
+}
+
+fn open(dir: &Path, identity: &Identity) -> Result<EmbeddedLog, StoreError> {
+    EmbeddedLog::open(dir.to_owned(), identity, Vec::new(), &[])
+}
+
+#[track_caller]
+fn refused(other: &Identity, because: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), &identity()).unwrap());
+    let error = open(dir.path(), other).err().expect("another identity is refused").to_string();
+    assert!(error.contains(because), "{error}");
+    drop(open(dir.path(), &identity()).expect("and nothing has changed by it"));
+}
+
+#[test]
+fn a_store_is_opened_only_with_the_settings_that_it_was_created_with() {
+    refused(&Identity { partitions: 4, ..identity() }, "partitions: 8, and the settings say 4");
+    refused(&Identity { topic_prefix: "kh.".to_owned(), ..identity() }, "topic_prefix: \"keyhound.\"");
+    refused(&Identity { pepper_check: "kc1_1".to_owned(), ..identity() }, "another pepper");
+}
+
+#[test]
+fn two_processes_cannot_share_a_state_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path(), &identity()).unwrap();
+    let error = open(dir.path(), &identity()).err().expect("it is in use").to_string();
+    assert!(error.contains("another process uses it"), "{error}");
+    drop(first);
+    open(dir.path(), &identity()).unwrap();
+}
+
+#[test]
+fn an_input_that_ended_is_forgotten_and_its_index_never_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    database::lock(dir.path()).unwrap();
+    let mut db = database::open(dir.path(), &identity()).unwrap();
+    let mut table = inputs::InputTable::load(&db).unwrap();
+    let name = |text: &str| InputName(text.to_owned());
+    assert_eq!(table.input(0, &name("file:1")), (0, None));
+    assert_eq!(table.input(0, &name("file:2")), (1, None));
+    table.advance(&[InputPosition { input: 0, next: 70, newest_ms: 5 }]);
+    table.starts_at(1, 9);
+    table.ended(0);
+    table.take_ended(&mut Vec::new());
+    let tx = db.transaction().unwrap();
+    table.write(&tx, false).unwrap();
+    tx.commit().unwrap();
+    let again = inputs::InputTable::load(&db).unwrap();
+    assert_eq!(again.get(0).unwrap().next, Some(70), "a replay may still need it");
+    assert_eq!(again.get(1).unwrap().next, Some(9));
+    let tx = db.transaction().unwrap();
+    table.write(&tx, true).unwrap();
+    tx.commit().unwrap();
+    let mut again = inputs::InputTable::load(&db).unwrap();
+    assert!(!again.is_known(0, &name("file:1")));
+    assert_eq!(again.input(0, &name("file:3")), (2, None));
+    assert_eq!(again.input(0, &name("file:2")), (1, Some(9)));
+}
+
+#[test]
+fn nothing_of_a_transaction_that_is_given_up_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    let progress = Progress { commit: 1, codec: CODEC_VERSION, ..Progress::default() };
+    let give = |log: &mut EmbeddedLog| {
+        log.begin().unwrap();
+        let (topic, key, value) = (Topic::Incidents, "inc_1".to_owned(), b"{}".to_vec());
+        log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
+        log.keep(b"k", Some(b"v")).unwrap();
+        log.send_positions(&progress, &[], &[Entry::Watermark(5)]).unwrap();
+        log.checkpoint(&Mark { progress: progress.clone(), ..Mark::default() }).unwrap();
+    };
+    give(&mut log);
+    log.abort().unwrap();
+    assert_eq!(log.assign().unwrap(), Resume::default());
+    give(&mut log);
+    assert_eq!(log.commit().unwrap().newest_output, 1);
+    let resume = log.assign().unwrap();
+    assert_eq!(resume.mark.unwrap().progress, progress);
+    assert!(resume.sequence.is_empty());
+    let mut state = Vec::new();
+    log.restore(&mut |key, value| {
+        state.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(state, [(b"k".to_vec(), b"v".to_vec())]);
+}
+
+#[test]
+fn what_has_ended_is_forgotten_when_its_time_has_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log =
+        EmbeddedLog::open(dir.path().to_owned(), &identity(), Vec::new(), &["d".to_owned()]).unwrap();
+    let outbox = log.outbox();
+    let commit = |log: &mut EmbeddedLog, watermark_ms: u64, outputs: Vec<Output>| {
+        let progress = Progress { commit: watermark_ms, watermark_ms, ..Progress::default() };
+        log.begin().unwrap();
+        for output in outputs {
+            log.produce(output).unwrap();
+        }
+        log.send_positions(&progress, &[], &[]).unwrap();
+        log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
+        log.commit().unwrap();
+    };
+    let output = |topic, key: &str, kept| Output { topic, key: key.to_owned(), value: b"{}".to_vec(), kept };
+    let outputs = vec![
+        output(Topic::Incidents, "open", Kept::Open),
+        output(Topic::Incidents, "closed", Kept::Until(100)),
+        output(Topic::Decisions, "short", Kept::Until(100)),
+        output(Topic::Decisions, "long", Kept::Until(200)),
+    ];
+    commit(&mut log, 50, outputs);
+    assert_eq!(outbox.open_incidents().unwrap().len(), 1);
+    assert_eq!(outbox.current(Topic::Incidents, false).unwrap().len(), 2);
+    commit(&mut log, 101, Vec::new());
+    let keys = |topic| -> Vec<String> {
+        outbox.current(topic, false).unwrap().into_iter().map(|record| record.key).collect()
+    };
+    assert_eq!(
+        (keys(Topic::Incidents), keys(Topic::Decisions)),
+        (vec!["open".to_owned()], vec!["long".to_owned()])
+    );
+    let newest = outbox.after(4, 10).unwrap();
+    assert_eq!((newest.len(), newest[0].key.as_str(), newest[0].value.len()), (1, "short", 0), "a tombstone");
+    assert_eq!(outbox.waiting(), [("d".to_owned(), 5)]);
+}

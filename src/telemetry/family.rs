@@ -1,0 +1,52 @@
+//! Short ways to make and register a metric, so that the list in `metrics` reads as a list.
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
+};
+
+/// Makes metrics and registers each. A clash of names or a bad label is a mistake in `metrics`, found by its tests.
+pub(super) struct Families<'a>(pub &'a Registry);
+
+impl Families<'_> {
+    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
+    }
+
+    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    pub fn real_gauge(&self, name: &str, help: &str) -> Gauge {
+        self.register(Gauge::new(name, help))
+    }
+
+    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    pub fn real_gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    pub fn real_counter(&self, name: &str, help: &str) -> prometheus::Counter {
+        self.register(prometheus::Counter::new(name, help))
+    }
+
+    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn register<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
+        let metric =
+            made.unwrap_or_else(|error| unreachable!("a metric's name or labels are wrong: {error}"));
+        if let Err(error) = self.0.register(Box::new(metric.clone())) {
+            unreachable!("a metric is registered twice: {error}");
+        }
+        metric
+    }
+}

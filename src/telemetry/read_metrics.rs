@@ -1,0 +1,241 @@
+//! The metrics that are read at each scrape: from the slot's counters, and from the kernel.
+
+use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{family::Families, process::Process};
+
+/// Set from a [`super::Reading`] at each scrape.
+pub(super) struct SlotMetrics {
+    up: IntGauge,
+    heartbeat: Gauge,
+    records: IntCounterVec,
+    record_bytes: IntCounterVec,
+    events: IntCounterVec,
+    anonymous: IntCounterVec,
+    clamped: IntCounterVec,
+    rejected: IntCounterVec,
+    clear_keys: IntCounterVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    late: IntCounter,
+    repeated: IntCounter,
+    watermark: GaugeVec,
+    keys: IntGaugeVec,
+    evictions: IntCounterVec,
+    state_bytes: IntGauge,
+    pressure: IntCounter,
+    waiting: IntCounter,
+    unjudged_routes: IntCounter,
+    condition_errors: IntCounter,
+    commits: IntCounter,
+    commit_seconds: Counter,
+    checkpoints: IntCounter,
+    checkpoint_seconds: Counter,
+    checkpoint_at: Gauge,
+    mismatches: IntCounter,
+    outbox: IntGaugeVec,
+    table_entries: IntGaugeVec,
+    table_limit: IntGaugeVec,
+}
+
+/// Set from what the kernel says of this process.
+pub(super) struct ProcessMetrics {
+    resident_bytes: IntGauge,
+    cpu_seconds: Counter,
+    open_files: IntGauge,
+}
+
+impl SlotMetrics {
+    #[allow(clippy::too_many_lines)] // a list of names and meanings: cutting it would hide it
+    pub fn new(f: &Families<'_>) -> Self {
+        let by_source = &["source"];
+        let by_partition = &["partition"];
+        Self {
+            up: f.gauge(
+                "keyhound_restored",
+                "Whether state was restored and new input is read (1) or not yet (0).",
+            ),
+            heartbeat: f.real_gauge(
+                "keyhound_heartbeat_timestamp_seconds",
+                "Last turn of the slot's loop, in seconds since the Unix epoch.",
+            ),
+            records: f.counters("keyhound_records_total", "Records read, by source.", by_source),
+            record_bytes: f.counters(
+                "keyhound_record_bytes_total",
+                "Bytes of records read, by source.",
+                by_source,
+            ),
+            events: f.counters("keyhound_events_total", "Events decoded from records, by source.", by_source),
+            anonymous: f.counters(
+                "keyhound_requests_anonymous_total",
+                "Requests without the key or credential that the source's policy asks for, by source.",
+                by_source,
+            ),
+            clamped: f.counters(
+                "keyhound_events_clamped_total",
+                "Events more than a minute ahead of their log, set back to its time, by source.",
+                by_source,
+            ),
+            rejected: f.counters(
+                "keyhound_records_rejected_total",
+                "Records that could not be used, by source and reason.",
+                &["source", "reason"],
+            ),
+            clear_keys: f.counters(
+                "keyhound_records_with_clear_key_total",
+                "Records that showed an API key in clear, by source.",
+                by_source,
+            ),
+            lag_records: f.gauges("keyhound_source_lag_records", "Records that wait at a source.", by_source),
+            lag_seconds: f.real_gauges(
+                "keyhound_source_lag_seconds",
+                "How far the newest event read of a source is behind the wall clock, in event time.",
+                by_source,
+            ),
+            late: f.counter("keyhound_events_late_total", "Events that came beyond a window's lateness."),
+            repeated: f.counter("keyhound_events_repeated_total", "Events whose request id had been seen."),
+            watermark: f.real_gauges(
+                "keyhound_watermark_timestamp_seconds",
+                "Event time up to which a partition has seen everything, in seconds since the Unix epoch.",
+                by_partition,
+            ),
+            keys: f.gauges("keyhound_state_keys", "Keys with a profile, by partition.", by_partition),
+            evictions: f.counters(
+                "keyhound_state_evictions_total",
+                "Profiles dropped to stay within the limit, by partition.",
+                by_partition,
+            ),
+            state_bytes: f.gauge("keyhound_state_bytes", "Bytes that the state of all keys takes."),
+            pressure: f.counter("keyhound_requests_refused_by_us_total", "Requests that our own decisions refused."),
+            waiting: f.counter(
+                "keyhound_requests_of_waiting_keys_total",
+                "Requests of keys without a profile yet, since they were only ever refused.",
+            ),
+            unjudged_routes: f.counter(
+                "keyhound_requests_on_unjudged_routes_total",
+                "Requests on routes beyond the table of routes, whose latency and size are not judged.",
+            ),
+            condition_errors: f.counter(
+                "keyhound_rule_condition_errors_total",
+                "Conditions of rules that could not be answered; the rule kept silent.",
+            ),
+            commits: f.counter("keyhound_commits_total", "Commits of positions and outputs."),
+            commit_seconds: f.real_counter("keyhound_commit_seconds_total", "Time spent in commits."),
+            checkpoints: f.counter("keyhound_checkpoints_total", "Checkpoints of state."),
+            checkpoint_seconds: f
+                .real_counter("keyhound_checkpoint_seconds_total", "Time spent in checkpoints."),
+            checkpoint_at: f.real_gauge(
+                "keyhound_checkpoint_timestamp_seconds",
+                "When state was last checkpointed, in seconds since the Unix epoch.",
+            ),
+            mismatches: f.counter(
+                "keyhound_digest_mismatches_total",
+                "Replays whose effects differed from those that were committed.",
+            ),
+            outbox: f.gauges(
+                "keyhound_outbox_records",
+                "Committed outputs that a dispatcher has not delivered yet, by dispatcher.",
+                &["dispatcher"],
+            ),
+            table_entries: f.gauges("keyhound_table_entries", "Entries in a bounded table.", &["table"]),
+            table_limit: f.gauges("keyhound_table_limit", "The most entries of a bounded table.", &["table"]),
+        }
+    }
+
+    pub fn set(&self, reading: &super::Reading) {
+        self.up.set(i64::from(reading.restored));
+        self.heartbeat.set(seconds(reading.heartbeat_ms));
+        for source in &reading.sources {
+            self.set_source(source);
+        }
+        for partition in &reading.partitions {
+            let label = partition.partition.to_string();
+            let label = &[label.as_str()];
+            self.watermark.with_label_values(label).set(seconds(partition.watermark_ms));
+            self.keys.with_label_values(label).set(signed(partition.keys));
+            raise(&self.evictions.with_label_values(label), partition.evictions);
+        }
+        for table in &reading.tables {
+            self.table_entries.with_label_values(&[table.table]).set(signed(table.entries));
+            self.table_limit.with_label_values(&[table.table]).set(signed(table.limit));
+        }
+        for (dispatcher, records) in &reading.outbox {
+            self.outbox.with_label_values(&[dispatcher.as_str()]).set(signed(*records));
+        }
+        raise(&self.late, reading.events_late);
+        raise(&self.repeated, reading.events_repeated);
+        raise(&self.pressure, reading.pressure);
+        raise(&self.waiting, reading.waiting);
+        raise(&self.unjudged_routes, reading.unjudged_routes);
+        raise(&self.condition_errors, reading.condition_errors);
+        raise(&self.commits, reading.commits);
+        raise(&self.checkpoints, reading.checkpoints);
+        raise(&self.mismatches, reading.digest_mismatches);
+        raise_real(&self.commit_seconds, reading.commit_seconds);
+        raise_real(&self.checkpoint_seconds, reading.checkpoint_seconds);
+        self.checkpoint_at.set(seconds(reading.checkpoint_at_ms));
+        self.state_bytes.set(signed(reading.state_bytes));
+    }
+
+    fn set_source(&self, source: &super::SourceReading) {
+        let label = &[source.source.as_str()];
+        raise(&self.records.with_label_values(label), source.records);
+        raise(&self.record_bytes.with_label_values(label), source.bytes);
+        raise(&self.events.with_label_values(label), source.events);
+        raise(&self.anonymous.with_label_values(label), source.anonymous);
+        raise(&self.clamped.with_label_values(label), source.clamped);
+        raise(&self.clear_keys.with_label_values(label), source.clear_keys);
+        for (reason, count) in &source.rejected {
+            raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
+        }
+        if let Some(records) = source.lag_records {
+            self.lag_records.with_label_values(label).set(signed(records));
+        }
+        if let Some(seconds) = source.lag_seconds {
+            self.lag_seconds.with_label_values(label).set(seconds);
+        }
+    }
+}
+
+impl ProcessMetrics {
+    pub fn new(f: &Families<'_>) -> Self {
+        let start = f.real_gauge(
+            "process_start_time_seconds",
+            "Start time of the process since the Unix epoch, in seconds.",
+        );
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        start.set(since_epoch.map_or(0.0, |since| since.as_secs_f64()));
+        Self {
+            resident_bytes: f.gauge("process_resident_memory_bytes", "Resident memory size in bytes."),
+            cpu_seconds: f.real_counter(
+                "process_cpu_seconds_total",
+                "Total user and system CPU time spent, in seconds.",
+            ),
+            open_files: f.gauge("process_open_fds", "Number of open file descriptors."),
+        }
+    }
+
+    pub fn set(&self, process: Process) {
+        self.resident_bytes.set(process.resident_bytes);
+        raise_real(&self.cpu_seconds, process.cpu_seconds);
+        self.open_files.set(process.open_files);
+    }
+}
+
+/// Raises a counter to what was read. Two scrapes at once may read in either order: it never falls.
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+fn raise_real(counter: &Counter, to: f64) {
+    counter.inc_by((to - counter.get()).max(0.0));
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[allow(clippy::cast_precision_loss)] // milliseconds of this millennium are exact in a double
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
+}

@@ -1,0 +1,101 @@
+//! What a slot's counters say at one moment, as plain numbers.
+//!
+//! The slot counts in atomics of its own, since a labelled counter per event would cost more than the event. At a
+//! scrape, [`Status::read`] copies them here, and `metrics` sets what Prometheus sees. Counts only ever grow while
+//! the process lives; gauges are as they are.
+
+/// Whoever can say where a slot stands. Called at each scrape and each readiness probe; must not block.
+pub trait Status: Send + Sync {
+    /// Copies the counters.
+    fn read(&self) -> Reading;
+}
+
+/// Where a slot stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// State was loaded and replayed, and new input is being read.
+    pub restored: bool,
+    /// Wall-clock time of the slot loop's last turn, in milliseconds since the Unix epoch; 0 = none yet.
+    pub heartbeat_ms: u64,
+    pub sources: Vec<SourceReading>,
+    pub partitions: Vec<PartitionReading>,
+    /// Bounded tables (caches, profiles, outbox), by name.
+    pub tables: Vec<TableReading>,
+    /// Events whose time was beyond a window when they came.
+    pub events_late: u64,
+    /// Events whose request id was seen before, within the window of that filter.
+    pub events_repeated: u64,
+    /// Requests that our own decisions refused.
+    pub pressure: u64,
+    /// Requests of keys that have no profile yet, since they were only ever refused.
+    pub waiting: u64,
+    /// Requests on routes beyond the table of routes.
+    pub unjudged_routes: u64,
+    /// Conditions of rules that could not be answered.
+    pub condition_errors: u64,
+    /// Bytes that the state of all keys takes, as the engines count them.
+    pub state_bytes: u64,
+    pub commits: u64,
+    pub commit_seconds: f64,
+    pub checkpoints: u64,
+    pub checkpoint_seconds: f64,
+    /// Wall-clock time of the last checkpoint, in milliseconds since the Unix epoch; 0 = none yet.
+    pub checkpoint_at_ms: u64,
+    /// Replays whose digest of effects was not the one that was committed.
+    pub digest_mismatches: u64,
+    /// Records in the outbox that a dispatcher has not acknowledged, by dispatcher.
+    pub outbox: Vec<(String, u64)>,
+}
+
+/// Where one source stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SourceReading {
+    /// The source's index and name in the settings: `0:kong-logs`.
+    pub source: String,
+    pub records: u64,
+    pub bytes: u64,
+    pub events: u64,
+    /// Requests without the key, or the credential, that the source's policy asks for.
+    pub anonymous: u64,
+    /// Events whose time was more than a minute ahead of their log's, and was set back to it.
+    pub clamped: u64,
+    /// Records that were not understood, by the reason's fixed label.
+    pub rejected: Vec<(&'static str, u64)>,
+    /// Records that showed a raw key in clear.
+    pub clear_keys: u64,
+    /// Records that wait at the source; `None` = the source cannot say.
+    pub lag_records: Option<u64>,
+    /// How far the newest event read is behind the wall clock, in seconds of event time; 0 where nothing waits, so that
+    /// a quiet source is not a slow one. `None` = not known yet.
+    pub lag_seconds: Option<f64>,
+}
+
+/// Where one partition's engine stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartitionReading {
+    pub partition: u16,
+    /// Event time up to which everything was seen, in milliseconds since the Unix epoch; 0 = none yet.
+    pub watermark_ms: u64,
+    pub keys: u64,
+    pub evictions: u64,
+}
+
+/// How full a bounded table is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableReading {
+    pub table: &'static str,
+    pub entries: u64,
+    pub limit: u64,
+}
+
+impl Reading {
+    /// Records that wait at all sources that can say.
+    pub fn lag_records(&self) -> u64 {
+        self.sources.iter().filter_map(|source| source.lag_records).sum()
+    }
+
+    /// The largest lag in event time among the sources, in seconds; 0 where no event was read yet.
+    pub fn lag_seconds(&self) -> f64 {
+        self.sources.iter().filter_map(|source| source.lag_seconds).fold(0.0, f64::max)
+    }
+}

@@ -1,0 +1,87 @@
+//! A judge that counts by key; each 7th request of a key changes its incident.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyhound::{
+    engine::{Command, Effect},
+    event::EventTime,
+    incident::{Incident, IncidentId},
+    slot::{Judge, Outcome, Rejection, WriteEntry},
+    source::Batch,
+    store::References,
+    telemetry::Reading,
+};
+
+#[derive(Default)]
+pub struct Counting {
+    counts: BTreeMap<String, u64>,
+    changed: BTreeSet<String>,
+    watermark: EventTime,
+}
+
+impl Judge for Counting {
+    type Change = ();
+
+    fn read(&mut self, batch: &Batch, _at_ms: u64, out: &mut Outcome) {
+        for record in batch.records() {
+            out.tally(record.source).records += 1;
+            let text = String::from_utf8_lossy(record.bytes);
+            let Some((time, key)) = text.split_once(' ') else {
+                let (input, offset, length) = (record.input, record.offset, record.bytes.len());
+                out.reject(
+                    record.source,
+                    Rejection { input, offset, index: 0, reason: "broken", length, hash: 0 },
+                );
+                continue;
+            };
+            out.saw(record.input, EventTime(time.parse().unwrap()));
+            let count = self.counts.entry(key.to_owned()).or_default();
+            *count += 1;
+            if count.is_multiple_of(7) {
+                let (id, verdict) =
+                    (IncidentId(format!("inc_{key}")), format!("{count} at {}", self.watermark.0));
+                out.effects.push(Effect::Incident(Box::new(Incident { id, verdict, ..Incident::default() })));
+            }
+            self.changed.insert(key.to_owned());
+        }
+    }
+
+    fn watermark(&mut self, time: EventTime, _out: &mut Outcome) {
+        self.watermark = time;
+    }
+
+    fn command(&mut self, _command: &Command, _out: &mut Outcome) {}
+
+    fn settle(&mut self, _out: &mut Outcome) {}
+
+    fn change(&mut self, _change: (), _out: &mut Outcome) {}
+
+    fn refer(&mut self, _out: &mut Outcome) {}
+
+    fn references(&self) -> References {
+        References::default()
+    }
+
+    fn rule_id(&self, _rule: u16) -> &'static str {
+        ""
+    }
+
+    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
+        write(b"", Some(&self.watermark.0.to_be_bytes()));
+        for key in std::mem::take(&mut self.changed) {
+            write(key.as_bytes(), Some(&self.counts[&key].to_be_bytes()));
+        }
+    }
+
+    fn measure(&self, _reading: &mut Reading) {}
+
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let number = u64::from_be_bytes(value.try_into().map_err(|_| "not 8 bytes".to_owned())?);
+        if key.is_empty() {
+            self.watermark = EventTime(number);
+        } else {
+            self.counts.insert(String::from_utf8_lossy(key).into_owned(), number);
+        }
+        Ok(())
+    }
+}

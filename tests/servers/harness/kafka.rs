@@ -1,0 +1,246 @@
+//! One real Apache Kafka per test process, in KRaft mode, with a plaintext and a SASL_SSL listener.
+//!
+//! Started by whoever asks first and shared by all: tests use topics and groups of unique names, see [`Kafka::topic`].
+//! The settings are those of `docs/decisions` for tests: one node, replication factor 1, no initial rebalance delay.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use super::{
+    certificates::Certificates,
+    folder::Folder,
+    http::RUNTIME,
+    program::{Program, START_LIMIT, cache, free_port, installed},
+};
+
+/// The SCRAM user that the secured listener knows.
+pub const USER: &str = "keyhound";
+pub const PASSWORD: &str = "correct-horse";
+
+const VERSION: &str = "4.3.1";
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The running broker.
+pub struct Kafka {
+    /// `127.0.0.1:port` without encryption or authentication.
+    pub plain: String,
+    /// `127.0.0.1:port` over TLS, with SASL/SCRAM-SHA-512 as [`USER`].
+    pub secured: String,
+    /// The authority that signed the broker's certificate, as a PEM file.
+    pub authority: PathBuf,
+    _broker: Program,
+    _folder: Folder,
+}
+
+/// The shared broker, started at the first call.
+pub fn kafka() -> &'static Kafka {
+    static SHARED: OnceLock<Kafka> = OnceLock::new();
+    SHARED.get_or_init(Kafka::start)
+}
+
+impl Kafka {
+    /// Starts a broker of one's own, for those that will not share.
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = Folder::new("kafka");
+        let jars = cache().join(format!("kafka-{VERSION}/jars"));
+        assert!(jars.is_dir(), "{} is missing: tests/install/run kafka", jars.display());
+        let certificates = Certificates::make(folder.path());
+        let (plain, secured, controller) = (free_port(), free_port(), free_port());
+        let settings = settings(folder.path(), &certificates, [plain, secured, controller]);
+        let settings = folder.write("server.properties", settings);
+        let log_settings = folder.write("log4j2.xml", LOG_SETTINGS);
+        let class_path = format!("{}/*", jars.display());
+        format_storage(&class_path, &settings);
+        let log_settings = format!("-Dlog4j2.configurationFile=file:{}", log_settings.display());
+        let memory = ["-Xms256m", "-Xmx1g", "-XX:+UseG1GC"];
+        let mut arguments: Vec<&str> = memory.to_vec();
+        let settings = settings.display().to_string();
+        arguments.extend([log_settings.as_str(), "-cp", &class_path, "kafka.Kafka", &settings]);
+        let mut broker = Program::start("kafka", installed("java"), arguments, folder.path());
+        let plain = format!("127.0.0.1:{plain}");
+        broker.wait_until("answering a metadata request", START_LIMIT, || knows_a_broker(&plain));
+        let secured = format!("127.0.0.1:{secured}");
+        Self { plain, secured, authority: certificates.authority, _broker: broker, _folder: folder }
+    }
+
+    /// Creates a topic of a unique name that begins with `name`.
+    #[track_caller]
+    pub fn topic(&self, name: &str, partitions: i32) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let topic = format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("an admin client can be made");
+        let wanted = [NewTopic::new(&topic, partitions, TopicReplication::Fixed(1))];
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
+        let created = RUNTIME.block_on(admin.create_topics(&wanted, &options)).expect("the broker answers");
+        created[0].as_ref().unwrap_or_else(|error| panic!("topic {topic} could not be created: {error:?}"));
+        topic
+    }
+
+    /// Writes records, keyless, spread over the topic's partitions in turn, and waits until the broker has them.
+    #[track_caller]
+    pub fn produce<R: AsRef<[u8]>>(&self, topic: &str, records: impl IntoIterator<Item = R>) {
+        let mut config = self.client();
+        config
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5")
+            .set("queue.buffering.max.messages", "1000000");
+        let producer: BaseProducer = config.create().expect("a producer can be made");
+        let metadata =
+            producer.client().fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
+        let partitions = metadata.topics()[0].partitions().len();
+        for (index, record) in records.into_iter().enumerate() {
+            let partition = i32::try_from(index % partitions).expect("few partitions");
+            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(record.as_ref());
+            while let Err((error, refused)) = producer.send(record) {
+                assert_eq!(
+                    error.rdkafka_error_code(),
+                    Some(rdkafka::types::RDKafkaErrorCode::QueueFull),
+                    "{error}"
+                );
+                producer.poll(Duration::from_millis(10));
+                record = refused;
+            }
+        }
+        producer.flush(ANSWER_LIMIT).expect("the broker takes the records");
+    }
+
+    /// Every record of a topic from its beginning to where it ends now, as (key, value), partition by partition.
+    #[track_caller]
+    pub fn read_all(&self, topic: &str) -> Vec<(String, Vec<u8>)> {
+        let mut config = self.client();
+        config
+            .set("group.id", "tests-read-all")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed");
+        let consumer: BaseConsumer = config.create().expect("a consumer can be made");
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
+        let mut records = Vec::new();
+        for partition in metadata.topics()[0].partitions() {
+            read_partition(&consumer, topic, partition.id(), &mut records);
+        }
+        records
+    }
+
+    /// The librdkafka properties of the secured listener, as an operator would write them.
+    pub fn secured_properties(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("security.protocol", "SASL_SSL".into()),
+            ("sasl.mechanism", "SCRAM-SHA-512".into()),
+            ("sasl.username", USER.into()),
+            ("sasl.password", PASSWORD.into()),
+            ("ssl.ca.location", self.authority.display().to_string()),
+        ]
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.plain);
+        config
+    }
+}
+
+fn read_partition(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    records: &mut Vec<(String, Vec<u8>)>,
+) {
+    let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT).expect("the broker answers");
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Offset(low)).expect("a valid offset");
+    consumer.assign(&assignment).expect("a partition that is there");
+    let mut next = low;
+    while next < high {
+        let message = consumer.poll(ANSWER_LIMIT).expect("a record within the time limit").expect("a record");
+        next = message.offset() + 1;
+        let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+        records.push((key, message.payload().unwrap_or_default().to_vec()));
+    }
+}
+
+fn knows_a_broker(address: &str) -> bool {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address).set("log_level", "0");
+    let Ok(consumer) = config.create::<BaseConsumer>() else { return false };
+    consumer
+        .fetch_metadata(None, Duration::from_millis(500))
+        .is_ok_and(|metadata| !metadata.brokers().is_empty())
+}
+
+/// Formats the log folder; users of SCRAM are created here, before there is a broker that could be asked.
+#[track_caller]
+fn format_storage(class_path: &str, settings: &Path) {
+    let user = format!("SCRAM-SHA-512=[name={USER},iterations=4096,password={PASSWORD}]");
+    let output = Command::new(installed("java"))
+        .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path, "kafka.tools.StorageTool", "format"])
+        .args(["--ignore-formatted", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "--add-scram", &user, "-c"])
+        .arg(settings)
+        .stdin(Stdio::null())
+        .output()
+        .expect("java can be started");
+    assert!(
+        output.status.success(),
+        "Kafka's storage could not be formatted: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn settings(folder: &Path, certificates: &Certificates, [plain, secured, controller]: [u16; 3]) -> String {
+    let mut text = String::from(SETTINGS);
+    let _ = writeln!(text, "controller.quorum.voters=1@127.0.0.1:{controller}");
+    let _ = writeln!(
+        text,
+        "listeners=PLAIN://127.0.0.1:{plain},SECURED://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}"
+    );
+    let _ = writeln!(text, "advertised.listeners=PLAIN://127.0.0.1:{plain},SECURED://127.0.0.1:{secured}");
+    let _ = writeln!(text, "log.dirs={}", folder.join("log").display());
+    let _ = writeln!(text, "ssl.keystore.location={}", certificates.server.display());
+    let _ = writeln!(text, "ssl.truststore.location={}", certificates.authority.display());
+    text
+}
+
+const SETTINGS: &str = "\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAIN
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,SECURED:SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.truststore.type=PEM
+auto.create.topics.enable=false
+num.partitions=1
+offsets.topic.num.partitions=8
+transaction.state.log.num.partitions=8
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+";
+
+const LOG_SETTINGS: &str = r#"<Configuration>
+  <Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c)%n"/></Console></Appenders>
+  <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
+</Configuration>
+"#;

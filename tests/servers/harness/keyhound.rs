@@ -1,0 +1,99 @@
+//! The program itself, as an operator runs it: a child process with a settings file.
+
+use std::{
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use super::{
+    folder::Folder,
+    http,
+    program::{Program, START_LIMIT, free_port},
+};
+
+/// The executable that cargo built for this test run.
+pub const EXECUTABLE: &str = env!("CARGO_BIN_EXE_keyhound");
+
+/// A running `keyhound run`.
+pub struct Keyhound {
+    /// `127.0.0.1:port` of metrics and operators.
+    pub listen: String,
+    /// `127.0.0.1:port` that gateways ask.
+    pub gateways_listen: String,
+    settings: String,
+    folder: Folder,
+    program: Program,
+}
+
+impl Keyhound {
+    /// Starts it with `settings` (YAML), to which free ports, a pepper and a state folder are added, and waits until
+    /// it says that it is ready.
+    #[track_caller]
+    pub fn start(settings: &str) -> Self {
+        let folder = Folder::new("keyhound");
+        let pepper =
+            folder.write("pepper", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
+        let [listen, gateways_listen] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let settings = format!(
+            "{settings}\nfingerprint: {{ pepper_file: {:?} }}\nstate: {{ dir: {:?} }}\nlisten: {listen}\n\
+             gateways_listen: {gateways_listen}\n",
+            pepper.display(),
+            folder.path().join("state").display(),
+        );
+        let program = run(&folder, &settings);
+        let mut keyhound = Self { listen, gateways_listen, settings, folder, program };
+        keyhound.wait_until_ready();
+        keyhound
+    }
+
+    /// Kills it as `kill -9` does and starts it again with the same settings, ports and state.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.program.signal("KILL");
+        self.program.wait_for_end(Duration::from_secs(10));
+        self.program = run(&self.folder, &self.settings);
+        self.wait_until_ready();
+    }
+
+    /// Asks it to stop; returns its exit code.
+    #[track_caller]
+    pub fn stop(&mut self) -> Option<i32> {
+        self.program.signal("TERM");
+        self.program.wait_for_end(Duration::from_secs(30))
+    }
+
+    /// The text of `/metrics`.
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        http::get(&format!("http://{}/metrics", self.listen), &[]).body
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.program.output()
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.program.id()
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&mut self) {
+        let url = format!("http://{}/readyz", self.listen);
+        self.program.wait_until("ready", START_LIMIT, || http::answers_ok(&url));
+    }
+}
+
+/// Runs another sub-command to its end.
+#[track_caller]
+pub fn command(arguments: &[&str]) -> Output {
+    let output = Command::new(EXECUTABLE).args(arguments).stdin(Stdio::null()).output();
+    output.unwrap_or_else(|error| panic!("{EXECUTABLE} could not be started: {error}"))
+}
+
+#[track_caller]
+fn run(folder: &Folder, settings: &str) -> Program {
+    let config = folder.write("keyhound.yaml", settings);
+    Program::start("keyhound", EXECUTABLE, ["run", "--config", &config.display().to_string()], folder.path())
+}

@@ -1,0 +1,21 @@
+//! Real servers on loopback, one small module each: started by a test, ready when `start` returns, gone when dropped.
+//!
+//! What they need is installed by `tests/install/run servers gateways kafka`. Nothing here sleeps for luck: whatever
+//! takes time is asked for until a deadline, and a server that does not come up fails its test with its own log.
+
+pub mod alertmanager;
+pub mod caddy;
+pub mod certificates;
+pub mod envoy;
+pub mod folder;
+pub mod gateway;
+pub mod haproxy;
+pub mod http;
+pub mod kafka;
+pub mod keyhound;
+pub mod nginx;
+pub mod program;
+pub mod prometheus;
+pub mod recipe;
+pub mod traefik;
+pub mod upstream;

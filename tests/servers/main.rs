@@ -1,0 +1,7 @@
+//! Tests against real servers: Kafka, Alertmanager, Prometheus, nginx, Envoy, HAProxy, Caddy and Traefik.
+//!
+//! `make test` installs and runs all; one alone: `cargo test --test servers kafka_takes_and_gives_records`.
+
+mod harness;
+mod log_formats;
+mod starts;
