@@ -6,7 +6,7 @@
 
 use bumpalo::Bump;
 
-use super::Reject;
+use super::{Reject, unescape::unescape};
 
 /// A place in a JSON text.
 pub(super) struct Json<'a> {
@@ -286,46 +286,6 @@ impl<'a> Json<'a> {
     }
 }
 
-fn unescape<'a>(raw: &str, arena: &'a Bump) -> Option<&'a str> {
-    // An escape is never shorter than what it stands for.
-    let plain = arena.alloc_slice_fill_copy(raw.len(), 0_u8);
-    let mut length = 0;
-    let mut rest = raw;
-    while let Some(backslash) = rest.find('\\') {
-        let code = rest.as_bytes()[backslash + 1];
-        let (unescaped, after) = match code {
-            b'b' => ('\u{8}', 2),
-            b'f' => ('\u{c}', 2),
-            b'n' => ('\n', 2),
-            b'r' => ('\r', 2),
-            b't' => ('\t', 2),
-            b'u' => unicode(&rest[backslash..])?,
-            other => (char::from(other), 2),
-        };
-        plain[length..length + backslash].copy_from_slice(&rest.as_bytes()[..backslash]);
-        length += backslash;
-        length += unescaped.encode_utf8(&mut plain[length..]).len();
-        rest = &rest[backslash + after..];
-    }
-    plain[length..length + rest.len()].copy_from_slice(rest.as_bytes());
-    length += rest.len();
-    std::str::from_utf8(&plain[..length]).ok()
-}
-
-/// The character of `\uXXXX`, or of two of them that are a surrogate pair, and the length of its escape.
-fn unicode(escape: &str) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let hex = escape.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(hex, 16).ok()
-    };
-    let high = unit(0)?;
-    if let Some(single) = char::from_u32(u32::from(high)) {
-        return Some((single, 6));
-    }
-    let pair = char::decode_utf16([high, unit(6)?]).next()?.ok()?;
-    Some((pair, 12))
-}
-
 /// How many bytes there are before a quote, a backslash or a control character, eight at a time.
 #[inline]
 fn plain_bytes(bytes: &[u8]) -> usize {
@@ -439,8 +399,8 @@ mod tests {
             let mut quoted = serde_json::to_string(&text).unwrap();
             if ascii {
                 // All of it as escapes.
-                let escapes: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
-                quoted = format!("\"{escapes}\"");
+                let escapes: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+                quoted = format!("\"{}\"", escapes.concat());
             }
             let arena = Bump::new();
             let mut json = Json::new(&quoted);

@@ -88,7 +88,7 @@ impl<'a> Scan<'_, 'a> {
         Ok(())
     }
 
-    /// The `logEvents` of a CloudWatch subscription: objects with the record as the text `message`.
+    /// The `logEvents` of AWS's log subscriptions: objects with the record as the text `message`.
     fn log_events(&mut self) -> Result<(), Failed> {
         let mut first = true;
         while self.json.element(first)? {
