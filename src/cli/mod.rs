@@ -4,6 +4,7 @@ pub mod check_config;
 pub mod daemon;
 pub mod decisions;
 pub mod decode;
+pub mod demo;
 pub mod generate;
 pub mod incidents;
 pub mod inspect;
