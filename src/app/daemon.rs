@@ -64,20 +64,27 @@ struct Shared {
 pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
     let pepper = Arc::new(parts::pepper(&config)?);
     let geo = Arc::new(parts::geo(&config)?);
-    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
     let brokers = parts::brokers(&config)?;
     let mut dispatchers = vec![ToAlertmanagers::NAME.to_owned(), ToServe::NAME.to_owned()];
     if brokers.is_some() {
         dispatchers.push(ToTopics::NAME.to_owned());
     }
     let sources = parts::sources(&config)?;
-    let log = EmbeddedLog::open(config.state_dir.clone(), &parts::identity(&config, &pepper), sources, &dispatchers)?;
+    let log = EmbeddedLog::open(
+        config.state_dir.clone(),
+        &parts::identity(&config, &pepper),
+        sources,
+        &dispatchers,
+    )?;
     let outbox = log.outbox();
 
     let (asks, asked) = sync_channel(ASKS_MAX);
     let clock = WallClock::system();
     let status = Arc::new(Status::new(&parts::source_names(&config), outbox.clone()));
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
+    let metrics =
+        Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
     metrics.watch(status.clone());
     metrics.config_reload_successful.set(1);
     let shared = Arc::new(Shared {
@@ -138,7 +145,8 @@ fn spawn_slot(
     let body = move || -> anyhow::Result<End> {
         // Dropped at the end of the thread, however it ends: that is what the main thread waits for.
         let _ended = ended;
-        let mut slot = Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
+        let mut slot =
+            Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
         let back = status.returned();
         tracing::info!(comparison = ?back.comparison, entries = back.entries, records = back.records, "restored");
         Ok(slot.run(&halt)?)
@@ -178,7 +186,9 @@ fn deliver(
         shared.metrics.clone(),
     );
     let current = outbox.current_decisions()?;
-    let current = current.iter().filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
+    let current = current
+        .iter()
+        .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
     to_serve.restore(current.collect(), open);
     let mut threads = vec![
         spawn_dispatcher(outbox, ToAlertmanagers(notifier.clone()), stop)?,
@@ -275,7 +285,8 @@ async fn housekeeping(shared: Arc<Shared>) {
 }
 
 async fn interrupted() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

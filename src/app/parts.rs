@@ -21,8 +21,9 @@ const KEYS_MAX: usize = 10_000_000;
 /// Reads the pepper.
 pub fn pepper(config: &Config) -> anyhow::Result<Pepper> {
     let path = config.pepper_file.display();
-    let bytes = fs::read(&config.pepper_file)
-        .with_context(|| format!("fingerprint.pepper_file {path} cannot be read (make one: head -c 32 /dev/urandom > {path})"))?;
+    let bytes = fs::read(&config.pepper_file).with_context(|| {
+        format!("fingerprint.pepper_file {path} cannot be read (make one: head -c 32 /dev/urandom > {path})")
+    })?;
     Pepper::new(&bytes).with_context(|| format!("fingerprint.pepper_file {path}"))
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     catalogue::Entry,
     detect,
-    event::{Event, EventTime, KeyId},
+    event::{EventTime, KeyId},
     incident::{Case, Doing, MATURE},
     profile::panes::Panes,
     respond::{Decision, DecisionId, Handle, Rate, Step, rails},
@@ -94,7 +94,6 @@ impl Engine {
         at: EventTime,
         wanted: Step,
         entry: Option<&Entry>,
-        event: Option<&Event<'_>>,
         effects: &mut Vec<Effect>,
     ) {
         let hot = self.table.hot(index);
@@ -122,7 +121,7 @@ impl Engine {
             rule,
             incident: case.record.id.0.clone(),
             reason: reason_of(case),
-            handles: event.map(handle_of).into_iter().collect(),
+            handles: case.handles.clone(),
             entry,
         };
         let decision = self.draft(&draft);
@@ -180,7 +179,8 @@ impl Engine {
                     step: grant.step,
                     at: grant.at.rfc3339(),
                     by,
-                    outcome: if grant.step == Step::Observe { "lifted" } else { outcome_of(decision) }.to_owned(),
+                    outcome: if grant.step == Step::Observe { "lifted" } else { outcome_of(decision) }
+                        .to_owned(),
                 }),
                 Err(rail) => case.hold(grant.step, rail),
             }
@@ -190,7 +190,8 @@ impl Engine {
                 self.table.hot_mut(index).epoch = decision.epoch;
             }
             if decision.step.is_enforced() {
-                let since = self.forces.get(&key).filter(|_| decision.cause == "policy").map(|force| force.since_ms);
+                let since =
+                    self.forces.get(&key).filter(|_| decision.cause == "policy").map(|force| force.since_ms);
                 let mut force = Force::new((**decision).clone(), grant.at);
                 force.since_ms = since.unwrap_or(force.since_ms);
                 self.forces.insert(key, force);
@@ -286,14 +287,6 @@ fn outcome_of(decision: &Decision) -> &'static str {
     match decision.mode {
         crate::respond::Mode::Shadow => "shadow",
         crate::respond::Mode::Enforce => "granted",
-    }
-}
-
-fn handle_of(event: &Event<'_>) -> Handle {
-    Handle {
-        gateway: event.handles.gateway.to_owned(),
-        consumer: event.handles.consumer.to_owned(),
-        credential: event.handles.credential.to_owned(),
     }
 }
 

@@ -1,16 +1,12 @@
 //! From a detector's signal to a finding of a rule, and from findings to the key's incident.
 
-use super::{
-    engine::Engine,
-    groups::second_of,
-    seam::Effect,
-};
+use super::{engine::Engine, groups::second_of, seam::Effect};
 use crate::{
     catalogue::Entry,
     detect::{Finding, Signal},
     event::{Event, EventTime, KeyId, NetworkType, prefix_text},
     incident::{Case, Cause, Incident, IncidentId, MATURE, Reason, Sample},
-    respond::{SubjectRef, decision::Versions},
+    respond::{Handle, SubjectRef, decision::Versions},
     rules::{Rule, condition::FindingView},
 };
 
@@ -43,17 +39,27 @@ impl Engine {
             let (cause, reason) = cause_of(rule, &finding);
             let sample = event.map(|event| sample_of(event, &self.inputs));
             if let Some(case) = self.cases.get_mut(&case) {
+                if let Some(event) = event {
+                    case.handles = vec![handle_of(event)];
+                }
                 case.add(at, cause, reason, sample);
                 any = true;
             }
             effects.push(Effect::Finding(key, Box::new(finding)));
         }
         if any {
-            self.weigh(index, at, entry, event, effects);
+            self.weigh(index, at, entry, effects);
         }
     }
 
-    fn holds(&mut self, rule: &Rule, key: &KeyId, entry: Option<&Entry>, signal: &Signal, maturity: f64) -> bool {
+    fn holds(
+        &mut self,
+        rule: &Rule,
+        key: &KeyId,
+        entry: Option<&Entry>,
+        signal: &Signal,
+        maturity: f64,
+    ) -> bool {
         let Some(condition) = &rule.condition else { return true };
         let view = FindingView {
             key: *key,
@@ -70,9 +76,16 @@ impl Engine {
     }
 
     /// The key's open incident; a new one if there is none.
-    fn case(&mut self, key: &KeyId, entry: Option<&Entry>, at: EventTime, event: Option<&Event<'_>>) -> KeyId {
+    fn case(
+        &mut self,
+        key: &KeyId,
+        entry: Option<&Entry>,
+        at: EventTime,
+        event: Option<&Event<'_>>,
+    ) -> KeyId {
         if !self.cases.contains_key(key) {
-            let position = event.map_or(at.0, |event| event.position.offset ^ u64::from(event.position.input) << 48);
+            let position =
+                event.map_or(at.0, |event| event.position.offset ^ u64::from(event.position.input) << 48);
             let id = self.settings.ids.id("inc_", &[&key.hash, &position.to_be_bytes(), &at.0.to_be_bytes()]);
             let subject = self.subject(key, entry);
             let mode = self.now.reference.mode;
@@ -109,14 +122,7 @@ impl Engine {
         }
     }
 
-    fn weigh(
-        &mut self,
-        index: u32,
-        at: EventTime,
-        entry: Option<&Entry>,
-        event: Option<&Event<'_>>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn weigh(&mut self, index: u32, at: EventTime, entry: Option<&Entry>, effects: &mut Vec<Effect>) {
         let hot = self.table.hot(index);
         let (key, maturity, days) = (hot.key, hot.maturity(), hot.age_days());
         let Some(case) = self.cases.get_mut(&key) else { return };
@@ -130,7 +136,7 @@ impl Engine {
         }
         let freezes = case.freezes();
         self.table.hot_mut(index).frozen = freezes;
-        self.propose(index, at, verdict.step, entry, event, effects);
+        self.propose(index, at, verdict.step, entry, effects);
         self.tell(&key, at, effects);
     }
 
@@ -164,6 +170,14 @@ impl Engine {
                 effects.push(Effect::Incident(Box::new(record)));
             }
         }
+    }
+}
+
+fn handle_of(event: &Event<'_>) -> Handle {
+    Handle {
+        gateway: event.handles.gateway.to_owned(),
+        consumer: event.handles.consumer.to_owned(),
+        credential: event.handles.credential.to_owned(),
     }
 }
 

@@ -121,8 +121,9 @@ impl Outbox {
     /// Unix epoch by the wall clock.
     pub fn current_decisions(&self) -> Result<Vec<(OutRecord, u64)>, StoreError> {
         let db = self.reader();
-        let mut statement = db
-            .prepare_cached("SELECT seq, key, value, committed_ms FROM current WHERE topic = ?1 ORDER BY key")?;
+        let mut statement = db.prepare_cached(
+            "SELECT seq, key, value, committed_ms FROM current WHERE topic = ?1 ORDER BY key",
+        )?;
         let rows = statement.query_map([Topic::Decisions as u8], |row| {
             let seq = unsigned(row.get(0)?);
             let record = OutRecord { seq, topic: Topic::Decisions, key: row.get(1)?, value: row.get(2)? };

@@ -282,7 +282,10 @@ mod tests {
             assert!(name.starts_with("keyhound_") || name.starts_with("process_"), "{line}");
             assert!(text.contains(&format!("# HELP {name} ")), "{line}");
             // promtool takes these for abbreviated units, wherever they stand.
-            assert!(name.split('_').all(|word| !["us", "ms", "ns", "s", "b", "kb", "mb"].contains(&word)), "{line}");
+            assert!(
+                name.split('_').all(|word| !["us", "ms", "ns", "s", "b", "kb", "mb"].contains(&word)),
+                "{line}"
+            );
         }
     }
 }
