@@ -89,7 +89,10 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     metrics.config_reload_successful.set(1);
     let shared = Arc::new(Shared {
         metrics,
-        decisions: Arc::new(Decisions::new(config.serve.table_limit as usize)),
+        decisions: Arc::new(
+            Decisions::new(config.serve.table_limit as usize)
+                .fresh_for(Duration::from_secs(config.response.fresh_within.seconds())),
+        ),
         board: Arc::new(Board::default()),
         status: status.clone(),
         clock,

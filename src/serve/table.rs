@@ -2,7 +2,7 @@
 //!
 //! One current decision a subject: the one with the greatest epoch that came in time. Records may come twice and in
 //! any order. A decision is served until it ends by the wall clock; in shadow mode it is counted and never served.
-//! An automatic decision that came later than [`FRESH_FOR`] after its evidence neither begins nor ends anything: a
+//! An automatic decision that came later than a limit ([`FRESH_FOR`] by default) after its evidence neither begins nor ends anything: a
 //! backlog must not act. What has ended stays until nothing older could come back, for its epoch.
 
 use std::{
@@ -96,6 +96,7 @@ pub enum Verdict {
 pub struct Decisions {
     shards: Box<[RwLock<Shard>]>,
     limit: usize,
+    fresh_for: Duration,
     /// How many decisions there are. Its lock is also what makes writers go one at a time.
     writer: Mutex<usize>,
 }
@@ -110,7 +111,15 @@ struct Shard {
 impl Decisions {
     /// A table for at most `limit` subjects.
     pub fn new(limit: usize) -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), limit, writer: Mutex::new(0) }
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Self { shards, limit, fresh_for: FRESH_FOR, writer: Mutex::new(0) }
+    }
+
+    /// The same, with another age of evidence up to which an automatic decision acts.
+    #[must_use]
+    pub fn fresh_for(mut self, fresh_for: Duration) -> Self {
+        self.fresh_for = fresh_for;
+        self
     }
 
     /// Takes a decision record. `committed_at` is when it was committed or first came, and is the same after a restart,
@@ -125,7 +134,7 @@ impl Decisions {
         if before.as_ref().is_some_and(|before| before.epoch >= decision.epoch) {
             return Applied::Superseded;
         }
-        if is_stale(decision, committed_at) {
+        if is_stale(decision, committed_at, self.fresh_for) {
             return Applied::Stale;
         }
         if before.is_none() && *count >= self.limit {
@@ -274,8 +283,8 @@ impl InForce {
 }
 
 /// Whether a decision came too late to act. A lift is never too late, and neither is what an operator decided.
-fn is_stale(decision: &Decision, committed_at: WallTime) -> bool {
-    let late = committed_at.since(WallTime(decision.as_of().0)) > FRESH_FOR;
+fn is_stale(decision: &Decision, committed_at: WallTime, fresh_for: Duration) -> bool {
+    let late = committed_at.since(WallTime(decision.as_of().0)) > fresh_for;
     decision.step.is_enforced() && decision.cause == "policy" && late
 }
 
