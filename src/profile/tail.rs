@@ -60,6 +60,28 @@ pub fn smallest_surprising(mean: f64, dispersion: f64, bar: f64) -> u32 {
     high
 }
 
+/// [`smallest_surprising`], or up to a thousandth less. It is known to be at least `low`.
+fn nearly_smallest_surprising(mean: f64, dispersion: f64, bar: f64, low: u32) -> u32 {
+    let mut low = low.max(ceil_to_u32(mean));
+    let mut high = low;
+    while surprise(high, mean, dispersion) < bar {
+        if high > u32::MAX / 4 {
+            return u32::MAX;
+        }
+        low = high + 1;
+        high += high / 2 + 1;
+    }
+    while high - low > high / 1000 {
+        let middle = low + (high - low) / 2;
+        if surprise(middle, mean, dispersion) >= bar {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to the range of u32 first
 fn ceil_to_u32(value: f64) -> u32 {
     value.ceil().clamp(0.0, f64::from(u32::MAX)) as u32
@@ -82,16 +104,22 @@ const LOG_DISPERSION_MIN: f64 = -4.0;
 const LOG_DISPERSION_MAX: f64 = 1.0;
 
 impl ThresholdTable {
-    /// Tabulates the exact inversion for a bar of at least 1.
+    /// Tabulates the inversion for a bar of at least 1.
+    ///
+    /// Counts grow with the mean, so that each one is sought from its neighbour on; and they are let go a thousandth
+    /// early, since finding the last digit of a large count would take most of the time.
     pub fn new(bar: f64) -> Self {
-        let mut log_counts = Vec::with_capacity(MEAN_STEPS * DISPERSION_STEPS);
-        for i in 0..MEAN_STEPS {
-            let mean = 10f64.powf(at(i, MEAN_STEPS, LOG_MEAN_MIN, LOG_MEAN_MAX));
-            for j in 0..DISPERSION_STEPS {
-                let dispersion = 10f64.powf(at(j, DISPERSION_STEPS, LOG_DISPERSION_MIN, LOG_DISPERSION_MAX));
-                let count = f64::from(smallest_surprising(mean, dispersion, bar));
+        let mut log_counts = vec![0.0; MEAN_STEPS * DISPERSION_STEPS];
+        for j in 0..DISPERSION_STEPS {
+            let dispersion = 10f64.powf(at(j, DISPERSION_STEPS, LOG_DISPERSION_MIN, LOG_DISPERSION_MAX));
+            let mut least = 1;
+            for i in 0..MEAN_STEPS {
+                let mean = 10f64.powf(at(i, MEAN_STEPS, LOG_MEAN_MIN, LOG_MEAN_MAX));
+                least = nearly_smallest_surprising(mean, dispersion, bar, least);
                 #[allow(clippy::cast_possible_truncation)] // a logarithm of a u32
-                log_counts.push(count.ln() as f32);
+                {
+                    log_counts[i * DISPERSION_STEPS + j] = f64::from(least).ln() as f32;
+                }
             }
         }
         Self { log_counts }

@@ -1,0 +1,133 @@
+//! The figures, and whether they are within their bounds.
+
+use std::{fmt, num::ParseFloatError, str::FromStr, time::Duration};
+
+/// What one contender cost in one round.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    /// Processor time per record, in microseconds.
+    pub cpu_us: f64,
+    /// Records a second. Printed only.
+    pub per_second: f64,
+    /// Keys with a profile, and the process's resident bytes, after the last record.
+    pub keys: u64,
+    pub resident: u64,
+}
+
+impl Measured {
+    /// `cpu` in seconds, over so many records.
+    pub fn new(records: u64, cpu: f64, time: Duration) -> Self {
+        #[allow(clippy::cast_precision_loss)] // far below 2^52
+        let records = records as f64;
+        let per_second = records / time.as_secs_f64();
+        Self { cpu_us: cpu / records * 1e6, per_second, ..Self::default() }
+    }
+}
+
+/// As a child process hands it to its parent.
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.cpu_us, self.per_second)
+    }
+}
+
+impl FromStr for Measured {
+    type Err = ParseFloatError;
+
+    fn from_str(text: &str) -> Result<Self, ParseFloatError> {
+        let (cpu_us, per_second) = text.split_once(' ').unwrap_or((text, ""));
+        Ok(Self { cpu_us: cpu_us.parse()?, per_second: per_second.parse()?, ..Self::default() })
+    }
+}
+
+/// All contenders, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    pub poll: Measured,
+    pub batch: Measured,
+    pub keyhound: Measured,
+}
+
+/// One line for a round.
+pub fn print_round(number: usize, round: &Round) {
+    let Round { poll, batch, keyhound } = round;
+    println!(
+        "round {number}: CPU µs/event poll {:.2}, batch {:.2}, keyhound {:.2}; ratio {:.2}; events/s {:.0}, {:.0}, {:.0}",
+        poll.cpu_us,
+        batch.cpu_us,
+        keyhound.cpu_us,
+        keyhound.cpu_us / poll.cpu_us,
+        poll.per_second,
+        batch.per_second,
+        keyhound.per_second,
+    );
+}
+
+/// The table at the end.
+pub fn print(rounds: &[Round], wide: &Measured) {
+    let contenders: [(&str, fn(&Round) -> Measured); 3] = [
+        ("bare librdkafka, poll", |round| round.poll),
+        ("bare librdkafka, batch", |round| round.batch),
+        ("keyhound run", |round| round.keyhound),
+    ];
+    println!("\n{:<24} {:>12} {:>12} {:>14}", "CPU µs per event", "best", "median", "of poll, median");
+    for (name, of) in contenders {
+        let mut costs: Vec<f64> = rounds.iter().map(|round| of(round).cpu_us).collect();
+        let ratios = rounds.iter().map(|round| of(round).cpu_us / round.poll.cpu_us).collect();
+        let best = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        println!("{name:<24} {best:>12.2} {:>12.2} {:>14.2}", median(&mut costs), median_of(ratios));
+    }
+    let (keys, resident) = narrow(rounds);
+    println!(
+        "\nresident: {:.0} MiB with {keys:.0} keys, {:.0} MiB with {} keys: {:.0} B a key; {:.2} µs per event there",
+        mebibytes(resident),
+        mebibytes(exact(wide.resident)),
+        wide.keys,
+        bytes_per_key(rounds, wide),
+        wide.cpu_us
+    );
+}
+
+/// The median over the rounds of what Keyhound cost, in bare `poll` loops.
+pub fn median_ratio(rounds: &[Round]) -> f64 {
+    median_of(rounds.iter().map(|round| round.keyhound.cpu_us / round.poll.cpu_us).collect())
+}
+
+/// Resident memory for each key that the wide topic has more.
+pub fn bytes_per_key(rounds: &[Round], wide: &Measured) -> f64 {
+    let (keys, resident) = narrow(rounds);
+    (exact(wide.resident) - resident) / (exact(wide.keys) - keys)
+}
+
+/// Says whether a figure is within its bound.
+pub fn judge(what: &str, value: f64, most: f64) -> bool {
+    let is_within = value <= most;
+    let verdict = if is_within { "ok" } else { "TOO MUCH" };
+    println!("{what}: {value:.2}, at most {most}: {verdict}");
+    is_within
+}
+
+/// Keys and resident bytes after the rounds, their medians.
+fn narrow(rounds: &[Round]) -> (f64, f64) {
+    let of =
+        |of: fn(&Measured) -> u64| median_of(rounds.iter().map(|round| exact(of(&round.keyhound))).collect());
+    (of(|measured| measured.keys), of(|measured| measured.resident))
+}
+
+fn median_of(mut values: Vec<f64>) -> f64 {
+    median(&mut values)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn mebibytes(bytes: f64) -> f64 {
+    bytes / f64::from(1 << 20)
+}
+
+#[allow(clippy::cast_precision_loss)] // far below 2^52
+fn exact(value: u64) -> f64 {
+    value as f64
+}
