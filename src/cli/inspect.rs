@@ -42,6 +42,7 @@ pub struct Args {
 }
 
 /// Runs the command. It fails if nothing could be read as a request.
+#[allow(clippy::needless_pass_by_value)] // as every command: what was asked for ends with it
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sample: Vec<Record> =
         records::records(&args.file)?.take(args.records as usize).collect::<anyhow::Result<_>>()?;
@@ -213,7 +214,7 @@ fn is_wanted(slot: Slot) -> bool {
 }
 
 fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "-".to_owned() } else { format!("{} %", part * 100 / whole) }
+    (part * 100).checked_div(whole).map_or_else(|| "-".to_owned(), |share| format!("{share} %"))
 }
 
 fn config(args: &Args, format: &Format, policy: &str, best: &Survey) -> String {

@@ -48,6 +48,7 @@ use self::{plan::Plan, record::Pass, request::Assembler};
 use crate::event::Event;
 
 /// What a record, or one of the requests within it, turned out to be.
+#[allow(clippy::large_enum_variant)] // handed to a sink at once and never stored; a box would be an allocation an event
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decoded<'a> {
     Request(Request<'a>),

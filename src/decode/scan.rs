@@ -86,7 +86,7 @@ impl<'a> Scan<'_, 'a> {
         Ok(())
     }
 
-    /// The `logEvents` of a CloudWatch subscription: objects with the record as the text `message`.
+    /// The `logEvents` of a `CloudWatch` subscription: objects with the record as the text `message`.
     fn log_events(&mut self) -> Result<(), Failed> {
         let mut first = true;
         while self.json.element(first)? {

@@ -257,11 +257,10 @@ fn note<const N: usize>(top: &mut Top<N>, what: u32, hour: u32, frozen: bool) {
         return;
     }
     top.add(what, hour);
-    if frozen {
-        if let Some(item) = top.items.iter_mut().find(|item| item.what == what) {
-            if item.since_hour + KNOWN_AFTER_HOURS > hour {
-                item.since_hour = hour;
-            }
-        }
+    if frozen
+        && let Some(item) = top.items.iter_mut().find(|item| item.what == what)
+        && item.since_hour + KNOWN_AFTER_HOURS > hour
+    {
+        item.since_hour = hour;
     }
 }

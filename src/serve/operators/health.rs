@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use crate::telemetry::SourceReading;
 
+    #[allow(clippy::unnecessary_wraps)] // what `Metrics::reading` gives, of which this is a stand-in
     fn reading(change: impl FnOnce(&mut Reading)) -> Option<Reading> {
         let source = SourceReading { lag_seconds: Some(2.0), ..SourceReading::default() };
         let mut reading =

@@ -85,6 +85,7 @@ impl Daemon {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // an engine's answer, of which some tests give the other kind
 fn revoked() -> Result<Vec<Effect>, CommandError> {
     Ok(vec![Effect::Decision(Box::new(decision(3, 9, Step::Revoke)))])
 }
