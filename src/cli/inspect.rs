@@ -42,8 +42,9 @@ pub struct Args {
 }
 
 /// Runs the command. It fails if nothing could be read as a request.
-#[allow(clippy::needless_pass_by_value)] // as every command: what was asked for ends with it
+#[allow(clippy::needless_pass_by_value)] // the form that every command has
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let args = &args;
     let sample: Vec<Record> =
         records::records(&args.file)?.take(args.records as usize).collect::<anyhow::Result<_>>()?;
     if sample.is_empty() {
@@ -62,7 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         ("raw", &raw)
     };
-    print!("{}", report(&args, &format, &sample, policy, best, &raw));
+    print!("{}", report(args, &format, &sample, policy, best, &raw));
     Ok(if best.requests + best.anonymous == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

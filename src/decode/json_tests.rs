@@ -20,8 +20,7 @@ fn check_as_serde_json(text: &str) {
 
 #[test]
 fn every_part_of_an_object_that_is_cut_is_truncated() {
-    let whole = r#"{"a":"\u00e9
-","b":[-1.5e+3,0,true,false,null],"c":{"d":[{}]}, "e" : "x" }"#;
+    let whole = r#"{"a":"\\u00e9\n","b":[-1.5e+3,0,true,false,null],"c":{"d":[{}]}, "e" : "\u00e9" }"#;
     assert_eq!(skipped(whole), Ok(()));
     for end in 0..whole.len() {
         assert_eq!(skipped(&whole[..end]), Err(Reject::Truncated), "{}", &whole[..end]);
@@ -91,13 +90,13 @@ proptest! {
         if ascii {
             // All of it as escapes.
             let escapes: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
-            let escapes = escapes.concat();
-            quoted = format!("\"{escapes}\"");
+            quoted = format!("\"{}\"", escapes.concat());
         }
         let arena = Bump::new();
         let mut json = Json::new(&quoted);
         prop_assert_eq!(json.value().unwrap(), Kind::String);
-        prop_assert_eq!(json.string().unwrap().unescaped(&arena), Some(text.as_str()));
+        let raw = json.string().unwrap();
+        prop_assert_eq!(json.unescaped(raw, &arena), Some(text.as_str()));
     }
 }
 
@@ -107,6 +106,7 @@ fn half_a_surrogate_pair_is_no_text() {
     for quoted in [r#""\uD800""#, r#""\uD800x""#, r#""\uDC00\uD800""#] {
         let mut json = Json::new(quoted);
         json.value().unwrap();
-        assert_eq!(json.string().unwrap().unescaped(&arena), None, "{quoted}");
+        let raw = json.string().unwrap();
+        assert_eq!(json.unescaped(raw, &arena), None, "{quoted}");
     }
 }

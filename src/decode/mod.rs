@@ -25,6 +25,7 @@ mod secrecy;
 mod secret;
 pub mod settings;
 mod time;
+mod unescape;
 
 use std::{fmt, net::IpAddr};
 
@@ -48,8 +49,8 @@ use self::{plan::Plan, record::Pass, request::Assembler};
 use crate::event::Event;
 
 /// What a record, or one of the requests within it, turned out to be.
-#[allow(clippy::large_enum_variant)] // handed to a sink at once and never stored; a box would be an allocation an event
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // lives on the stack, for the length of one call; a box would be an allocation an event
 pub enum Decoded<'a> {
     Request(Request<'a>),
     /// A request without the key, or the credential, that the source's policy asks for.
