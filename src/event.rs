@@ -17,11 +17,13 @@ impl EventTime {
     }
 
     /// This time plus `after`, saturating.
+    #[must_use]
     pub fn after(self, after: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// This time minus `before`, or the epoch.
+    #[must_use]
     pub fn before(self, before: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(before.as_millis()).unwrap_or(u64::MAX)))
     }

@@ -61,6 +61,7 @@ struct Shared {
 }
 
 /// Runs until a signal, or until no record will ever come again. `path` and `overrides` are read again on SIGHUP.
+#[allow(clippy::needless_pass_by_value)] // these settings end with the daemon; a reload reads its own
 pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
     let pepper = Arc::new(parts::pepper(&config)?);
     let geo = Arc::new(parts::geo(&config)?);

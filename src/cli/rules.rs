@@ -55,19 +55,19 @@ enum Output {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List(args) => list(&args),
-        Command::Test(args) => test(&args),
+        Command::Test(args) => Ok(test(&args)),
     }
 }
 
-fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+fn test(args: &TestArgs) -> ExitCode {
     let set = match config::rules(&args.paths) {
         Ok(set) => set,
-        Err(error) => return Ok(refuse(&error)),
+        Err(error) => return refuse(&error),
     };
     let reports = rule_tests::run(&set, |rule| rule.id.contains(&args.only));
     print!("{}", rule_tests::render(&reports));
     let passed = reports.iter().all(|report| report.outcome.passed());
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {

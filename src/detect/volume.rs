@@ -48,13 +48,13 @@ pub fn is_near(watch: &Watch, hot: &mut Hot, warm: Option<&mut Warm>) -> bool {
         near |= hot.sums[i] >= found;
         hot.thresholds[i] = next_look(hot.sums[i], found);
     }
-    if let (Some(warm), Some(table)) = (warm, &watch.volume[3].table) {
-        if warm.day_sum >= warm.day_threshold {
-            let e = hot.season.expect(hot.last_seen, Scale::Day.seconds(), hot.first_seen, 1.0);
-            let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
-            near |= warm.day_sum >= found;
-            warm.day_threshold = next_look(warm.day_sum, found);
-        }
+    if let (Some(warm), Some(table)) = (warm, &watch.volume[3].table)
+        && warm.day_sum >= warm.day_threshold
+    {
+        let e = hot.season.expect(hot.last_seen, Scale::Day.seconds(), hot.first_seen, 1.0);
+        let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
+        near |= warm.day_sum >= found;
+        warm.day_threshold = next_look(warm.day_sum, found);
     }
     near
 }

@@ -21,6 +21,7 @@ const FLEET_ENTRY: &[u8] = b"fleet";
 
 /// P engines, the groups and the fleet.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names)] // they are engines, and nothing else here is
 pub struct Engines {
     settings: Arc<Settings>,
     engines: Vec<Engine>,

@@ -36,13 +36,13 @@ impl Engine {
             }
             let finding = finding_of(rule, at, signal);
             let case = self.case(&key, entry, at, event);
-            let (cause, reason) = cause_of(rule, &finding);
+            let (by, reason) = cause_of(rule, &finding);
             let sample = event.map(|event| sample_of(event, &self.inputs));
             if let Some(case) = self.cases.get_mut(&case) {
                 if let Some(event) = event {
                     case.handles = vec![handle_of(event)];
                 }
-                case.add(at, cause, reason, sample);
+                case.add(at, by, reason, sample);
                 any = true;
             }
             effects.push(Effect::Finding(key, Box::new(finding)));

@@ -121,7 +121,7 @@ impl Engine {
             if is_worth_a_look(uses as u32) {
                 detect::place::judge(&watch, event, hot, warm, &mut signals);
             }
-            if hot.total % 8 == 0 {
+            if hot.total.is_multiple_of(8) {
                 detect::breadth::judge(&watch, warm, &mut signals);
             }
             detect::cost::judge(&watch, hot, warm, beyond, &mut signals);
@@ -194,5 +194,5 @@ const fn is_refusal(event: &Event<'_>) -> bool {
 
 /// The first few, and then about every eighth more.
 const fn is_worth_a_look(n: u32) -> bool {
-    n < 6 || (n < 64 && n % 5 == 0) || n % 64 == 0
+    n < 6 || (n < 64 && n.is_multiple_of(5)) || n.is_multiple_of(64)
 }

@@ -68,7 +68,7 @@ impl EngineJudge {
             partitions: 1,
             keys_max: 10_000,
             ids: IdKey([0; 32]),
-            throttle_for: Duration::from_secs(3600),
+            throttle_for: Duration::from_hours(1),
             caps: Caps::default(),
         });
         let reference = Reference { rules: Arc::new(RuleSet::alone(rule)), ..Reference::default() };

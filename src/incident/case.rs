@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// An incident without a finding for so long, and without a step in force, is over.
-pub const QUIET: Duration = Duration::from_secs(15 * 60);
+pub const QUIET: Duration = Duration::from_mins(15);
 /// A finding that only repeats what is known is told no more often than this.
-const RETELL: Duration = Duration::from_secs(60);
+const RETELL: Duration = Duration::from_mins(1);
 const SAMPLES_MAX: usize = 6;
 const STEPS_MAX: usize = 20;
 
@@ -68,10 +68,10 @@ impl Case {
             }
         }
         let samples = &mut self.record.evidence.samples;
-        if let Some(sample) = sample.filter(|_| samples.len() < SAMPLES_MAX) {
-            if samples.last().is_none_or(|last| last.at != sample.at) {
-                samples.push(sample);
-            }
+        if let Some(sample) = sample.filter(|_| samples.len() < SAMPLES_MAX)
+            && samples.last().is_none_or(|last| last.at != sample.at)
+        {
+            samples.push(sample);
         }
     }
 

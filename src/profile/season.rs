@@ -197,7 +197,7 @@ impl Season {
         let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
         let scatter = match length {
             ..=60 => self.dispersion_minute(),
-            ..=300 => (self.dispersion_minute() * self.dispersion_hour()).sqrt(),
+            61..=300 => (self.dispersion_minute() * self.dispersion_hour()).sqrt(),
             _ => self.dispersion_hour(),
         };
         // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.

@@ -207,7 +207,9 @@ impl KeyTable {
         let mut evicted = std::mem::take(&mut self.evicted);
         evicted.retain(|key| self.find(key).is_none());
         evicted.sort_unstable();
-        evicted.iter().for_each(|key| write(key, None));
+        for key in &evicted {
+            write(key, None);
+        }
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable_by_key(|index| self.hots.get(*index).key);
         for index in &changed {

@@ -260,12 +260,11 @@ fn note<const N: usize>(top: &mut Top<N>, what: u32, hour: u32, first_hour: u32,
         return;
     }
     top.add(what, hour);
-    if frozen {
-        if let Some(item) = top.items.iter_mut().find(|item| item.what == what) {
-            if item.since_hour + KNOWN_AFTER_HOURS > hour && item.since_hour > first_hour + KNOWN_AFTER_HOURS
-            {
-                item.since_hour = hour;
-            }
-        }
+    if frozen
+        && let Some(item) = top.items.iter_mut().find(|item| item.what == what)
+        && item.since_hour + KNOWN_AFTER_HOURS > hour
+        && item.since_hour > first_hour + KNOWN_AFTER_HOURS
+    {
+        item.since_hour = hour;
     }
 }

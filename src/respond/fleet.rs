@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Step;
 use crate::event::{EventTime, KeyId};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// How much may be done automatically, over all keys together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -37,12 +37,21 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("dbg!", "what is worth telling is an effect or a counter"),
 ];
 
+/// Where one of them is right all the same: (file, word, reason).
+const ACCEPTED: &[(&str, &str, &str)] = &[(
+    "src/rules/condition.rs",
+    "std::thread",
+    "the CEL compiler recurses: it gets a large stack for a moment, and is waited for; nothing depends on timing",
+)];
+
 /// The forbidden words in what `source` ships, as `file:line: word (why)`.
 pub fn impurities(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for (index, line) in source.shipped.lines().enumerate() {
         for (word, why) in FORBIDDEN {
-            if contains_word(line, word) {
+            let accepted =
+                ACCEPTED.iter().any(|(path, accepted, _)| *path == source.path && accepted == word);
+            if !accepted && contains_word(line, word) {
                 found.push(format!("{}:{}: {word} ({why})", source.path, index + 1));
             }
         }

@@ -6,8 +6,21 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 60;
 
 /// Larger ones that a reader would accept, with the reason: (file, function or empty for the file itself, reason).
-const ACCEPTED: &[(&str, &str, &str)] =
-    &[("src/event.rs", "", "the words that every module speaks, small types one after the other")];
+const ACCEPTED: &[(&str, &str, &str)] = &[
+    (
+        "src/app/daemon.rs",
+        "run",
+        "the composition root is one straight line: every step needs those before it",
+    ),
+    ("src/event.rs", "", "the words that every module speaks, small types one after the other"),
+    ("src/telemetry/metrics.rs", "new", "a list of names and meanings: cutting it would hide it"),
+    ("src/telemetry/read_metrics.rs", "new", "a list of names and meanings: cutting it would hide it"),
+    (
+        "src/source/file/tests.rs",
+        "every_line_comes_once_through_rotations_and_restarts",
+        "one story of writes, rotations and restarts, told in order",
+    ),
+];
 
 /// Files over 400 lines and functions over 60 in `source` that have no accepted reason.
 pub fn too_large(source: &Source) -> Vec<String> {

@@ -18,6 +18,13 @@ pub struct Source {
     pub shipped: String,
 }
 
+impl Source {
+    /// Whether the whole file is compiled for tests only.
+    pub fn is_test(&self) -> bool {
+        self.shipped.is_empty()
+    }
+}
+
 /// The top-level modules in the order of `src/lib.rs`.
 pub fn module_order() -> Vec<String> {
     let text = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs can be read");

@@ -68,11 +68,13 @@ fn collect(value: &Value, place: &str, queries: &mut BTreeMap<String, String>) {
 /// The parts of every alert's expression: what is compared, without the comparisons.
 fn alert_operands() -> BTreeMap<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
-    let rules: Value = serde_saphyr::from_str(&fs::read_to_string(path).expect("the alert rules")).expect("YAML");
+    let rules: Value =
+        serde_saphyr::from_str(&fs::read_to_string(path).expect("the alert rules")).expect("YAML");
     let mut operands = BTreeMap::new();
     for group in rules["groups"].as_array().expect("groups") {
         for rule in group["rules"].as_array().expect("rules") {
-            let (name, expression) = (rule["alert"].as_str().expect("a name"), rule["expr"].as_str().expect("text"));
+            let (name, expression) =
+                (rule["alert"].as_str().expect("a name"), rule["expr"].as_str().expect("text"));
             for part in expression.split(" and ").flat_map(|part| part.split(" unless ")) {
                 let operand = without_comparison(part);
                 operands.insert(format!("{name}: {operand}"), operand);
@@ -127,7 +129,8 @@ fn stir(keyhound: &Keyhound, story: &Story) {
 #[test]
 fn each_query_and_each_alert_expression_answers_with_data() {
     let kafka = kafka();
-    let story = Story::new(Size { keys: 50, days: 8, lines_max: 60_000, seed: 21 }, Formats::One(Format::Nginx));
+    let story =
+        Story::new(Size { keys: 50, days: 8, lines_max: 60_000, seed: 21 }, Formats::One(Format::Nginx));
     let topic = kafka.topic("prometheus", 1);
     kafka.produce(&topic, story.lines(Format::Nginx));
     kafka.produce(&topic, ["not a record"]);
@@ -172,7 +175,8 @@ fn check_metrics(metrics: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool can be started");
-    std::io::Write::write_all(&mut promtool.stdin.take().expect("a pipe"), metrics.as_bytes()).expect("taken");
+    std::io::Write::write_all(&mut promtool.stdin.take().expect("a pipe"), metrics.as_bytes())
+        .expect("taken");
     let output = promtool.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,4 +1,4 @@
-//! One real Apache Kafka per test process, in KRaft mode, with a plaintext and a SASL_SSL listener.
+//! One real Apache Kafka per test process, in `KRaft` mode, with a plaintext and a `SASL_SSL` listener.
 //!
 //! Started by whoever asks first and shared by all: tests use topics and groups of unique names, see [`Kafka::topic`].
 //! The settings are those of `docs/decisions` for tests: one node, replication factor 1, no initial rebalance delay.
