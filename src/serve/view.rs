@@ -87,7 +87,8 @@ fn verdict(view: &View<'_>, page: &mut Page) {
         _ => "KEY USED IN AN UNUSUAL WAY",
     };
     let lasted = |to: Option<WallTime>| {
-        let minutes = WallTime::parse(&incident.opened_at).zip(to).map(|(from, to)| to.since(from).as_secs() / 60);
+        let minutes =
+            WallTime::parse(&incident.opened_at).zip(to).map(|(from, to)| to.since(from).as_secs() / 60);
         minutes.map_or_else(String::new, |minutes| format!(" {minutes} min"))
     };
     let state = match &incident.closed_at {
@@ -144,11 +145,8 @@ fn why(incident: &Incident, page: &mut Page) {
 }
 
 fn total(incident: &Incident, reasons: &[&Reason]) -> String {
-    let mut text = format!(
-        "total {:.1}, each family capped; two that agree need {:.1}.",
-        incident.score,
-        fuse::AGREE
-    );
+    let mut text =
+        format!("total {:.1}, each family capped; two that agree need {:.1}.", incident.score, fuse::AGREE);
     let leading = contributions(reasons).into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
     if let Some((family, share)) = leading {
         let _ = write!(text, " Without {family}: {:.1}.", (incident.score - share).max(0.0));
@@ -193,7 +191,8 @@ fn to_do(incident: &Incident, page: &mut Page) {
     }
     let id = &incident.subject.id;
     let mut texts = vec![format!("keyhound decisions revoke {id} --reason \"stolen\"")];
-    let in_force = incident.steps.last().is_some_and(|doing| doing.step.is_enforced() && doing.outcome == "granted");
+    let in_force =
+        incident.steps.last().is_some_and(|doing| doing.step.is_enforced() && doing.outcome == "granted");
     if in_force {
         texts.push(format!("keyhound decisions lift {id} --reason \"theirs\""));
     }

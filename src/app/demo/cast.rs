@@ -75,13 +75,18 @@ impl Cast {
             traffic.keys().iter().map(|key| fingerprint(pepper, key.raw_key.reveal().as_bytes())).collect();
         let mut parts = vec![None; ids.len()];
         let leaked = key_for(&mut traffic, Scenario::Leak, live_from.after(6 * MINUTE))?;
-        let traveller = key_for(&mut traffic, Scenario::Traveller, live_from.after(3 * MINUTE).before(FLIGHT))?;
+        let traveller =
+            key_for(&mut traffic, Scenario::Traveller, live_from.after(3 * MINUTE).before(FLIGHT))?;
         let storm = key_for(&mut traffic, Scenario::RetryStorm, live_from.after(2 * MINUTE))?;
         for (key, part) in [(leaked, Part::Leaked), (traveller, Part::Traveller), (storm, Part::RetryStorm)] {
             parts[key] = Some(part);
         }
         let tenant = crowded_tenant(&traffic, &parts).context(TOO_FEW)?;
-        traffic.inject(Injection { scenario: Scenario::FlashCrowd, at: live_from.after(MINUTE), target: tenant })?;
+        traffic.inject(Injection {
+            scenario: Scenario::FlashCrowd,
+            at: live_from.after(MINUTE),
+            target: tenant,
+        })?;
         for key in traffic.keys().iter().filter(|key| key.tenant == tenant) {
             parts[key.index] = Some(Part::Crowd);
         }

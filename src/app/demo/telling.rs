@@ -29,7 +29,10 @@ pub(super) fn opening(cast: &Cast, settings: &Settings, screen: &mut Screen) -> 
         Formats::One(format) => format!("{format:?}"),
         Formats::Mixed => "nginx, Kong and Envoy".to_owned(),
     };
-    screen.say(&format!("Keyhound demonstration, seed {}. The keys are invented and never shown.", settings.seed))?;
+    screen.say(&format!(
+        "Keyhound demonstration, seed {}. The keys are invented and never shown.",
+        settings.seed
+    ))?;
     screen.head(1, "It learns how each key is used")?;
     screen.say(&format!(
         "   {} days of {} keys of {} tenants, as the log lines of {gateways}, to {}",
@@ -56,7 +59,8 @@ pub(super) fn learnt(stage: &Stage, lines: u64, took: Duration, screen: &mut Scr
 }
 
 pub(super) fn cast(cast: &Cast, tally: &Tally, speed: Option<f64>, screen: &mut Screen) -> io::Result<()> {
-    let pace = speed.map_or_else(|| "as fast as it goes".to_owned(), |speed| format!("{speed:.0} times as fast"));
+    let pace =
+        speed.map_or_else(|| "as fast as it goes".to_owned(), |speed| format!("{speed:.0} times as fast"));
     screen.head(2, &format!("Then it watches ({pace}): one key leaks, three things only look like it"))?;
     for part in Part::ALL {
         let who = match part {
@@ -115,7 +119,8 @@ pub(super) fn incident_line(
     let leading = incident.reasons.iter().max_by(|a, b| a.score.total_cmp(&b.score));
     let why = leading.map_or_else(String::new, |reason| format!("{} ({})", reason.observed, reason.expected));
     let (tenant, name) = (&incident.subject.tenant, &incident.subject.name);
-    let (at, severity, verdict) = (clock(&incident.updated_at), incident.severity.as_str(), &incident.verdict);
+    let (at, severity, verdict) =
+        (clock(&incident.updated_at), incident.severity.as_str(), &incident.verdict);
     screen.alarm(&format!("   {at}  {verdict}, {severity}: {tenant} / {name}: {why}"))
 }
 
@@ -149,7 +154,12 @@ pub(super) fn incident(
     }
     let Some(decision) = &record.decision else { return screen.say("   No decision was made.") };
     screen.say(&format!("\n   Decision {}", decision.id.0))?;
-    screen.say(&format!("   {}, {}, rule {}", decision.step.as_str(), decision.mode.as_str(), decision.rule))?;
+    screen.say(&format!(
+        "   {}, {}, rule {}",
+        decision.step.as_str(),
+        decision.mode.as_str(),
+        decision.rule
+    ))?;
     screen.say(&format!("   {}", decision.reason))
 }
 
@@ -175,7 +185,9 @@ pub(super) fn verdict(verdict: &Verdict, screen: &mut Screen) -> io::Result<()> 
     screen.head(5, "What came of it")?;
     let Asked { served_before, served, refused, .. } = verdict.stolen;
     if let Some(seconds) = verdict.stopped_after_seconds {
-        screen.say(&format!("   The leaked key was throttled {seconds} s after the stranger's first request."))?;
+        screen.say(&format!(
+            "   The leaked key was throttled {seconds} s after the stranger's first request."
+        ))?;
     }
     screen.say(&format!(
         "   Its requests: {served_before} served before, {served} served since, {refused} refused."

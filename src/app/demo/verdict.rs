@@ -60,7 +60,9 @@ impl Verdict {
         if self.stolen.refused == 0 {
             faults.push("the check endpoint never refused the leaked key".to_owned());
         }
-        faults.extend(self.decisions_on_others.iter().map(|what| format!("a decision on an honest key: {what}")));
+        faults.extend(
+            self.decisions_on_others.iter().map(|what| format!("a decision on an honest key: {what}")),
+        );
         if self.neighbour.served == 0 || self.neighbour.refused > 0 {
             let Asked { served, refused, .. } = self.neighbour;
             faults.push(format!("the neighbour was served {served} times and refused {refused} times"));
