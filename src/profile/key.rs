@@ -12,7 +12,7 @@ pub const NONE: u32 = u32::MAX;
 /// A key's tenant has not been looked up since the reference data changed.
 pub const UNRESOLVED: u16 = u16::MAX;
 /// A window with fewer requests than this is never called a spike.
-pub const CALLABLE: u32 = 8;
+pub const CALLABLE: u32 = 20;
 
 /// The profile that every key has. Times are seconds of event time since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]

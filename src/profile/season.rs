@@ -13,8 +13,9 @@ const LEVEL_PRIOR: f32 = 10.0;
 const SCATTER_RATE: f32 = 3e-4;
 /// Rate at which the hour's dispersion forgets, an hour.
 const SCATTER_RATE_HOUR: f32 = 0.01;
-/// Deviations are clipped at so many standard deviations before they teach.
-const CLIP: f32 = 5.0;
+/// Deviations are clipped at so many standard deviations before they teach. A key that bursts for two minutes an
+/// hour is only learnt if the clip's square is above 30, else its dispersion shrinks between the bursts.
+const CLIP: f32 = 8.0;
 const UNSEEN: u16 = u16::MAX;
 
 /// What is usual for one key's request counts. 104 bytes.
@@ -213,7 +214,7 @@ impl Season {
     }
 
     fn dispersion_minute(&self) -> f32 {
-        ((self.scatter + 0.2) / (self.scatter_weight + 2.0)).clamp(0.01, 5.0)
+        ((self.scatter + 0.2) / (self.scatter_weight + 2.0)).clamp(0.01, 10.0)
     }
 
     fn dispersion_hour(&self) -> f32 {

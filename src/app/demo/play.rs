@@ -158,7 +158,7 @@ impl Desk {
     /// A request comes: where a decision is in force the gateway asks, and what is served is logged and judged.
     fn hear(&mut self, cast: &Cast, line: &Line<'_>, screen: &mut Screen) -> anyhow::Result<()> {
         self.clock.advance(line.time);
-        let live = line.time >= cast.live_from;
+        let on_stage = line.time >= cast.live_from;
         if let Some(part) = cast.part(line.key) {
             self.tally.count(part, line.time);
         }
@@ -166,7 +166,7 @@ impl Desk {
         if is_leaked && line.label.is_some() && self.stolen_at.is_none() {
             self.stolen_at = Some(line.time);
         }
-        let asks = live && self.record.decision.is_some() && (is_leaked || line.key == cast.neighbour);
+        let asks = on_stage && self.record.decision.is_some() && (is_leaked || line.key == cast.neighbour);
         if asks {
             let answer = self.gate.ask(&cast.keys[line.key].raw_key)?;
             let asked = if is_leaked { &mut self.stolen } else { &mut self.neighbour };
@@ -179,26 +179,26 @@ impl Desk {
             self.stolen.served_before += 1;
         }
         self.stage.take(line, cast.format(line.key), &mut self.effects);
-        self.note_effects(cast, live, screen)
+        self.note_effects(cast, on_stage, screen)
     }
 
     /// Takes decisions to the gateway, and notes and tells what happens.
-    fn note_effects(&mut self, cast: &Cast, live: bool, screen: &mut Screen) -> anyhow::Result<()> {
+    fn note_effects(&mut self, cast: &Cast, on_stage: bool, screen: &mut Screen) -> anyhow::Result<()> {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Incident(incident) => {
                     self.gate.take_incident(&incident);
-                    if live {
+                    if on_stage {
                         telling::incident_line(cast, &incident, &self.record, screen)?;
                     }
-                    self.record.note_incident(cast, &incident, live);
+                    self.record.note_incident(cast, &incident, on_stage);
                 }
                 Effect::Decision(decision) => {
                     let applied = self.gate.take_decision(&decision);
-                    if live {
+                    if on_stage {
                         telling::decision_line(&decision, applied, screen)?;
                     }
-                    self.record.note_decision(cast, &decision, applied, live);
+                    self.record.note_decision(cast, &decision, applied, on_stage);
                 }
                 _ => {}
             }

@@ -1,6 +1,6 @@
 //! The words of the story.
 
-use std::{io, time::Duration};
+use std::{fmt::Write as _, io, time::Duration};
 
 use super::{
     Settings,
@@ -82,8 +82,8 @@ pub(super) fn cast(cast: &Cast, tally: &Tally, speed: Option<f64>, screen: &mut 
     let mut head = String::from("\n   requests a minute");
     let mut usual = String::from("   usual at this hour");
     for (part, count) in Part::ALL.into_iter().zip(play::usual(tally)) {
-        head.push_str(&format!("{:>14}", part.as_str()));
-        usual.push_str(&format!("{count:>14.1}"));
+        let _ = write!(head, "{:>14}", part.as_str());
+        let _ = write!(usual, "{count:>14.1}");
     }
     screen.say(&head.replace("a minute", "a minute "))?;
     screen.say(&usual)
@@ -93,10 +93,10 @@ pub(super) fn cast(cast: &Cast, tally: &Tally, speed: Option<f64>, screen: &mut 
 pub(super) fn minute(at: EventTime, counts: [u64; 4], stolen: Asked, screen: &mut Screen) -> io::Result<()> {
     let mut text = format!("   {:<18}", clock(&at.rfc3339()));
     for count in counts {
-        text.push_str(&format!("{count:>14}"));
+        let _ = write!(text, "{count:>14}");
     }
     if stolen.refused > 0 {
-        text.push_str(&format!("   {} of them refused so far", stolen.refused));
+        let _ = write!(text, "   {} of them refused so far", stolen.refused);
     }
     screen.say(&text)
 }
