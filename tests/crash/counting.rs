@@ -62,6 +62,8 @@ impl Judge for Counting {
         References::default()
     }
 
+    fn name_input(&mut self, _input: u32, _name: &str) {}
+
     fn rule_id(&self, _rule: u16) -> &'static str {
         ""
     }
