@@ -1,1 +1,13 @@
-fn main() {}
+//! Parses, runs, exits.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    keyhound::cli::run().unwrap_or_else(|error| {
+        eprintln!("keyhound: {error:#}");
+        ExitCode::FAILURE
+    })
+}

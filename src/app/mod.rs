@@ -1,1 +1,10 @@
-//! (to be written)
+//! The composition root: valid settings become threads that know each other.
+//!
+//! Builds, starts and drains; decides nothing. One thread is the slot's, one each dispatcher's; HTTP and the
+//! notifier run on a small tokio runtime that the slot never waits for.
+
+pub mod daemon;
+pub mod parts;
+pub mod secrecy;
+
+pub use daemon::run;

@@ -102,8 +102,12 @@ impl Catalogue {
 
     /// The tenants that entries name, each once, in alphabetical order.
     pub fn tenants(&self) -> Vec<&str> {
-        let mut tenants: Vec<&str> =
-            self.entries.iter().map(|entry| entry.tenant.as_str()).filter(|tenant| !tenant.is_empty()).collect();
+        let mut tenants: Vec<&str> = self
+            .entries
+            .iter()
+            .map(|entry| entry.tenant.as_str())
+            .filter(|tenant| !tenant.is_empty())
+            .collect();
         tenants.sort_unstable();
         tenants.dedup();
         tenants

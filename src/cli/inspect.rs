@@ -42,7 +42,9 @@ pub struct Args {
 }
 
 /// Runs the command. It fails if nothing could be read as a request.
+#[allow(clippy::needless_pass_by_value)] // the form that every command has
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let args = &args;
     let sample: Vec<Record> =
         records::records(&args.file)?.take(args.records as usize).collect::<anyhow::Result<_>>()?;
     if sample.is_empty() {
@@ -61,7 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         ("raw", &raw)
     };
-    print!("{}", report(&args, &format, &sample, policy, best, &raw));
+    print!("{}", report(args, &format, &sample, policy, best, &raw));
     Ok(if best.requests + best.anonymous == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -213,7 +215,7 @@ fn is_wanted(slot: Slot) -> bool {
 }
 
 fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "-".to_owned() } else { format!("{} %", part * 100 / whole) }
+    (part * 100).checked_div(whole).map_or_else(|| "-".to_owned(), |share| format!("{share} %"))
 }
 
 fn config(args: &Args, format: &Format, policy: &str, best: &Survey) -> String {

@@ -4,10 +4,62 @@ pub mod check_config;
 pub mod daemon;
 pub mod decisions;
 pub mod decode;
+pub mod fingerprint;
 pub mod generate;
 pub mod incidents;
 pub mod inspect;
 pub mod records;
 pub mod rules;
+pub mod run;
 
 mod table;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// Reads API gateway access logs, learns how each API key is used, and stops stolen keys
+#[derive(Parser)]
+#[command(name = "keyhound", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    CheckConfig(check_config::Args),
+    Inspect(inspect::Args),
+    Decode(decode::Args),
+    Rules(rules::Args),
+    Decisions(decisions::Args),
+    Incidents(incidents::Args),
+    Fingerprint(fingerprint::Args),
+    Generate(generate::GenerateArgs),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs what the command line says. Exit codes: 0 right, 1 failed, 2 a command line that cannot be, 78 settings that
+/// cannot be used.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Decode(args) => decode::run(args),
+        Command::Rules(args) => rules::run(args),
+        Command::Decisions(args) => decisions::run(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Fingerprint(args) => fingerprint::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "keyhound", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

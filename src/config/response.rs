@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::span::Span;
 use crate::{
-    respond::Mode,
+    respond::{Caps, Mode},
     rules::document::{Node, Problems},
 };
 
 /// Whether decisions are served to gateways, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Response")]
 pub struct ResponseSettings {
@@ -20,6 +20,8 @@ pub struct ResponseSettings {
     pub throttle_for: Span,
     /// How old evidence may be for anything automatic to come of it; older evidence is told as stale. From 10s to 1h.
     pub fresh_within: Span,
+    /// How much may be done automatically, over all keys together.
+    pub caps: Caps,
 }
 
 impl Default for ResponseSettings {
@@ -28,6 +30,7 @@ impl Default for ResponseSettings {
             mode: Mode::Shadow,
             throttle_for: Span::from_seconds(3_600),
             fresh_within: Span::from_seconds(120),
+            caps: Caps::default(),
         }
     }
 }
@@ -46,6 +49,10 @@ impl ResponseSettings {
                     format!("{value} must be from {least} to {most}"),
                 );
             }
+        }
+        if let Err(error) = self.caps.validate() {
+            let place = root.get("response").map_or(root.place, |node| node.place_of("caps"));
+            problems.add(place, format!("response.caps.{}", error.field), error.to_string());
         }
     }
 }

@@ -103,6 +103,7 @@ fn shown(agent: &str, key: Option<&str>, fingerprinter: &Fingerprinter) -> Shown
     Shown { buffer, length }
 }
 
+#[derive(Clone, Copy)]
 enum Piece<'t> {
     Product((&'t str, &'t str)),
     Hash(u32),

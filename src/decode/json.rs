@@ -6,19 +6,20 @@
 
 use bumpalo::Bump;
 
-use super::Reject;
+use super::{Reject, unescape::unescape};
 
 /// A place in a JSON text.
 pub(super) struct Json<'a> {
     text: &'a str,
     at: usize,
+    /// The string that was read last has escapes.
+    escaped: bool,
     failure: Reject,
 }
 
 /// The text is not JSON; [`Json::failure`] says why.
 ///
-/// Empty, so that results pass in registers: with the reason in it, putting them together and taking them apart cost
-/// a third of all reading.
+/// Empty, so that results pass in registers: through memory, with the reason in them, they cost a third of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failed;
 
@@ -35,7 +36,7 @@ pub(super) enum Kind {
 
 impl<'a> Json<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, failure: Reject::NotJson }
+        Self { text, at: 0, escaped: false, failure: Reject::NotJson }
     }
 
     /// The byte at which the reader stands.
@@ -74,23 +75,29 @@ impl<'a> Json<'a> {
         Ok(kind)
     }
 
-    /// The next name of an object, up to its value; `None` at the object's end. `first` is set for the first one.
+    /// Whether an object has another member. `first` is set for the first one.
     #[inline]
-    pub fn name(&mut self, first: bool) -> Result<Option<Text<'a>>, Failed> {
-        let mut byte = self.next()?;
+    pub fn member(&mut self, first: bool) -> Result<bool, Failed> {
+        let byte = self.next()?;
         if byte == b'}' {
             self.at += 1;
-            return Ok(None);
+            return Ok(false);
         }
         if !first {
             self.expect(byte, b',')?;
-            byte = self.next()?;
         }
-        self.expect(byte, b'"')?;
+        Ok(true)
+    }
+
+    /// A member's name, up to its value.
+    #[inline]
+    pub fn name(&mut self) -> Result<&'a str, Failed> {
+        let quote = self.next()?;
+        self.expect(quote, b'"')?;
         let name = self.string()?;
         let colon = self.next()?;
         self.expect(colon, b':')?;
-        Ok(Some(name))
+        Ok(name)
     }
 
     /// Whether an array has another element. `first` is set for the first one.
@@ -106,27 +113,34 @@ impl<'a> Json<'a> {
         Ok(true)
     }
 
-    /// The string that has begun.
+    /// The string that has begun, with its escapes still in it: see [`Self::unescaped`].
     #[inline]
-    pub fn string(&mut self) -> Result<Text<'a>, Failed> {
+    pub fn string(&mut self) -> Result<&'a str, Failed> {
         let begin = self.at;
-        let mut escaped = false;
+        self.escaped = false;
         loop {
             self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
-            match self.text.as_bytes().get(self.at) {
+            match self.here() {
                 Some(b'"') => {
                     let raw = &self.text[begin..self.at];
                     self.at += 1;
-                    return Ok(Text { raw, escaped });
+                    return Ok(raw);
                 }
                 Some(b'\\') => {
-                    escaped = true;
+                    self.escaped = true;
                     self.escape()?;
                 }
                 Some(_) => return Err(self.fail(Reject::NotJson)),
                 None => return Err(self.fail(Reject::Truncated)),
             }
         }
+    }
+
+    /// The text of the string or name that was read last, in the arena if it had escapes. `None` for half of a
+    /// surrogate pair, which is no text.
+    #[inline]
+    pub fn unescaped(&self, raw: &'a str, arena: &'a Bump) -> Option<&'a str> {
+        if self.escaped { unescape(raw, arena) } else { Some(raw) }
     }
 
     /// Checks an escape sequence and passes it.
@@ -223,7 +237,15 @@ impl<'a> Json<'a> {
             if depth == 0 {
                 return Ok(());
             }
-            let more = if objects & 1 == 1 { self.name(first)?.is_some() } else { self.element(first)? };
+            let more = if objects & 1 == 1 {
+                let more = self.member(first)?;
+                if more {
+                    self.name()?;
+                }
+                more
+            } else {
+                self.element(first)?
+            };
             first = false;
             kind = if more { Some(self.value()?) } else { None };
         }
@@ -262,61 +284,6 @@ impl<'a> Json<'a> {
         self.at += 1;
         Ok(())
     }
-}
-
-/// A string between its quotes, with its escapes still in it; they have been checked.
-#[derive(Clone, Copy)]
-pub(super) struct Text<'a> {
-    raw: &'a str,
-    escaped: bool,
-}
-
-impl<'a> Text<'a> {
-    /// The text, in the arena if it had escapes. `None` for half of a surrogate pair, which is no text.
-    #[inline]
-    pub fn unescaped(self, arena: &'a Bump) -> Option<&'a str> {
-        if self.escaped { unescape(self.raw, arena) } else { Some(self.raw) }
-    }
-}
-
-fn unescape<'a>(raw: &str, arena: &'a Bump) -> Option<&'a str> {
-    // An escape is never shorter than what it stands for.
-    let plain = arena.alloc_slice_fill_copy(raw.len(), 0_u8);
-    let mut length = 0;
-    let mut rest = raw;
-    while let Some(backslash) = rest.find('\\') {
-        let code = rest.as_bytes()[backslash + 1];
-        let (unescaped, after) = match code {
-            b'b' => ('\u{8}', 2),
-            b'f' => ('\u{c}', 2),
-            b'n' => ('\n', 2),
-            b'r' => ('\r', 2),
-            b't' => ('\t', 2),
-            b'u' => unicode(&rest[backslash..])?,
-            other => (char::from(other), 2),
-        };
-        plain[length..length + backslash].copy_from_slice(&rest.as_bytes()[..backslash]);
-        length += backslash;
-        length += unescaped.encode_utf8(&mut plain[length..]).len();
-        rest = &rest[backslash + after..];
-    }
-    plain[length..length + rest.len()].copy_from_slice(rest.as_bytes());
-    length += rest.len();
-    std::str::from_utf8(&plain[..length]).ok()
-}
-
-/// The character of `\uXXXX`, or of two of them that are a surrogate pair, and the length of its escape.
-fn unicode(escape: &str) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let hex = escape.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(hex, 16).ok()
-    };
-    let high = unit(0)?;
-    if let Some(single) = char::from_u32(u32::from(high)) {
-        return Some((single, 6));
-    }
-    let pair = char::decode_utf16([high, unit(6)?]).next()?.ok()?;
-    Some((pair, 12))
 }
 
 /// How many bytes there are before a quote, a backslash or a control character, eight at a time.
@@ -363,8 +330,7 @@ mod tests {
 
     #[test]
     fn every_part_of_an_object_that_is_cut_is_truncated() {
-        let whole = r#"{"a":"\u00e9
-","b":[-1.5e+3,0,true,false,null],"c":{"d":[{}]}, "e" : "x" }"#;
+        let whole = r#"{"a":"\\u00e9\n","b":[-1.5e+3,0,true,false,null],"c":{"d":[{}]}, "e" : "\u00e9" }"#;
         assert_eq!(skipped(whole), Ok(()));
         for end in 0..whole.len() {
             assert_eq!(skipped(&whole[..end]), Err(Reject::Truncated), "{}", &whole[..end]);
@@ -433,13 +399,14 @@ mod tests {
             let mut quoted = serde_json::to_string(&text).unwrap();
             if ascii {
                 // All of it as escapes.
-                let escapes: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
-                quoted = format!("\"{escapes}\"");
+                let escapes: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+                quoted = format!("\"{}\"", escapes.concat());
             }
             let arena = Bump::new();
             let mut json = Json::new(&quoted);
             prop_assert_eq!(json.value().unwrap(), Kind::String);
-            prop_assert_eq!(json.string().unwrap().unescaped(&arena), Some(text.as_str()));
+            let raw = json.string().unwrap();
+            prop_assert_eq!(json.unescaped(raw, &arena), Some(text.as_str()));
         }
     }
 
@@ -449,7 +416,8 @@ mod tests {
         for quoted in [r#""\uD800""#, r#""\uD800x""#, r#""\uDC00\uD800""#] {
             let mut json = Json::new(quoted);
             json.value().unwrap();
-            assert_eq!(json.string().unwrap().unescaped(&arena), None, "{quoted}");
+            let raw = json.string().unwrap();
+            assert_eq!(json.unescaped(raw, &arena), None, "{quoted}");
         }
     }
 }

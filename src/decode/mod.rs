@@ -25,6 +25,7 @@ mod secrecy;
 mod secret;
 pub mod settings;
 mod time;
+mod unescape;
 
 use std::{fmt, net::IpAddr};
 
@@ -49,6 +50,7 @@ use crate::event::Event;
 
 /// What a record, or one of the requests within it, turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // lives on the stack, for the length of one call; a box would be an allocation an event
 pub enum Decoded<'a> {
     Request(Request<'a>),
     /// A request without the key, or the credential, that the source's policy asks for.

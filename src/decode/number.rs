@@ -81,7 +81,7 @@ pub(super) fn bytes(value: &str) -> u32 {
 pub(super) fn status(value: &str) -> Option<u16> {
     match value.as_bytes() {
         b"-1" => Some(0),
-        [digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => value.parse().ok(),
+        digits if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => value.parse().ok(),
         _ => None,
     }
 }

@@ -35,7 +35,7 @@ pub(super) enum Wraps {
     Nothing,
     /// The record itself, as a text (Fluent Bit `log`, Vector `message`) or an object (Filebeat `json`).
     Record,
-    /// A list of objects, each with the record as the text `message` (a CloudWatch subscription's `logEvents`).
+    /// A list of objects, each with the record as the text `message` (the `logEvents` of AWS's log subscriptions).
     Records,
 }
 

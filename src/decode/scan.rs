@@ -7,7 +7,7 @@ use bumpalo::Bump;
 
 use super::{
     fields::{Fields, Slot},
-    json::{Failed, Json, Kind, Text},
+    json::{Failed, Json, Kind},
     plan::{Node, NodeId, Plan, ROOT, Wraps},
 };
 
@@ -29,10 +29,12 @@ impl<'a> Scan<'_, 'a> {
     pub fn object(&mut self, node: NodeId, wrappers: u8) -> Result<(), Failed> {
         let node = self.plan.node(node);
         let mut first = true;
-        while let Some(name) = self.json.name(first)? {
+        while self.json.member(first)? {
             first = false;
+            let name = self.json.name()?;
+            let child = self.json.unescaped(name, self.arena).and_then(|name| node.child(name));
             let kind = self.json.value()?;
-            match name.unescaped(self.arena).and_then(|name| node.child(name)) {
+            match child {
                 Some(child) => self.value(kind, child, wrappers)?,
                 None => self.json.skip(kind)?,
             }
@@ -44,8 +46,8 @@ impl<'a> Scan<'_, 'a> {
         let node = self.plan.node(id);
         match kind {
             Kind::String => {
-                let text = self.json.string()?;
-                self.put_text(node, text);
+                let raw = self.json.string()?;
+                self.put_text(node, raw);
             }
             Kind::Number => {
                 let digits = self.json.number()?;
@@ -68,12 +70,12 @@ impl<'a> Scan<'_, 'a> {
         while self.json.element(first)? {
             match self.json.value()? {
                 Kind::String if first => {
-                    let text = self.json.string()?;
-                    self.put_text(node, text);
+                    let raw = self.json.string()?;
+                    self.put_text(node, raw);
                 }
                 Kind::String => {
-                    let text = self.json.string()?;
-                    self.put_another(node, text);
+                    let raw = self.json.string()?;
+                    self.put_another(node, raw);
                 }
                 Kind::Number if first => {
                     let digits = self.json.number()?;
@@ -86,7 +88,7 @@ impl<'a> Scan<'_, 'a> {
         Ok(())
     }
 
-    /// The `logEvents` of a CloudWatch subscription: objects with the record as the text `message`.
+    /// The `logEvents` of AWS's log subscriptions: objects with the record as the text `message`.
     fn log_events(&mut self) -> Result<(), Failed> {
         let mut first = true;
         while self.json.element(first)? {
@@ -97,12 +99,13 @@ impl<'a> Scan<'_, 'a> {
                 continue;
             }
             let mut first = true;
-            while let Some(name) = self.json.name(first)? {
+            while self.json.member(first)? {
                 first = false;
+                let name = self.json.name()?;
                 let kind = self.json.value()?;
-                if kind == Kind::String && name.unescaped(self.arena) == Some("message") {
-                    let message = self.json.string()?.unescaped(self.arena);
-                    self.fields.wrap(message.unwrap_or(""));
+                if kind == Kind::String && name == "message" {
+                    let raw = self.json.string()?;
+                    self.fields.wrap(self.json.unescaped(raw, self.arena).unwrap_or(""));
                 } else {
                     self.json.skip(kind)?;
                 }
@@ -112,8 +115,8 @@ impl<'a> Scan<'_, 'a> {
     }
 
     #[inline]
-    fn put_text(&mut self, node: &Node, text: Text<'a>) {
-        if let Some(text) = text.unescaped(self.arena) {
+    fn put_text(&mut self, node: &Node, raw: &'a str) {
+        if let Some(text) = self.json.unescaped(raw, self.arena) {
             self.put(node, text);
         }
     }
@@ -136,12 +139,12 @@ impl<'a> Scan<'_, 'a> {
     }
 
     /// A header that came twice is one list, in the order in which it came (RFC 9110, §5.3).
-    fn put_another(&mut self, node: &Node, text: Text<'a>) {
+    fn put_another(&mut self, node: &Node, raw: &'a str) {
         let slot = Slot::ForwardedFor;
         let (held, _) = self.fields.get(slot);
         let is_same_header =
             node.writes.iter().any(|write| write.slot == slot && write.rank == self.fields.rank(slot));
-        if let (true, Some(text)) = (is_same_header, text.unescaped(self.arena)) {
+        if let (true, Some(text)) = (is_same_header, self.json.unescaped(raw, self.arena)) {
             self.fields.replace(slot, self.arena.alloc_str(&format!("{held},{text}")));
         }
     }

@@ -52,7 +52,8 @@ pub fn judge(watch: &Watch, event: &Event<'_>, hot: &Hot, warm: &Warm, signals: 
 /// −log10 of the chance of a new place on a day, plus up to 1 for being used ten times.
 fn newness<const N: usize>(top: &Top<N>, what: u32, hot: &Hot) -> f64 {
     let first_day = hot.first_seen / 3600 + KNOWN_AFTER_HOURS;
-    let moved = top.items.iter().filter(|item| item.what != 0 && item.what != what && item.since_hour > first_day);
+    let moved =
+        top.items.iter().filter(|item| item.what != 0 && item.what != what && item.since_hour > first_day);
     let days = hot.age_days();
     let moved = u32::try_from(moved.count()).unwrap_or(u32::MAX);
     let rate = (f64::from(moved) + 0.5) / (days + 1.0);

@@ -51,7 +51,8 @@ impl Watch {
         let mut made: Vec<(f64, ThresholdTable)> = Vec::new();
         for scale in &mut self.volume {
             let Some(bar) = scale.bars.iter().map(|(_, bar)| *bar).min_by(f64::total_cmp) else { continue };
-            let found = made.iter().find(|(made, _)| made.total_cmp(&bar).is_eq()).map(|(_, table)| table.clone());
+            let found =
+                made.iter().find(|(made, _)| made.total_cmp(&bar).is_eq()).map(|(_, table)| table.clone());
             let table = found.unwrap_or_else(|| ThresholdTable::new(bar));
             made.push((bar, table.clone()));
             scale.table = Some(table);

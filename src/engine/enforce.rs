@@ -180,7 +180,8 @@ impl Engine {
                     step: grant.step,
                     at: grant.at.rfc3339(),
                     by,
-                    outcome: if grant.step == Step::Observe { "lifted" } else { outcome_of(decision) }.to_owned(),
+                    outcome: if grant.step == Step::Observe { "lifted" } else { outcome_of(decision) }
+                        .to_owned(),
                 }),
                 Err(rail) => case.hold(grant.step, rail),
             }
@@ -190,7 +191,8 @@ impl Engine {
                 self.table.hot_mut(index).epoch = decision.epoch;
             }
             if decision.step.is_enforced() {
-                let since = self.forces.get(&key).filter(|_| decision.cause == "policy").map(|force| force.since_ms);
+                let since =
+                    self.forces.get(&key).filter(|_| decision.cause == "policy").map(|force| force.since_ms);
                 let mut force = Force::new((**decision).clone(), grant.at);
                 force.since_ms = since.unwrap_or(force.since_ms);
                 self.forces.insert(key, force);

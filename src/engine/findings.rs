@@ -1,10 +1,6 @@
 //! From a detector's signal to a finding of a rule, and from findings to the key's incident.
 
-use super::{
-    engine::Engine,
-    groups::second_of,
-    seam::Effect,
-};
+use super::{engine::Engine, groups::second_of, seam::Effect};
 use crate::{
     catalogue::Entry,
     detect::{Finding, Signal},
@@ -53,7 +49,14 @@ impl Engine {
         }
     }
 
-    fn holds(&mut self, rule: &Rule, key: &KeyId, entry: Option<&Entry>, signal: &Signal, maturity: f64) -> bool {
+    fn holds(
+        &mut self,
+        rule: &Rule,
+        key: &KeyId,
+        entry: Option<&Entry>,
+        signal: &Signal,
+        maturity: f64,
+    ) -> bool {
         let Some(condition) = &rule.condition else { return true };
         let view = FindingView {
             key: *key,
@@ -70,9 +73,16 @@ impl Engine {
     }
 
     /// The key's open incident; a new one if there is none.
-    fn case(&mut self, key: &KeyId, entry: Option<&Entry>, at: EventTime, event: Option<&Event<'_>>) -> KeyId {
+    fn case(
+        &mut self,
+        key: &KeyId,
+        entry: Option<&Entry>,
+        at: EventTime,
+        event: Option<&Event<'_>>,
+    ) -> KeyId {
         if !self.cases.contains_key(key) {
-            let position = event.map_or(at.0, |event| event.position.offset ^ u64::from(event.position.input) << 48);
+            let position =
+                event.map_or(at.0, |event| event.position.offset ^ u64::from(event.position.input) << 48);
             let id = self.settings.ids.id("inc_", &[&key.hash, &position.to_be_bytes(), &at.0.to_be_bytes()]);
             let subject = self.subject(key, entry);
             let mode = self.now.reference.mode;

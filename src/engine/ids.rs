@@ -17,8 +17,8 @@ impl IdKey {
     /// `prefix` and 32 hex digits of HMAC-SHA256 over the parts, each with its length in front.
     pub fn id(&self, prefix: &str, parts: &[&[u8]]) -> String {
         use std::fmt::Write;
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
+            .unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);

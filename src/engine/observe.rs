@@ -8,11 +8,7 @@ use super::{
 use crate::{
     detect,
     event::{Event, EventTime, KeyId, Refusal},
-    profile::{
-        Beyond, Hot,
-        key::UNRESOLVED,
-        warm::WARM_AFTER,
-    },
+    profile::{Beyond, Hot, key::UNRESOLVED, warm::WARM_AFTER},
     respond::Mode,
 };
 

@@ -34,7 +34,15 @@ pub struct Case {
 impl Case {
     /// An incident that has no finding yet.
     pub fn new(record: Incident, at: EventTime) -> Self {
-        Self { record, causes: Vec::new(), last_ms: at.0, told_ms: 0, told: false, changed: false, asked: None }
+        Self {
+            record,
+            causes: Vec::new(),
+            last_ms: at.0,
+            told_ms: 0,
+            told: false,
+            changed: false,
+            asked: None,
+        }
     }
 
     /// Takes a finding in. Of one rule's findings the most surprising stays.

@@ -89,7 +89,8 @@ fn alone(cause: &Cause, maturity: f64) -> Severity {
 }
 
 fn contribution(causes: &[Cause], family: Family) -> f64 {
-    let best = causes.iter().filter(|cause| cause.family == family).map(|cause| cause.score).fold(0.0, f64::max);
+    let best =
+        causes.iter().filter(|cause| cause.family == family).map(|cause| cause.score).fold(0.0, f64::max);
     match family {
         Family::Volume if best < VOLUME_STRONG => (best / 4.0).min(1.5),
         Family::Volume | Family::Cost | Family::Breadth => best.min(3.0),
@@ -119,7 +120,11 @@ mod tests {
 
     #[test]
     fn strong_volume_throttles() {
-        check(&[cause(Family::Volume, 20.0, Severity::High)], 0.9, ("KeyAbused", Severity::High, Step::Throttle));
+        check(
+            &[cause(Family::Volume, 20.0, Severity::High)],
+            0.9,
+            ("KeyAbused", Severity::High, Step::Throttle),
+        );
     }
 
     #[test]
@@ -129,14 +134,20 @@ mod tests {
 
     #[test]
     fn a_place_and_refusals_are_a_stolen_key() {
-        let causes = [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
+        let causes =
+            [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
         check(&causes, 0.9, ("KeyStolen", Severity::High, Step::Throttle));
     }
 
     #[test]
     fn a_young_profile_wakes_nobody() {
-        let causes = [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
+        let causes =
+            [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
         check(&causes, 0.3, ("KeyStolen", Severity::Medium, Step::Throttle));
-        check(&[cause(Family::Volume, 20.0, Severity::High)], 0.3, ("KeyAbused", Severity::Info, Step::Throttle));
+        check(
+            &[cause(Family::Volume, 20.0, Severity::High)],
+            0.3,
+            ("KeyAbused", Severity::Info, Step::Throttle),
+        );
     }
 }

@@ -112,7 +112,8 @@ impl Hot {
     fn learn_refusals(&mut self, from: u32, second: u32, frozen: bool) {
         if !frozen && second / 300 != from / 300 && self.sums[1] >= 5 {
             #[allow(clippy::cast_precision_loss)] // counts of five minutes
-            let share = (f32::from(self.refused_sum) / self.sums[1] as f32).min(4.0 * self.refused_usual + 0.02);
+            let share =
+                (f32::from(self.refused_sum) / self.sums[1] as f32).min(4.0 * self.refused_usual + 0.02);
             self.refused_usual += 0.01 * (share - self.refused_usual);
         }
     }

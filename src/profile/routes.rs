@@ -45,7 +45,8 @@ pub struct Beyond {
 
 impl Route {
     fn new() -> Self {
-        let histogram = |most| Histogram::new_with_bounds(1, most, 2).unwrap_or_else(|_| unreachable!("constant bounds"));
+        let histogram =
+            |most| Histogram::new_with_bounds(1, most, 2).unwrap_or_else(|_| unreachable!("constant bounds"));
         Self {
             latency: histogram(LATENCY_MAX),
             size: histogram(SIZE_MAX),
@@ -77,9 +78,8 @@ impl Route {
     }
 
     fn turn(&mut self) {
-        let p99 = |histogram: &Histogram<u32>| {
-            u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX)
-        };
+        let p99 =
+            |histogram: &Histogram<u32>| u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX);
         self.latency_p99_ms = p99(&self.latency);
         self.size_p99_units = p99(&self.size);
         if self.count >= GENERATION {

@@ -147,7 +147,9 @@ impl Warm {
 
     /// Whether the country has been in the profile for a day.
     pub fn country_known(&self, country: Country, hour: u32) -> bool {
-        self.countries.get(country_code(country)).is_some_and(|item| item.since_hour + KNOWN_AFTER_HOURS <= hour)
+        self.countries
+            .get(country_code(country))
+            .is_some_and(|item| item.since_hour + KNOWN_AFTER_HOURS <= hour)
     }
 
     /// Whether the key was ever at home in this kind of network.
@@ -178,7 +180,9 @@ impl Warm {
     /// nothing came: from the third on, their frequency over the last two weeks counts, not the model's tail.
     pub fn calibrated(&self, surprise: f64, hour: u32, age_days: f64, scale_seconds: u32) -> f64 {
         let like = |peak: &&Peak| {
-            peak.surprise > 0 && hour.saturating_sub(peak.hour) < 336 && f64::from(peak.surprise) >= 0.6 * surprise
+            peak.surprise > 0
+                && hour.saturating_sub(peak.hour) < 336
+                && f64::from(peak.surprise) >= 0.6 * surprise
         };
         let count = self.peaks.iter().filter(like).count();
         if count < 3 {

@@ -27,6 +27,31 @@ impl Default for Caps {
     }
 }
 
+/// A cap out of its range.
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
+#[error("{value} must be from {least} to {most}")]
+pub struct CapError {
+    pub field: &'static str,
+    pub value: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Caps {
+    /// Checks each cap against its documented range; the first that is out of it is the error.
+    pub fn validate(&self) -> Result<(), CapError> {
+        for (field, value, least, most) in [
+            ("throttle_per_hour", f64::from(self.throttle_per_hour), 1.0, 10_000.0),
+            ("share_of_active_keys", self.share_of_active_keys, 0.0001, 1.0),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(CapError { field, value, least, most });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What the partition of the subject `fleet` knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {

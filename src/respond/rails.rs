@@ -7,11 +7,7 @@ use crate::catalogue::{Entry, KeyClass};
 pub const CEILING: Step = Step::Throttle;
 
 /// The step that may be proposed, and the rail that made it less than what was wanted.
-pub fn within_rails(
-    wanted: Step,
-    mature: bool,
-    entry: Option<&Entry>,
-) -> (Step, Option<&'static str>) {
+pub fn within_rails(wanted: Step, mature: bool, entry: Option<&Entry>) -> (Step, Option<&'static str>) {
     if !wanted.is_enforced() {
         return (wanted, None);
     }

@@ -15,6 +15,7 @@ const NEVER: Duration = Duration::from_mins(1);
 
 /// Lets through at most a rate, and at once what a second's worth of it is, but at least one request.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names)] // the postfix is the unit
 pub(super) struct Bucket {
     /// Time between two requests at the full rate; `None` = nothing is let through.
     interval_ns: Option<u64>,

@@ -117,9 +117,19 @@ impl Outbox {
         self.current(Topic::Incidents, true)
     }
 
-    /// The current decision of every subject that has one.
-    pub fn current_decisions(&self) -> Result<Vec<OutRecord>, StoreError> {
-        self.current(Topic::Decisions, false)
+    /// The current decision of every subject that has one, each with when it was committed, in milliseconds since the
+    /// Unix epoch by the wall clock.
+    pub fn current_decisions(&self) -> Result<Vec<(OutRecord, u64)>, StoreError> {
+        let db = self.reader();
+        let mut statement = db.prepare_cached(
+            "SELECT seq, key, value, committed_ms FROM current WHERE topic = ?1 ORDER BY key",
+        )?;
+        let rows = statement.query_map([Topic::Decisions as u8], |row| {
+            let seq = unsigned(row.get(0)?);
+            let record = OutRecord { seq, topic: Topic::Decisions, key: row.get(1)?, value: row.get(2)? };
+            Ok((record, unsigned(row.get(3)?)))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The dispatcher of this name, if the log was opened with it.

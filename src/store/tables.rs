@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    clock::{Clock as _, SystemClock},
     database::StoreError,
     record::{Entry, Kept, Mark, Output, Progress, Topic},
 };
@@ -22,7 +23,7 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE TABLE IF NOT EXISTS acknowledged (dispatcher TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS current (
     topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER,
-    PRIMARY KEY (topic, key)) STRICT, WITHOUT ROWID;
+    committed_ms INTEGER NOT NULL, PRIMARY KEY (topic, key)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS current_until ON current (until_ms) WHERE until_ms IS NOT NULL;
 CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
@@ -79,9 +80,12 @@ pub(super) fn sequence(db: &Connection) -> Result<Vec<Entry>, StoreError> {
 }
 
 /// Writes outputs under consecutive numbers from `first` on, and what is current by topic and key.
+///
+/// When a record was committed, by the wall clock, is kept beside it: who serves decisions judges their freshness by it.
 pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]) -> Result<(), StoreError> {
+    let committed = signed(SystemClock::new().wall_ms());
     let mut insert = tx.prepare_cached("INSERT INTO outbox VALUES (?1, ?2, ?3, ?4)")?;
-    let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     let mut forget = tx.prepare_cached("DELETE FROM current WHERE topic = ?1 AND key = ?2")?;
     for (seq, output) in (first..).zip(outputs) {
         let topic = output.topic as u8;
@@ -96,7 +100,7 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
                 Kept::Open => None,
                 Kept::Until(ms) => Some(signed(ms)),
             };
-            current.execute(params![topic, output.key, output.value, signed(seq), until])?;
+            current.execute(params![topic, output.key, output.value, signed(seq), until, committed])?;
         }
     }
     Ok(())

@@ -106,7 +106,10 @@ impl SlotMetrics {
                 by_partition,
             ),
             state_bytes: f.gauge("keyhound_state_bytes", "Bytes that the state of all keys takes."),
-            pressure: f.counter("keyhound_requests_refused_by_us_total", "Requests that our own decisions refused."),
+            pressure: f.counter(
+                "keyhound_requests_refused_by_decisions_total",
+                "Requests that our own decisions refused.",
+            ),
             waiting: f.counter(
                 "keyhound_requests_of_waiting_keys_total",
                 "Requests of keys without a profile yet, since they were only ever refused.",

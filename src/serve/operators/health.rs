@@ -80,17 +80,17 @@ mod tests {
     use super::*;
     use crate::telemetry::SourceReading;
 
-    fn reading(change: impl FnOnce(&mut Reading)) -> Option<Reading> {
+    fn reading(change: impl FnOnce(&mut Reading)) -> Reading {
         let source = SourceReading { lag_seconds: Some(2.0), ..SourceReading::default() };
         let mut reading =
             Reading { restored: true, heartbeat_ms: 1_000, sources: vec![source], ..Reading::default() };
         change(&mut reading);
-        Some(reading)
+        reading
     }
 
     #[track_caller]
-    fn check(reading: Option<Reading>, at_ms: u64, expected: &[&str]) {
-        let report = report(reading, WallTime(at_ms), 300);
+    fn check(reading: impl Into<Option<Reading>>, at_ms: u64, expected: &[&str]) {
+        let report = report(reading.into(), WallTime(at_ms), 300);
         assert_eq!(report.ready, expected.is_empty());
         assert_eq!(report.reasons.len(), expected.len(), "{:?}", report.reasons);
         for (reason, words) in report.reasons.iter().zip(expected) {

@@ -85,13 +85,13 @@ impl Daemon {
     }
 }
 
-fn revoked() -> Result<Vec<Effect>, CommandError> {
-    Ok(vec![Effect::Decision(Box::new(decision(3, 9, Step::Revoke)))])
+fn revoked() -> Vec<Effect> {
+    vec![Effect::Decision(Box::new(decision(3, 9, Step::Revoke)))]
 }
 
 #[tokio::test]
 async fn incidents_are_listed_by_state_and_severity() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     let ids = |list: &Value| {
         let list = list["incidents"].as_array().unwrap().iter();
         list.map(|incident| incident["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -109,7 +109,7 @@ async fn incidents_are_listed_by_state_and_severity() {
 
 #[tokio::test]
 async fn decisions_in_force_are_listed_with_whether_they_are_served() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     let (_, list) = daemon.ask("GET", "/api/v1/decisions", None).await;
     assert_eq!(list["decisions"].as_array().unwrap().len(), 1);
     assert_eq!(list["decisions"][0]["state"], "served");
@@ -120,7 +120,7 @@ async fn decisions_in_force_are_listed_with_whether_they_are_served() {
 
 #[tokio::test]
 async fn a_command_is_applied_answered_and_audited() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     let body =
         json!({"key": key(3).to_string(), "for_seconds": 60, "reason": "leaked\nin a gist", "by": "ana"});
     let (status, answer) = daemon.post("revoke", body).await;
@@ -169,7 +169,7 @@ async fn a_decision_can_be_lifted_by_its_id() {
 
 #[tokio::test]
 async fn a_raw_key_is_refused_and_not_echoed() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     assert_eq!(daemon.post("revoke", json!({"key": CANARY})).await.0, 422);
     assert_eq!(daemon.post("revoke", json!({"decision": CANARY})).await.0, 404);
     assert_eq!(daemon.post("revoke", json!({"raw_key": CANARY})).await.0, 422);
@@ -182,7 +182,7 @@ async fn a_raw_key_is_refused_and_not_echoed() {
 
 #[tokio::test]
 async fn what_is_out_of_range_is_named() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     let id = key(1).to_string();
     let (status, problem) = daemon.post("revoke", json!({"key": id, "for_seconds": 0})).await;
     assert_eq!(
@@ -213,7 +213,7 @@ async fn a_full_queue_is_said_and_audited() {
 
 #[tokio::test]
 async fn health_and_metrics_need_no_access_and_readiness_says_why_not() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     assert_eq!(daemon.ask("GET", "/healthz", None).await.0, 200);
     let request =
         Request::builder().uri("/metrics").header("host", "keyhound.internal").body(Body::empty()).unwrap();
@@ -226,7 +226,7 @@ async fn health_and_metrics_need_no_access_and_readiness_says_why_not() {
 
 #[tokio::test]
 async fn a_post_that_a_web_page_could_send_is_denied() {
-    let daemon = daemon(revoked());
+    let daemon = daemon(Ok(revoked()));
     let request =
         Request::builder().method("POST").uri("/api/v1/decisions/pause").header("host", "localhost");
     let response = daemon.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

@@ -129,7 +129,7 @@ fn a_store_that_is_opened_again_goes_on_as_if_it_had_never_been_closed() {
             let (ended, outbox) = live(dir.path(), lives.next().unwrap(), &clock);
             if ended {
                 let all = outbox.after(0, 10_000).unwrap();
-                let decisions = outbox.current_decisions().unwrap();
+                let decisions = outbox.current(Topic::Decisions, false).unwrap();
                 return (all, outbox.open_incidents().unwrap(), decisions);
             }
         }

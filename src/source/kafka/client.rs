@@ -28,23 +28,32 @@ const OWNED: [(&str, &str); 6] = [
     ("statistics.interval.ms", "5000"),
 ];
 
-/// A consumer by the settings, with nothing assigned yet. `more` is stronger than what the user says.
-pub fn create(settings: &KafkaSettings, more: &[(&str, &str)]) -> Result<Arc<Consumer>, SourceError> {
-    let mut config = ClientConfig::new();
-    for (name, value) in DEFAULTS {
-        config.set(name, value);
-    }
+/// How to reach the brokers: their names, and what the user's properties say.
+pub fn connection(settings: &KafkaSettings) -> Result<ClientConfig, SourceError> {
     let properties = settings.properties();
     let properties =
         properties.map_err(|(name, error)| SourceError::Property { name, text: error.to_string() })?;
+    let mut config = ClientConfig::new();
     for (name, value) in properties {
         config.set(name, value);
+    }
+    config.set("bootstrap.servers", settings.brokers().join(","));
+    Ok(config)
+}
+
+/// A consumer by the settings, with nothing assigned yet. `more` is stronger than what the user says.
+pub fn create(settings: &KafkaSettings, more: &[(&str, &str)]) -> Result<Arc<Consumer>, SourceError> {
+    let mut config = connection(settings)?;
+    for (name, value) in DEFAULTS {
+        if config.get(name).is_none() {
+            config.set(name, value);
+        }
     }
     for (name, value) in OWNED.iter().chain(more) {
         config.set(*name, *value);
     }
+    config.set("group.id", settings.group());
     let brokers = settings.brokers().join(",");
-    config.set("bootstrap.servers", &brokers).set("group.id", settings.group());
     config
         .create_with_context(Context::default())
         .map(Arc::new)

@@ -5,7 +5,7 @@
 //! are taken many at a time ([`batch_queue`]); the consumer itself is polled in between for errors and statistics.
 
 pub(super) mod batch_queue;
-mod client;
+pub mod client;
 mod consume;
 mod context;
 mod offsets;

@@ -1,0 +1,365 @@
+//! `keyhound run`: starts everything, waits for a signal or the end of the input, drains.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
+
+use super::parts;
+use crate::{
+    config::{Config, Overrides},
+    decode::Pepper,
+    deliver::{
+        Deliver, Dispatcher, Stop, WallClock, WallTime,
+        alertmanager::{Notifier, ToAlertmanagers},
+        topics::{self, ToTopics},
+    },
+    incident::Incident,
+    serve::{
+        Asked, Board, Checks, Commander, Decisions, Operators, ToServe,
+        commands::CommandError,
+        listener,
+        operators::{Access, Audit},
+    },
+    slot::{Ask, Change, End, Reading, Slot, SlotSettings, Status},
+    source::geo::GeoFiles,
+    store::{EmbeddedLog, Outbox, SystemClock},
+    telemetry::Metrics,
+};
+
+/// Commands and changes that may wait for the slot.
+const ASKS_MAX: usize = 64;
+/// How long alerts may take to leave at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Ended decisions are swept, and notices logged, so often.
+const SWEEP: Duration = Duration::from_secs(1);
+
+type Asks = SyncSender<Ask<Change>>;
+
+/// What the tasks share.
+struct Shared {
+    metrics: Arc<Metrics>,
+    decisions: Arc<Decisions>,
+    board: Arc<Board>,
+    status: Arc<Status>,
+    clock: WallClock,
+    asks: Asks,
+}
+
+/// Runs until a signal, or until no record will ever come again. `path` and `overrides` are read again on SIGHUP.
+pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
+    let pepper = Arc::new(parts::pepper(&config)?);
+    let geo = Arc::new(parts::geo(&config)?);
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
+    let brokers = parts::brokers(&config)?;
+    let mut dispatchers = vec![ToAlertmanagers::NAME.to_owned(), ToServe::NAME.to_owned()];
+    if brokers.is_some() {
+        dispatchers.push(ToTopics::NAME.to_owned());
+    }
+    let sources = parts::sources(&config)?;
+    let log = EmbeddedLog::open(
+        config.state_dir.clone(),
+        &parts::identity(&config, &pepper),
+        sources,
+        &dispatchers,
+    )?;
+    let outbox = log.outbox();
+
+    let (asks, asked) = sync_channel(ASKS_MAX);
+    let clock = WallClock::system();
+    let status = Arc::new(Status::new(&parts::source_names(&config), outbox.clone()));
+    let metrics =
+        Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
+    metrics.watch(status.clone());
+    metrics.config_reload_successful.set(1);
+    let shared = Arc::new(Shared {
+        metrics,
+        decisions: Arc::new(Decisions::new(config.serve.table_limit as usize)),
+        board: Arc::new(Board::default()),
+        status: status.clone(),
+        clock,
+        asks,
+    });
+
+    // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
+    let stopping = watch::Sender::new(false);
+    let servers = serve(&runtime, &config, &shared, &pepper, &stopping)?;
+    let stop = Arc::new(Stop::default());
+    let delivery = deliver(&runtime, &config, &shared, &outbox, &stop, brokers)?;
+
+    let reference = parts::reference(&config, &geo.current())?;
+    tracing::info!(
+        rules = reference.rules.rules.len(),
+        catalogue = reference.catalogue.len(),
+        geo = reference.geo_version,
+        mode = reference.mode.as_str(),
+        "starting"
+    );
+    let decoders = parts::decoders(&config, &pepper)?;
+    let reading = Reading::new(decoders, geo.current(), parts::engines(&config, &pepper), reference, &pepper);
+    let halt = Arc::new(AtomicBool::new(false));
+    let (ended, end) = oneshot::channel();
+    let slot = spawn_slot(log, reading, asked, status, halt.clone(), ended)?;
+
+    runtime.spawn(housekeeping(shared.clone()));
+    let reloader = Reloader { path, overrides, geo, shared: shared.clone() };
+    runtime.spawn(reload_on_hangup(reloader));
+    runtime.block_on(async {
+        tokio::select! {
+            () = interrupted() => tracing::info!("stopping on a signal"),
+            _ = end => {}
+        }
+    });
+    halt.store(true, Relaxed);
+    let outcome = slot.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the slot's thread panicked")));
+    drain(&runtime, delivery, &stop, &stopping, servers);
+    let end = outcome?;
+    tracing::info!(end = ?end, "stopped");
+    Ok(())
+}
+
+/// The slot on its own thread. Restoring is part of it, so that the listeners answer meanwhile.
+fn spawn_slot(
+    log: EmbeddedLog,
+    reading: Reading,
+    asked: std::sync::mpsc::Receiver<Ask<Change>>,
+    status: Arc<Status>,
+    halt: Arc<AtomicBool>,
+    ended: oneshot::Sender<()>,
+) -> anyhow::Result<JoinHandle<anyhow::Result<End>>> {
+    let body = move || -> anyhow::Result<End> {
+        // Dropped at the end of the thread, however it ends: that is what the main thread waits for.
+        let _ended = ended;
+        let mut slot =
+            Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
+        let back = status.returned();
+        tracing::info!(comparison = ?back.comparison, entries = back.entries, records = back.records, "restored");
+        Ok(slot.run(&halt)?)
+    };
+    Ok(thread::Builder::new().name("keyhound-slot".to_owned()).spawn(body)?)
+}
+
+/// What delivers, to be drained at the end.
+struct Delivery {
+    notifier: Arc<Notifier>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+fn deliver(
+    runtime: &Runtime,
+    config: &Config,
+    shared: &Arc<Shared>,
+    outbox: &Outbox,
+    stop: &Arc<Stop>,
+    brokers: Option<rdkafka::ClientConfig>,
+) -> anyhow::Result<Delivery> {
+    let open: Vec<Incident> = outbox
+        .open_incidents()?
+        .iter()
+        .filter_map(|record| serde_json::from_slice(&record.value).ok())
+        .collect();
+    let notifier = {
+        let _in_runtime = runtime.enter();
+        let clock = shared.clock.clone();
+        Notifier::start(&config.alertmanagers, config.links.clone(), clock, shared.metrics.clone(), &open)?
+    };
+    let notifier = Arc::new(notifier);
+    let to_serve = ToServe::new(
+        shared.decisions.clone(),
+        shared.board.clone(),
+        shared.clock.clone(),
+        shared.metrics.clone(),
+    );
+    let current = outbox.current_decisions()?;
+    let current = current
+        .iter()
+        .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
+    to_serve.restore(current.collect(), open);
+    let mut threads = vec![
+        spawn_dispatcher(outbox, ToAlertmanagers(notifier.clone()), stop)?,
+        spawn_dispatcher(outbox, to_serve, stop)?,
+    ];
+    if let Some(brokers) = brokers {
+        runtime
+            .block_on(topics::ensure(&brokers, &config.topic_prefix, config.partitions))
+            .context("Keyhound's own topics")?;
+        let publisher = ToTopics::new(&brokers, &config.topic_prefix, shared.metrics.clone())?;
+        threads.push(spawn_dispatcher(outbox, publisher, stop)?);
+    }
+    let (newest, ring) = (outbox.newest(), stop.clone());
+    runtime.spawn(async move { ring.ring_with(newest).await });
+    Ok(Delivery { notifier, threads })
+}
+
+fn spawn_dispatcher<D: Deliver + 'static>(
+    outbox: &Outbox,
+    destination: D,
+    stop: &Arc<Stop>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let dispatcher = Dispatcher::new(Arc::new(outbox.clone()), destination)?;
+    let stop = stop.clone();
+    let name = format!("keyhound-{}", D::NAME);
+    Ok(thread::Builder::new().name(name).spawn(move || dispatcher.run(&stop))?)
+}
+
+/// Both listeners, served until `stopping` says so.
+fn serve(
+    runtime: &Runtime,
+    config: &Config,
+    shared: &Arc<Shared>,
+    pepper: &Arc<Pepper>,
+    stopping: &watch::Sender<bool>,
+) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
+    let access = match &config.serve.token_file {
+        Some(file) => Access::token_file(file)?,
+        None => Access::local(config.serve.allowed_hosts.clone()),
+    };
+    let operators = Operators {
+        board: shared.board.clone(),
+        commands: commander(shared.asks.clone()),
+        access,
+        audit: Audit::new(|_| {}),
+        clock: shared.clock.clone(),
+        metrics: shared.metrics.clone(),
+        ready_lag_seconds_max: config.serve.ready_lag_seconds_max,
+    };
+    let checks = Checks {
+        decisions: shared.decisions.clone(),
+        settings: config.serve.checks.clone(),
+        pepper: pepper.clone(),
+        clock: shared.clock.clone(),
+        metrics: shared.metrics.clone(),
+    };
+    let stopped = |mut watched: watch::Receiver<bool>| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let _ = watched.wait_for(|stop| *stop).await;
+        })
+    };
+    let mut tasks = Vec::new();
+    for (field, address, router) in [
+        ("listen", config.listen, operators.router()),
+        ("gateways_listen", config.gateways_listen, checks.router()),
+    ] {
+        let bound = runtime.block_on(listener::bind(field, address))?;
+        tracing::info!(address = %bound.address, "{field}");
+        tasks.push(runtime.spawn(listener::serve(bound, router, stopped(stopping.subscribe()))));
+    }
+    Ok(tasks)
+}
+
+/// Hands operators' commands to the slot.
+fn commander(asks: Asks) -> Commander {
+    Commander::new(move |Asked { command, reply }| {
+        asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {
+            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Disconnected(_) => CommandError::Gone,
+        })
+    })
+}
+
+/// Sweeps what ended, and logs what sources had to say.
+async fn housekeeping(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        shared.decisions.sweep(shared.clock.now());
+        for notice in shared.status.take_notices() {
+            tracing::warn!(kind = notice.label(), notice = ?notice, "a source has something to say");
+        }
+    }
+}
+
+async fn interrupted() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// What a reload needs: where the settings are, and whom to tell.
+struct Reloader {
+    path: PathBuf,
+    overrides: Overrides,
+    geo: Arc<GeoFiles>,
+    shared: Arc<Shared>,
+}
+
+/// On SIGHUP, rules, catalogue, place databases and mode are read again; what is wrong leaves the old in force.
+async fn reload_on_hangup(reloader: Reloader) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    let reloader = Arc::new(reloader);
+    while hangups.recv().await.is_some() {
+        let loading = reloader.clone();
+        let loaded = tokio::task::spawn_blocking(move || loading.load()).await;
+        let metrics = &reloader.shared.metrics;
+        let change = match loaded {
+            Ok(Ok(change)) => change,
+            Ok(Err(error)) => {
+                metrics.config_reload_successful.set(0);
+                tracing::error!(error = format!("{error:#}"), "reload refused; what was in force stays");
+                continue;
+            }
+            Err(_) => continue,
+        };
+        let version = change.reference.rules.version.clone();
+        let (done, taken) = oneshot::channel();
+        let sent = reloader.shared.asks.try_send(Ask::Change { change, done }).is_ok();
+        let in_force = sent && taken.await.is_ok();
+        metrics.config_reload_successful.set(i64::from(in_force));
+        tracing::info!(in_force, rules = version, "reloaded");
+    }
+}
+
+impl Reloader {
+    fn load(&self) -> anyhow::Result<Change> {
+        let config = Config::load(&self.path, &self.overrides)?;
+        self.geo.reload()?;
+        let geo = self.geo.current();
+        let reference = parts::reference(&config, &geo)?;
+        Ok(Change { reference, geo: Some(geo) })
+    }
+}
+
+/// Lets what was committed leave, then closes the doors.
+fn drain(
+    runtime: &Runtime,
+    delivery: Delivery,
+    stop: &Stop,
+    stopping: &watch::Sender<bool>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+) {
+    stop.stop();
+    for thread in delivery.threads {
+        if thread.join().is_err() {
+            tracing::error!("a dispatcher panicked");
+        }
+    }
+    runtime.block_on(async {
+        if let Some(notifier) = Arc::into_inner(delivery.notifier) {
+            notifier.shutdown(DRAIN).await;
+        }
+        let _ = stopping.send(true);
+        for server in servers {
+            let _ = tokio::time::timeout(DRAIN, server).await;
+        }
+    });
+}

@@ -1,0 +1,108 @@
+//! What the daemon is built from: each made from its section of the settings.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
+
+use crate::{
+    catalogue::Catalogue,
+    config::{self, Config},
+    decode::{Decoder, Pepper, credential_fingerprint},
+    engine::{self, Engines, IdKey, Reference},
+    enrich::Geo,
+    source::{self, Settings, geo::GeoFiles, kafka},
+    store::Identity,
+};
+
+/// Keys that are kept, over all partitions together.
+const KEYS_MAX: usize = 10_000_000;
+
+/// Reads the pepper.
+pub fn pepper(config: &Config) -> anyhow::Result<Pepper> {
+    let path = config.pepper_file.display();
+    let bytes = fs::read(&config.pepper_file).with_context(|| {
+        format!("fingerprint.pepper_file {path} cannot be read (make one: head -c 32 /dev/urandom > {path})")
+    })?;
+    Pepper::new(&bytes).with_context(|| format!("fingerprint.pepper_file {path}"))
+}
+
+/// What the state directory is made for.
+pub fn identity(config: &Config, pepper: &Pepper) -> Identity {
+    Identity {
+        partitions: config.partitions,
+        topic_prefix: config.topic_prefix.clone(),
+        pepper_check: credential_fingerprint(pepper, "keyhound", "pepper check").to_string(),
+    }
+}
+
+/// The engines' settings. The key of ids comes from the pepper, so that ids say nothing without it.
+pub fn engine_settings(config: &Config, pepper: &Pepper) -> engine::Settings {
+    let mut key = [0; 32];
+    let half = |part| credential_fingerprint(pepper, "keyhound ids", part).hash;
+    key[..16].copy_from_slice(&half("first half"));
+    key[16..].copy_from_slice(&half("second half"));
+    engine::Settings {
+        partitions: config.partitions,
+        keys_max: KEYS_MAX,
+        ids: IdKey(key),
+        throttle_for: Duration::from_secs(config.response.throttle_for.seconds()),
+        caps: config.response.caps,
+    }
+}
+
+/// Rules, catalogue and mode, with the version of the place databases.
+pub fn reference(config: &Config, geo: &Geo) -> anyhow::Result<Reference> {
+    let rules = config::rules(&config.rules)?;
+    let catalogue = match &config.catalogue {
+        Some(path) => config::catalogue(path)?,
+        None => Catalogue::default(),
+    };
+    Ok(Reference {
+        rules: Arc::new(rules),
+        catalogue: Arc::new(catalogue),
+        geo_version: geo.version().to_owned(),
+        mode: config.response.mode,
+    })
+}
+
+/// Opens the place databases.
+pub fn geo(config: &Config) -> anyhow::Result<GeoFiles> {
+    Ok(GeoFiles::open(config.geo.clone())?)
+}
+
+/// A decoder for each source.
+pub fn decoders(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Decoder>> {
+    let decoder = |source: &config::SourceConfig| Ok(Decoder::new(&source.decode, pepper)?);
+    config.sources.iter().map(decoder).collect()
+}
+
+/// Where records come from.
+pub fn sources(config: &Config) -> anyhow::Result<Vec<Box<dyn source::Source>>> {
+    let sources = (0u16..).zip(&config.sources);
+    sources.map(|(index, source)| Ok(source.source.build(index)?)).collect()
+}
+
+/// Each source's name in metrics: its index, and what it reads.
+pub fn source_names(config: &Config) -> Vec<String> {
+    let name = |(index, source): (usize, &config::SourceConfig)| match &source.source {
+        Settings::Kafka(kafka) => format!("{index}:{}", kafka.topics().join("+")),
+        Settings::File(_) => format!("{index}:file"),
+        Settings::Stdin(_) => format!("{index}:stdin"),
+    };
+    config.sources.iter().enumerate().map(name).collect()
+}
+
+/// How to reach the brokers, if a source is Kafka: Keyhound's own topics are there too.
+pub fn brokers(config: &Config) -> anyhow::Result<Option<ClientConfig>> {
+    let kafka = config.sources.iter().find_map(|source| match &source.source {
+        Settings::Kafka(kafka) => Some(kafka),
+        _ => None,
+    });
+    Ok(kafka.map(kafka::client::connection).transpose()?)
+}
+
+/// Engines that have seen nothing.
+pub fn engines(config: &Config, pepper: &Pepper) -> Engines {
+    Engines::new(engine_settings(config, pepper))
+}

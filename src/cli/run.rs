@@ -1,0 +1,36 @@
+//! `keyhound run`: the daemon.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use crate::{
+    app,
+    config::{Config, Overrides},
+    telemetry::logs,
+};
+
+const EXIT_CONFIG: u8 = 78;
+
+/// Read gateway logs, learn, tell and decide, until a signal
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The settings
+    #[arg(long, env = "KEYHOUND_CONFIG", default_value = "keyhound.yaml", value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Runs the command. Exit codes: 0 ended as asked, 1 failed, 78 settings that cannot be used.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match Config::load(&args.config, &args.overrides) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(ExitCode::from(EXIT_CONFIG));
+        }
+    };
+    logs::init(&config.logs)?;
+    app::secrecy::keep();
+    app::run(config, args.config, args.overrides)?;
+    Ok(ExitCode::SUCCESS)
+}
