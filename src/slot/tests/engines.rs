@@ -71,7 +71,7 @@ fn check(rules: &RuleSet, rounds: u32, crashes: usize) -> Left {
 
 #[test]
 fn crashes_leave_no_trace_in_the_engines() {
-    check(&shipped_rules(false), 4, 25);
+    check(&shipped_rules(false), 2, 25);
 }
 
 #[test]
