@@ -1,5 +1,9 @@
 //! What no input may do: panic, stop the rest, or carry a raw key out of `decode`.
 
+mod daemon;
+#[path = "bad_input/daemon.rs"]
+mod daemon_tests;
+
 use std::collections::BTreeMap;
 
 use bumpalo::Bump;

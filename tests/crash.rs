@@ -5,6 +5,9 @@
 
 #[path = "crash/counting.rs"]
 mod counting;
+mod daemon;
+#[path = "crash/daemon.rs"]
+mod daemon_tests;
 
 use std::{
     fmt::Write as _,
@@ -111,10 +114,23 @@ fn left_in(dir: &Path) -> Left {
     Left { outputs, state, digest: progress.digest, watermark_ms: progress.watermark_ms }
 }
 
+/// From the clock, unless `KEYHOUND_SEED` names one.
+fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
+    std::env::var("KEYHOUND_SEED").map_or(u64::from(now) | 1, |seed| seed.parse().unwrap())
+}
+
+/// The next number of a xorshift generator.
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
+
 #[test]
 fn a_hundred_kills_leave_no_trace() {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
-    let seed = std::env::var("KEYHOUND_SEED").map_or(u64::from(now) | 1, |seed| seed.parse().unwrap());
+    let seed = seed();
     println!("KEYHOUND_SEED={seed}");
     let dir = tempfile::tempdir().unwrap();
     write_log(dir.path());
@@ -127,10 +143,7 @@ fn a_hundred_kills_leave_no_trace() {
         // The same file each time: its identity is part of what rejections say.
         std::fs::remove_dir_all(dir.path().join("state")).unwrap();
         loop {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let life = (kills < KILLS).then_some(Duration::from_millis(random % 120));
+            let life = (kills < KILLS).then(|| Duration::from_millis(next(&mut random) % 120));
             match run_child(dir.path(), life) {
                 None => kills += 1,
                 Some(status) => {

@@ -4,6 +4,7 @@
 //! notifier run on a small tokio runtime that the slot never waits for.
 
 pub mod daemon;
+pub mod demo;
 pub mod parts;
 pub mod secrecy;
 

@@ -4,6 +4,7 @@ pub mod check_config;
 pub mod daemon;
 pub mod decisions;
 pub mod decode;
+pub mod demo;
 pub mod fingerprint;
 pub mod generate;
 pub mod incidents;
@@ -29,6 +30,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    Demo(demo::DemoArgs),
     CheckConfig(check_config::Args),
     Inspect(inspect::Args),
     Decode(decode::Args),
@@ -49,6 +51,7 @@ enum Command {
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Decode(args) => decode::run(args),

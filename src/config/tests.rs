@@ -75,7 +75,13 @@ fn unknown_settings_are_refused_with_their_place() {
     );
     check_with(
         "response: { caps: { revoke_per_hour: 5 } }",
-        &["k.yaml:9:13: response.caps: unknown field; known: mode, throttle_for, fresh_within"],
+        &[
+            "k.yaml:9:21: response.caps.revoke_per_hour: unknown field; known: throttle_per_hour, share_of_active_keys",
+        ],
+    );
+    check_with(
+        "response: { caps: { share_of_active_keys: 2 } }",
+        &["k.yaml:9:19: response.caps.share_of_active_keys: 2 must be from 0.0001 to 1"],
     );
     check_with(
         "response: { mode: enfroce }",

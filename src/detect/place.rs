@@ -16,7 +16,7 @@ use crate::{
 pub fn judge(watch: &Watch, event: &Event<'_>, hot: &Hot, warm: &Warm, signals: &mut Vec<Signal>) {
     let hour = hot.last_seen / 3600;
     let days = format!("first time in {} days", count_text(hot.age_days().floor().max(1.0)));
-    if event.place.asn != 0 && !warm.network_known(event.place.asn, hour) {
+    if event.place.asn != 0 && !warm.network_known(event.place.asn, hour, hot.first_seen / 3600) {
         let extra = type_bonus(event.place.network_type, warm);
         let score = newness(&warm.networks, event.place.asn, hot) + extra;
         for (rule, p) in &watch.network {
@@ -34,7 +34,8 @@ pub fn judge(watch: &Watch, event: &Event<'_>, hot: &Hot, warm: &Warm, signals: 
             }
         }
     }
-    if event.place.country.is_known() && !warm.country_known(event.place.country, hour) {
+    if event.place.country.is_known() && !warm.country_known(event.place.country, hour, hot.first_seen / 3600)
+    {
         let score = newness(&warm.countries, country_code(event.place.country), hot);
         for (rule, p) in &watch.country {
             if score >= p.surprise {

@@ -67,7 +67,7 @@ pub struct NewPlace {
     pub surprise: f64,
 }
 
-/// Parameters of `errors.refused`: the share of refused requests (401, 403, 429) against the key's usual one.
+/// Parameters of `errors.refused`: the share of refused requests (401, 403) against the key's usual one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefusedShare {
@@ -81,13 +81,13 @@ pub struct RefusedShare {
     pub at_least: u32,
 }
 
-/// Parameters of `breadth.addresses` and `breadth.networks`: how many different ones in an hour.
+/// Parameters of `breadth.addresses` and `breadth.networks`: how many different ones in 30 to 60 min.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FanOut {
     /// The least surprise that is a finding. From 2 to 100.
     pub surprise: f64,
-    /// The least count of different ones in the hour. From 2 to 1,000,000.
+    /// The least count of different ones in that time. From 2 to 1,000,000.
     pub at_least: u32,
 }
 

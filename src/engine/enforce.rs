@@ -10,7 +10,7 @@ use super::{
 use crate::{
     catalogue::Entry,
     detect,
-    event::{Event, EventTime, KeyId},
+    event::{EventTime, KeyId},
     incident::{Case, Doing, MATURE},
     profile::panes::Panes,
     respond::{Decision, DecisionId, Handle, Rate, Step, rails},
@@ -94,7 +94,6 @@ impl Engine {
         at: EventTime,
         wanted: Step,
         entry: Option<&Entry>,
-        event: Option<&Event<'_>>,
         effects: &mut Vec<Effect>,
     ) {
         let hot = self.table.hot(index);
@@ -122,7 +121,7 @@ impl Engine {
             rule,
             incident: case.record.id.0.clone(),
             reason: reason_of(case),
-            handles: event.map(handle_of).into_iter().collect(),
+            handles: case.handles.clone(),
             entry,
         };
         let decision = self.draft(&draft);
@@ -288,14 +287,6 @@ fn outcome_of(decision: &Decision) -> &'static str {
     match decision.mode {
         crate::respond::Mode::Shadow => "shadow",
         crate::respond::Mode::Enforce => "granted",
-    }
-}
-
-fn handle_of(event: &Event<'_>) -> Handle {
-    Handle {
-        gateway: event.handles.gateway.to_owned(),
-        consumer: event.handles.consumer.to_owned(),
-        credential: event.handles.credential.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     detect::{Finding, Signal},
     event::{Event, EventTime, KeyId, NetworkType, prefix_text},
     incident::{Case, Cause, Incident, IncidentId, MATURE, Reason, Sample},
-    respond::{SubjectRef, decision::Versions},
+    respond::{Handle, SubjectRef, decision::Versions},
     rules::{Rule, condition::FindingView},
 };
 
@@ -39,13 +39,16 @@ impl Engine {
             let (cause, reason) = cause_of(rule, &finding);
             let sample = event.map(|event| sample_of(event, &self.inputs));
             if let Some(case) = self.cases.get_mut(&case) {
+                if let Some(event) = event {
+                    case.handles = vec![handle_of(event)];
+                }
                 case.add(at, cause, reason, sample);
                 any = true;
             }
             effects.push(Effect::Finding(key, Box::new(finding)));
         }
         if any {
-            self.weigh(index, at, entry, event, effects);
+            self.weigh(index, at, entry, effects);
         }
     }
 
@@ -119,14 +122,7 @@ impl Engine {
         }
     }
 
-    fn weigh(
-        &mut self,
-        index: u32,
-        at: EventTime,
-        entry: Option<&Entry>,
-        event: Option<&Event<'_>>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn weigh(&mut self, index: u32, at: EventTime, entry: Option<&Entry>, effects: &mut Vec<Effect>) {
         let hot = self.table.hot(index);
         let (key, maturity, days) = (hot.key, hot.maturity(), hot.age_days());
         let Some(case) = self.cases.get_mut(&key) else { return };
@@ -140,7 +136,7 @@ impl Engine {
         }
         let freezes = case.freezes();
         self.table.hot_mut(index).frozen = freezes;
-        self.propose(index, at, verdict.step, entry, event, effects);
+        self.propose(index, at, verdict.step, entry, effects);
         self.tell(&key, at, effects);
     }
 
@@ -174,6 +170,14 @@ impl Engine {
                 effects.push(Effect::Incident(Box::new(record)));
             }
         }
+    }
+}
+
+fn handle_of(event: &Event<'_>) -> Handle {
+    Handle {
+        gateway: event.handles.gateway.to_owned(),
+        consumer: event.handles.consumer.to_owned(),
+        credential: event.handles.credential.to_owned(),
     }
 }
 

@@ -89,7 +89,7 @@ impl Engine {
         if is_served(event.status) {
             warm.count(second);
         }
-        warm.note_place(event, hot.last_seen / 3600, hot.frozen);
+        warm.note_place(event, hot.last_seen / 3600, hot.first_seen / 3600, hot.frozen);
         if beyond.slow {
             warm.slow.add(warm.last_second, second, 1);
         }

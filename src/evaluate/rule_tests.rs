@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     engine::{Effect, Engines, IdKey, Input, Reference, Settings},
     event::{Event, EventTime, KeyId},
+    incident::Severity,
     respond::{Caps, Step},
     rules::{
         Rule, RuleSet, RuleTest,
@@ -57,6 +58,8 @@ struct EngineJudge {
     engines: Engines,
     effects: Vec<Effect>,
     watermark: EventTime,
+    /// The rule only notes: its findings are what its tests are about.
+    notes: bool,
 }
 
 impl EngineJudge {
@@ -70,7 +73,8 @@ impl EngineJudge {
         });
         let reference = Reference { rules: Arc::new(RuleSet::alone(rule)), ..Reference::default() };
         engines.apply(Input::Reference(&reference), &mut Vec::new());
-        Self { engines, effects: Vec::new(), watermark: EventTime::default() }
+        let notes = rule.severity == Severity::Info;
+        Self { engines, effects: Vec::new(), watermark: EventTime::default(), notes }
     }
 }
 
@@ -83,7 +87,8 @@ impl Judge for EngineJudge {
             self.engines.apply(Input::Watermark(watermark), &mut self.effects);
         }
         self.engines.settle(&mut self.effects);
-        reactions.extend(self.effects.drain(..).filter_map(|effect| reaction(&effect, event.time)));
+        let notes = self.notes;
+        reactions.extend(self.effects.drain(..).filter_map(|effect| reaction(&effect, event.time, notes)));
     }
 
     fn condition_errors(&self) -> u64 {
@@ -91,11 +96,12 @@ impl Judge for EngineJudge {
     }
 }
 
-/// What people or gateways notice of an effect: an open incident is an alert, a decision is its step.
-fn reaction(effect: &Effect, at: EventTime) -> Option<Reaction> {
+/// What comes of an effect: a finding is noted, an open incident is an alert, a decision is its step.
+fn reaction(effect: &Effect, at: EventTime, notes: bool) -> Option<Reaction> {
     let (id, step) = match effect {
+        Effect::Finding(key, _) if notes => (&key.to_string(), Step::Observe),
         Effect::Incident(incident) if incident.is_open() => (&incident.subject.id, Step::Alert),
-        Effect::Decision(decision) => (&decision.subject.id, decision.step),
+        Effect::Decision(decision) if decision.step.is_enforced() => (&decision.subject.id, decision.step),
         _ => return None,
     };
     let key: KeyId = id.parse().ok()?;

@@ -8,7 +8,11 @@ use super::{
     Doing, Held, Incident, Reason, Sample, Severity,
     fuse::{self, Cause, Verdict},
 };
-use crate::{detect::Family, event::EventTime, respond::Step};
+use crate::{
+    detect::Family,
+    event::EventTime,
+    respond::{Handle, Step},
+};
 
 /// An incident without a finding for so long, and without a step in force, is over.
 pub const QUIET: Duration = Duration::from_secs(15 * 60);
@@ -29,6 +33,8 @@ pub struct Case {
     changed: bool,
     /// A step that has been proposed and not answered yet.
     pub asked: Option<Step>,
+    /// How gateways know the key, from the last request that was evidence.
+    pub handles: Vec<Handle>,
 }
 
 impl Case {
@@ -42,6 +48,7 @@ impl Case {
             told: false,
             changed: false,
             asked: None,
+            handles: Vec::new(),
         }
     }
 

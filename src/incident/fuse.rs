@@ -89,8 +89,12 @@ fn alone(cause: &Cause, maturity: f64) -> Severity {
 }
 
 fn contribution(causes: &[Cause], family: Family) -> f64 {
-    let best =
-        causes.iter().filter(|cause| cause.family == family).map(|cause| cause.score).fold(0.0, f64::max);
+    let scores = causes.iter().filter(|cause| cause.family == family).map(|cause| cause.score);
+    capped(family, scores.fold(0.0, f64::max))
+}
+
+/// What a family adds to the sum, from the best score of its findings.
+pub fn capped(family: Family, best: f64) -> f64 {
     match family {
         Family::Volume if best < VOLUME_STRONG => (best / 4.0).min(1.5),
         Family::Volume | Family::Cost | Family::Breadth => best.min(3.0),

@@ -4,7 +4,7 @@ use super::{
     codec::{CodecError, Reader, Writer},
     key::CALLABLE,
     panes::Panes,
-    sketch::{Distinct, Top},
+    sketch::{Distinct, Item, Top},
 };
 use crate::event::{Country, Event, NetworkType};
 
@@ -130,26 +130,25 @@ impl Warm {
     }
 
     /// Notes where a request came from. `frozen`: what is new stays new.
-    pub fn note_place(&mut self, event: &Event<'_>, hour: u32, frozen: bool) {
+    /// `first_hour` is that of the key's first request.
+    pub fn note_place(&mut self, event: &Event<'_>, hour: u32, first_hour: u32, frozen: bool) {
         self.addresses[0].add(event.address.hash);
         self.prefixes[0].add(crate::event::stable_hash(&event.address.prefix.to_le_bytes()));
-        note(&mut self.networks, event.place.asn, hour, frozen);
-        note(&mut self.countries, country_code(event.place.country), hour, frozen);
-        if self.network_known(event.place.asn, hour) {
+        note(&mut self.networks, event.place.asn, hour, first_hour, frozen);
+        note(&mut self.countries, country_code(event.place.country), hour, first_hour, frozen);
+        if self.network_known(event.place.asn, hour, first_hour) {
             self.known_types |= type_bit(event.place.network_type);
         }
     }
 
-    /// Whether the network has been in the profile for a day.
-    pub fn network_known(&self, asn: u32, hour: u32) -> bool {
-        self.networks.get(asn).is_some_and(|item| item.since_hour + KNOWN_AFTER_HOURS <= hour)
+    /// Whether the network has been in the profile for a day, or since the key's first day.
+    pub fn network_known(&self, asn: u32, hour: u32, first_hour: u32) -> bool {
+        self.networks.get(asn).is_some_and(|item| is_known(item, hour, first_hour))
     }
 
-    /// Whether the country has been in the profile for a day.
-    pub fn country_known(&self, country: Country, hour: u32) -> bool {
-        self.countries
-            .get(country_code(country))
-            .is_some_and(|item| item.since_hour + KNOWN_AFTER_HOURS <= hour)
+    /// Whether the country has been in the profile for a day, or since the key's first day.
+    pub fn country_known(&self, country: Country, hour: u32, first_hour: u32) -> bool {
+        self.countries.get(country_code(country)).is_some_and(|item| is_known(item, hour, first_hour))
     }
 
     /// Whether the key was ever at home in this kind of network.
@@ -248,18 +247,23 @@ pub fn country_code(country: Country) -> u32 {
     u32::from(u16::from_be_bytes(country.0))
 }
 
+fn is_known(item: &Item, hour: u32, first_hour: u32) -> bool {
+    item.since_hour + KNOWN_AFTER_HOURS <= hour || item.since_hour <= first_hour + KNOWN_AFTER_HOURS
+}
+
 const fn type_bit(kind: NetworkType) -> u8 {
     1 << kind as u8
 }
 
-fn note<const N: usize>(top: &mut Top<N>, what: u32, hour: u32, frozen: bool) {
+fn note<const N: usize>(top: &mut Top<N>, what: u32, hour: u32, first_hour: u32, frozen: bool) {
     if what == 0 {
         return;
     }
     top.add(what, hour);
     if frozen {
         if let Some(item) = top.items.iter_mut().find(|item| item.what == what) {
-            if item.since_hour + KNOWN_AFTER_HOURS > hour {
+            if item.since_hour + KNOWN_AFTER_HOURS > hour && item.since_hour > first_hour + KNOWN_AFTER_HOURS
+            {
                 item.since_hour = hour;
             }
         }

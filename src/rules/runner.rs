@@ -24,7 +24,8 @@ pub struct Reaction {
 
 /// Who is tested: an engine, fresh, with one rule.
 pub trait Judge {
-    /// Takes the next request and adds what comes of it. An incident that only tells people is `Step::Alert`.
+    /// Takes the next request and adds what comes of it. An incident that only tells people is `Step::Alert`;
+    /// a finding that is only noted is `Step::Observe`, and lifts are left out.
     fn judge(&mut self, event: &Event<'_>, reactions: &mut Vec<Reaction>);
 
     /// How many conditions could not be answered so far.
@@ -76,9 +77,7 @@ fn compare(test: &RuleTest, reactions: &[Reaction]) -> Vec<String> {
     let mut failures = Vec::new();
     for key in keys {
         let id = key_of(key);
-        // An observation is a lift or a note: nothing that a test speaks of.
-        let mut of_key =
-            reactions.iter().filter(|reaction| reaction.key == id && reaction.step > Step::Observe);
+        let mut of_key = reactions.iter().filter(|reaction| reaction.key == id);
         match test.expect.wanted.iter().find(|wanted| wanted.key == key) {
             Some(wanted) => failures.extend(compare_wanted(wanted, of_key, start)),
             None => failures.extend(of_key.next().map(|first| {

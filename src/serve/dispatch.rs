@@ -19,6 +19,13 @@ pub struct ToServe {
     metrics: Arc<Metrics>,
 }
 
+/// What metrics say of a finding.
+#[derive(serde::Deserialize)]
+struct FindingNames<'a> {
+    rule: &'a str,
+    detector: &'a str,
+}
+
 impl ToServe {
     /// Into this table and this board.
     pub fn new(
@@ -46,6 +53,7 @@ impl ToServe {
     fn take_decision(&self, decision: Decision, committed_at: WallTime) {
         let applied = self.decisions.apply(&decision, committed_at, self.clock.now());
         self.metrics.decisions_received.with_label_values(&[applied.as_str()]).inc();
+        self.metrics.decisions.with_label_values(&[decision.step.as_str(), decision.mode.as_str()]).inc();
         match applied {
             Applied::Stale | Applied::NotAKey | Applied::Full => {
                 tracing::warn!(
@@ -71,6 +79,20 @@ impl ToServe {
         self.board.take_decision(decision, applied);
     }
 
+    /// Counts what is new in an incident's record against the one that is shown.
+    fn count_incident(&self, incident: &Incident) {
+        let known = self.board.incident(&incident.id);
+        let severity = known.as_ref().map(|known| known.severity);
+        if severity != Some(incident.severity) {
+            let labels = [incident.severity.as_str(), incident.verdict.as_str()];
+            self.metrics.incidents.with_label_values(&labels).inc();
+        }
+        let held = known.as_ref().map_or(0, |known| known.held.len());
+        for held in incident.held.iter().skip(held) {
+            self.metrics.held.with_label_values(&[held.by.as_str()]).inc();
+        }
+    }
+
     fn show_counts(&self) {
         let open = self.board.open_by_severity();
         for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
@@ -94,10 +116,14 @@ impl Deliver for ToServe {
                     let now = self.clock.now();
                     serde_json::from_slice(&record.value).map(|found| self.take_decision(found, now))
                 }
-                Topic::Incidents => {
-                    serde_json::from_slice(&record.value).map(|found| self.board.take_incident(found))
-                }
-                Topic::Findings | Topic::Rejected | Topic::Audit => continue,
+                Topic::Incidents => serde_json::from_slice(&record.value).map(|found| {
+                    self.count_incident(&found);
+                    self.board.take_incident(found);
+                }),
+                Topic::Findings => serde_json::from_slice::<FindingNames>(&record.value).map(|found| {
+                    self.metrics.findings.with_label_values(&[found.rule, found.detector]).inc();
+                }),
+                Topic::Rejected | Topic::Audit => continue,
             };
             if let Err(error) = read {
                 tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be read; skipped");

@@ -14,6 +14,7 @@ pub mod listener;
 pub mod operators;
 pub mod settings;
 pub mod table;
+pub mod view;
 
 mod bucket;
 

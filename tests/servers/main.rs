@@ -2,6 +2,11 @@
 //!
 //! `make test` installs and runs all; one alone: `cargo test --test servers kafka_takes_and_gives_records`.
 
+mod enforce;
 mod harness;
+mod kafka_source;
 mod log_formats;
+mod prometheus;
+mod refusals;
+mod spine_kafka;
 mod starts;

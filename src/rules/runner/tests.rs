@@ -28,7 +28,7 @@ fn check(expect: &str, answers: &[(u64, char, Step)], failure: Option<&str>) {
 #[test]
 fn what_was_expected_passes() {
     check("nothing", &[], None);
-    check("nothing", &[(22, 'a', Step::Observe)], None);
+    check("note a within 5s", &[(22, 'a', Step::Observe)], None);
     check("throttle a within 5s", &[(22, 'a', Step::Alert), (24, 'a', Step::Throttle)], None);
     check("alert a within 5s", &[(22, 'a', Step::Alert), (29, 'a', Step::Alert)], None);
 }
@@ -39,6 +39,11 @@ fn what_was_not_expected_fails_with_the_reason() {
         "nothing",
         &[(25, 'a', Step::Alert)],
         Some("key a: wanted nothing, got alert 4.0 s into the last block"),
+    );
+    check(
+        "nothing",
+        &[(25, 'a', Step::Observe)],
+        Some("key a: wanted nothing, got observe 4.0 s into the last block"),
     );
     check("throttle a within 5s", &[], Some("key a: wanted throttle within 5 s, it never came"));
     check(

@@ -57,12 +57,13 @@ impl Expectation {
 }
 
 fn read(words: &[Word<'_>]) -> Result<Wanted, ScriptError> {
-    let form = "write \"throttle a within 20s\", \"alert a within 2m\" or \"nothing\"";
+    let form = "write \"throttle a within 20s\", \"alert a within 2m\", \"note a within 2m\" or \"nothing\"";
     let [step, key, within, limit] = words else {
         let (line, column) = words.first().map_or((1, 1), |word| (word.line, word.column));
         return Err(ScriptError { line, column, message: format!("not an expectation; {form}") });
     };
     let wanted = match step.text {
+        "note" => Step::Observe,
         "alert" => Step::Alert,
         "throttle" => Step::Throttle,
         other => return Err(step.wrong(format!("\"{other}\" is not a step to expect; {form}"))),

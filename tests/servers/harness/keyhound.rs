@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use keyhound::decode::{Pepper, fingerprint};
+
 use super::{
     folder::Folder,
     http,
@@ -13,6 +15,16 @@ use super::{
 
 /// The executable that cargo built for this test run.
 pub const EXECUTABLE: &str = env!("CARGO_BIN_EXE_keyhound");
+
+/// The pepper of all runs, as its file holds it.
+const PEPPER: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
+
+/// The id that every run gives to a raw key.
+#[track_caller]
+pub fn key_id(raw_key: &str) -> String {
+    let pepper = Pepper::new(PEPPER.as_bytes()).expect("long enough");
+    fingerprint(&pepper, raw_key.as_bytes()).to_string()
+}
 
 /// A running `keyhound run`.
 pub struct Keyhound {
@@ -31,8 +43,7 @@ impl Keyhound {
     #[track_caller]
     pub fn start(settings: &str) -> Self {
         let folder = Folder::new("keyhound");
-        let pepper =
-            folder.write("pepper", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
+        let pepper = folder.write("pepper", PEPPER);
         let [listen, gateways_listen] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let settings = format!(
             "{settings}\nfingerprint: {{ pepper_file: {:?} }}\nstate: {{ dir: {:?} }}\nlisten: {listen}\n\

@@ -1,0 +1,210 @@
+//! An incident as it is read at three in the morning: verdict, effect, evidence, doubt, what to do.
+//!
+//! A pure function of the records. No colour: whatever colour would say is said in words.
+
+use std::fmt::Write;
+
+use crate::{
+    catalogue::{Entry, KeyClass},
+    deliver::WallTime,
+    detect::Family,
+    event::KeyId,
+    incident::{Incident, Reason, fuse},
+    respond::Mode,
+};
+
+/// Width of the left column.
+const HEAD: usize = 8;
+
+/// An incident with what is known beside it. What is not known is left out of the page.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub incident: &'a Incident,
+    pub now: WallTime,
+    /// What the catalogue says of the key.
+    pub entry: Option<&'a Entry>,
+    pub effect: Option<Effect>,
+}
+
+/// What the key's requests came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Served from the first evidence to the first step.
+    pub served_before: u64,
+    pub served_since: u64,
+    pub refused: u64,
+}
+
+/// The page, lines of about 100 columns.
+pub fn page(view: &View<'_>) -> String {
+    let mut page = Page::default();
+    verdict(view, &mut page);
+    key(view, &mut page);
+    if let Some(effect) = view.effect {
+        let Effect { served_before, served_since, refused } = effect;
+        page.line(
+            "Effect",
+            &format!("{served_before} served before, {served_since} since, {refused} refused"),
+        );
+    }
+    why(view.incident, &mut page);
+    page.lines("Doubt", view.incident.doubts.iter().cloned());
+    did(view.incident, &mut page);
+    let held = view.incident.held.iter().map(|held| format!("{} ({})", held.step.as_str(), held.by));
+    let held = held.collect::<Vec<_>>().join(", ");
+    if !held.is_empty() {
+        page.line("Held", &held);
+    }
+    to_do(view.incident, &mut page);
+    page.0
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    /// Control characters in a text of a log must not reach a terminal.
+    fn line(&mut self, head: &str, text: &str) {
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{}", format!("{head:<HEAD$}{text}").trim_end());
+    }
+
+    /// The head stands before the first line only.
+    fn lines(&mut self, head: &str, texts: impl Iterator<Item = String>) {
+        for (index, text) in texts.enumerate() {
+            self.line(if index == 0 { head } else { "" }, &text);
+        }
+    }
+}
+
+fn verdict(view: &View<'_>, page: &mut Page) {
+    let incident = view.incident;
+    let words = match incident.verdict.as_str() {
+        "KeyStolen" => "STOLEN KEY, likely",
+        "KeyAbused" => "KEY USED FAR BEYOND ITS USUAL",
+        "KeyProbing" => "KEY TRIES WHAT IT MAY NOT DO",
+        _ => "KEY USED IN AN UNUSUAL WAY",
+    };
+    let lasted = |to: Option<WallTime>| {
+        let minutes = WallTime::parse(&incident.opened_at).zip(to).map(|(from, to)| to.since(from).as_secs() / 60);
+        minutes.map_or_else(String::new, |minutes| format!(" {minutes} min"))
+    };
+    let state = match &incident.closed_at {
+        None => format!("open{}", lasted(Some(view.now))),
+        Some(at) => format!("closed after{}", lasted(WallTime::parse(at))),
+    };
+    let severity = incident.severity.as_str();
+    let _ = writeln!(page.0, "{words:<25} {severity:<8} {state:<14} {}", incident.id.0);
+}
+
+fn key(view: &View<'_>, page: &mut Page) {
+    let subject = &view.incident.subject;
+    let names = [subject.tenant.as_str(), subject.name.as_str()];
+    let mut text = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" / ");
+    let id = subject.id.parse::<KeyId>().map_or_else(|_| subject.id.clone(), |id| id.short());
+    let _ = write!(text, "{}{id}", if text.is_empty() { "" } else { "  " });
+    if let Some(entry) = view.entry {
+        let class = match entry.class {
+            KeyClass::Server => "server key",
+            KeyClass::Mobile => "mobile key",
+            KeyClass::Browser => "browser key",
+        };
+        let mut facts = vec![class.to_owned()];
+        if !entry.plan.is_empty() {
+            facts.push(format!("plan {}", entry.plan));
+        }
+        if !entry.owner.is_empty() {
+            facts.push(format!("owner {}", entry.owner));
+        }
+        let _ = write!(text, "   {}", facts.join(", "));
+    }
+    page.line("Key", &text);
+}
+
+/// The reasons, the most surprising first, and what they would come to without the first.
+fn why(incident: &Incident, page: &mut Page) {
+    let mut reasons: Vec<&Reason> = incident.reasons.iter().collect();
+    reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.rule.cmp(&b.rule)));
+    let wide = |text: &dyn Fn(&Reason) -> usize, least: usize| {
+        reasons.iter().map(|reason| text(reason)).max().unwrap_or(0).clamp(least, 48)
+    };
+    let observed = wide(&|reason| reason.observed.chars().count(), 30);
+    let expected = wide(&|reason| reason.expected.chars().count(), 20);
+    page.lines(
+        "Why",
+        reasons.iter().map(|reason| {
+            format!(
+                "{:<8} {:<observed$}   {:<expected$}   {:+.1}",
+                reason.family, reason.observed, reason.expected, reason.score
+            )
+        }),
+    );
+    page.line("", &total(incident, &reasons));
+}
+
+fn total(incident: &Incident, reasons: &[&Reason]) -> String {
+    let mut text = format!(
+        "total {:.1}, each family capped; two that agree need {:.1}.",
+        incident.score,
+        fuse::AGREE
+    );
+    let leading = contributions(reasons).into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((family, share)) = leading {
+        let _ = write!(text, " Without {family}: {:.1}.", (incident.score - share).max(0.0));
+    }
+    let _ = write!(text, " Maturity {:.2}.", incident.maturity);
+    text
+}
+
+/// What each family adds to the total, in the order in which they first appear.
+fn contributions<'a>(reasons: &[&'a Reason]) -> Vec<(&'a str, f64)> {
+    let mut found: Vec<(&str, f64)> = Vec::new();
+    for reason in reasons {
+        if found.iter().all(|(family, _)| *family != reason.family) {
+            let family = serde_json::from_value::<Family>(reason.family.as_str().into());
+            // A family of a later version is shown as it is.
+            let share = family.map_or(reason.score, |family| fuse::capped(family, reason.score));
+            found.push((&reason.family, share));
+        }
+    }
+    found
+}
+
+fn did(incident: &Incident, page: &mut Page) {
+    let mut done = vec![format!("{} first evidence", clock(&incident.opened_at))];
+    done.extend(incident.steps.iter().map(|doing| {
+        let what = match (doing.outcome.as_str(), incident.mode) {
+            ("lifted", _) => format!("lifted by {}", doing.by),
+            ("granted", Mode::Enforce) => doing.step.as_str().to_owned(),
+            (outcome, _) => format!("{} ({outcome})", doing.step.as_str()),
+        };
+        format!("{} {what}", clock(&doing.at))
+    }));
+    if let Some(at) = &incident.closed_at {
+        done.push(format!("{} closed", clock(at)));
+    }
+    page.lines("Did", done.chunks(4).map(|some| some.join("  ")));
+}
+
+fn to_do(incident: &Incident, page: &mut Page) {
+    if !incident.is_open() {
+        return;
+    }
+    let id = &incident.subject.id;
+    let mut texts = vec![format!("keyhound decisions revoke {id} --reason \"stolen\"")];
+    let in_force = incident.steps.last().is_some_and(|doing| doing.step.is_enforced() && doing.outcome == "granted");
+    if in_force {
+        texts.push(format!("keyhound decisions lift {id} --reason \"theirs\""));
+    }
+    page.lines("Do", texts.into_iter());
+}
+
+/// The time of day in UTC: `03:11:40`; the text as it is if it is no time.
+fn clock(text: &str) -> &str {
+    text.get(11..19).unwrap_or(text)
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

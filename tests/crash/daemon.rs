@@ -1,0 +1,161 @@
+//! The daemon itself, on a log with incidents in it: killed a hundred times, it leaves what it leaves undisturbed.
+//!
+//! Compared are the state entry by entry, the digest over all effects, and the current incidents and decisions. The
+//! digest is a chain over every output in order, so equal digests mean equal outputs, with equal ids.
+
+use std::{fmt::Write as _, fs, time::Duration};
+
+use keyhound::{
+    decode::{Pepper, credential_fingerprint},
+    event::EventTime,
+    generate::{ClientKind, Injection, Plan, Scenario, Traffic, world},
+    store::{EmbeddedLog, Identity, Log as _, Topic},
+};
+
+use super::daemon::{FileSource, LIMIT, PEPPER, Site};
+
+/// So many kills in all, over as many runs as it takes.
+const KILLS: u32 = 100;
+
+/// Kills of one run at most; then it may end.
+const KILLS_A_RUN: u32 = 25;
+
+/// The longest life between two kills, in milliseconds: a few commits long.
+const LIFE_MAX_MS: u64 = 2_500;
+
+/// A few days of a hundred keys; three of them leak or are sold, and some records are broken.
+fn log() -> Vec<u8> {
+    let plan = Plan { days: 8, keys: 100, lines_max: 120_000, ..Plan::default() };
+    let mut traffic = Traffic::new(plan).expect("a valid plan");
+    for (nth, scenario) in [Scenario::Leak, Scenario::Enumeration, Scenario::Leak].into_iter().enumerate() {
+        let target = traffic.key_like(ClientKind::Server, 3.0).expect("a server key");
+        let hours = 30 - 6 * nth as u64;
+        let at = EventTime(traffic.plan().end().0 - hours * 3_600_000);
+        traffic.inject(Injection { scenario, at, target }).expect("within the plan");
+    }
+    let (mut text, mut count) = (Vec::new(), 0_u32);
+    while let Some(line) = traffic.next_line() {
+        text.extend_from_slice(line.bytes);
+        text.push(b'\n');
+        count += 1;
+        if count.is_multiple_of(997) {
+            text.extend_from_slice(&line.bytes[..line.bytes.len() / 2]);
+            text.push(b'\n');
+        }
+    }
+    text
+}
+
+/// What a run left.
+#[derive(PartialEq)]
+struct Left {
+    state: Vec<(Vec<u8>, Vec<u8>)>,
+    digest: String,
+    watermark_ms: u64,
+    incidents: Vec<(String, String)>,
+    decisions: Vec<(String, String)>,
+}
+
+fn left_in(site: &Site) -> Left {
+    let pepper = Pepper::new(PEPPER).expect("long enough");
+    let identity = Identity {
+        partitions: 8,
+        topic_prefix: "keyhound.".to_owned(),
+        pepper_check: credential_fingerprint(&pepper, "keyhound", "pepper check").to_string(),
+    };
+    let dispatchers = ["alerts", "serve"].map(str::to_owned);
+    let mut log = EmbeddedLog::open(site.path("state"), &identity, Vec::new(), &dispatchers).expect("a store");
+    let mut state = Vec::new();
+    log.restore(&mut |key, value| {
+        state.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    })
+    .expect("the state can be read");
+    let outbox = log.outbox();
+    let [incidents, decisions] = [Topic::Incidents, Topic::Decisions].map(|topic| {
+        let records = outbox.current(topic, false).expect("the table can be read");
+        let text = |record: keyhound::store::OutRecord| {
+            (record.key, String::from_utf8_lossy(&record.value).into_owned())
+        };
+        records.into_iter().map(text).collect()
+    });
+    let progress = log.assign().expect("the progress can be read").progress.expect("something was committed");
+    Left { state, digest: progress.digest, watermark_ms: progress.watermark_ms, incidents, decisions }
+}
+
+/// The first difference, in words.
+fn difference(left: &Left, right: &Left) -> String {
+    let mut text = String::new();
+    for (name, left, right) in
+        [("incident", &left.incidents, &right.incidents), ("decision", &left.decisions, &right.decisions)]
+    {
+        let other = left.iter().zip(right).find(|(left, right)| left != right);
+        let _ = writeln!(text, "{} and {} {name}s; first other: {other:#?}", left.len(), right.len());
+    }
+    let other: Vec<_> = left.state.iter().zip(&right.state).filter(|(left, right)| left != right).collect();
+    let _ = writeln!(
+        text,
+        "{} and {} entries of state, {} differ, first: {:?}",
+        left.state.len(),
+        right.state.len(),
+        other.len(),
+        other.first().map(|(left, right)| (
+            String::from_utf8_lossy(&left.0),
+            left.1.len(),
+            right.1.len(),
+            left.1.iter().zip(&right.1).position(|(left, right)| left != right)
+        ))
+    );
+    let _ = writeln!(text, "digest {} and {}", left.digest, right.digest);
+    let _ = writeln!(text, "watermark {} and {}", left.watermark_ms, right.watermark_ms);
+    text
+}
+
+fn site() -> Site {
+    let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], false, "geo: { city: places.mmdb, asn: places.mmdb }");
+    fs::write(site.path("access.log"), log()).expect("written");
+    fs::write(site.path("places.mmdb"), world::database()).expect("written");
+    site
+}
+
+#[test]
+fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
+    let seed = super::seed();
+    println!("KEYHOUND_SEED={seed}");
+    let site = site();
+    let ended = site.start(&[]).end_within(LIMIT).expect("it ends at the end of the file");
+    assert!(ended.success(), "{}", site.last_words());
+    let undisturbed = left_in(&site);
+    let (incidents, decisions) = (undisturbed.incidents.len(), undisturbed.decisions.len());
+    assert!(incidents >= 2 && decisions >= 1, "{incidents} incidents, {decisions} decisions: too quiet to test");
+    assert!(undisturbed.state.len() > 100, "{} entries of state", undisturbed.state.len());
+
+    let (mut random, mut kills, mut runs) = (seed, 0, 0);
+    while kills < KILLS {
+        // The same file each time: its identity is part of what positions and rejections say.
+        fs::remove_dir_all(site.path("state")).expect("the state can be removed");
+        let until = KILLS.min(kills + KILLS_A_RUN);
+        loop {
+            let mut daemon = site.start(&[]);
+            let life = Duration::from_millis(super::next(&mut random) % LIFE_MAX_MS);
+            let life = if kills < until { life } else { LIMIT };
+            match daemon.end_within(life) {
+                Some(status) => {
+                    assert!(status.success(), "after {kills} kills, seed {seed}: {}", site.last_words());
+                    break;
+                }
+                None => {
+                    assert!(kills < until, "it hangs, seed {seed}: {}", site.last_words());
+                    daemon.kill();
+                    kills += 1;
+                }
+            }
+        }
+        runs += 1;
+        let left = left_in(&site);
+        assert!(left == undisturbed, "run {runs}, {kills} kills, seed {seed}:\n{}", difference(&left, &undisturbed));
+    }
+    assert!(!site.said().contains("Differs"), "a replay led elsewhere, seed {seed}");
+    println!("{kills} kills in {runs} runs");
+}

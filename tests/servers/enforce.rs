@@ -1,0 +1,174 @@
+//! Gateways that ask: a stolen key is refused within a second of the decision, and its neighbour is served.
+//!
+//! Each gateway runs with its configuration from `examples/gateways/`.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use reqwest::Method;
+
+use crate::harness::{
+    example::{Example, Of},
+    folder::Folder,
+    gateway::Gateway as _,
+    http,
+    keyhound::{Keyhound, key_id},
+    program::eventually,
+    upstream::{KEY_HEADER, Upstream},
+};
+
+const STOLEN: &str = "live-5f2be0c9a7d1440b";
+const NEIGHBOUR: &str = "live-91c0d2e4b7aa3f10";
+
+/// How long a decision may take to reach the gateway.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// One request with a key; the status that the client sees.
+#[track_caller]
+fn ask(gateway: &Example, key: &str) -> u16 {
+    http::get(&gateway.url("/v1/orders/42"), &[(KEY_HEADER, key)]).status
+}
+
+/// A daemon in enforce mode that reads one nginx log.
+#[track_caller]
+fn keyhound(log: &std::path::Path) -> Keyhound {
+    Keyhound::start(&format!(
+        "sources:\n- file: {{ paths: [{log:?}] }}\n  format: nginx\n  key: raw\nresponse: {{ mode: enforce }}\n"
+    ))
+}
+
+/// Lets an operator do something with a key.
+#[track_caller]
+fn command(keyhound: &Keyhound, action: &str, key: &str) {
+    let body = serde_json::json!({ "key": key_id(key), "reason": "a test", "by": "tests" }).to_string();
+    let url = format!("http://{}/api/v1/decisions/{action}", keyhound.listen);
+    let answer = http::request(Method::POST, &url, &[("content-type", "application/json")], &body);
+    let answer = answer.unwrap_or_else(|error| panic!("{action}: {error}"));
+    assert_eq!(answer.status, 200, "{action}: {}", answer.body);
+    assert_eq!(answer.json()["outcome"], "applied", "{action}: {}", answer.body);
+}
+
+/// Asks until the gateway answers `wanted`, which must be within a second.
+#[track_caller]
+fn becomes(gateway: &Example, key: &str, wanted: u16) {
+    let started = Instant::now();
+    let mut seen = Vec::new();
+    while started.elapsed() < WITHIN {
+        seen.push(ask(gateway, key));
+        if seen.last() == Some(&wanted) {
+            return;
+        }
+    }
+    panic!("not {wanted} within {WITHIN:?}: {seen:?}\n{}", gateway.log());
+}
+
+#[track_caller]
+fn check(of: Of) {
+    let upstream = Upstream::start(&[]);
+    let folder = Folder::new("enforce");
+    let mut keyhound = keyhound(&folder.write("access.json", ""));
+    let open = Example::start(of, true, upstream.port, &keyhound.gateways_listen);
+    let closed = Example::start(of, false, upstream.port, &keyhound.gateways_listen);
+    for gateway in [&open, &closed] {
+        assert_eq!(ask(gateway, STOLEN), 200, "nothing is decided yet: {}", gateway.log());
+    }
+
+    command(&keyhound, "revoke", STOLEN);
+    becomes(&open, STOLEN, 403);
+    becomes(&closed, STOLEN, 403);
+    let served = upstream.served().len();
+    for _ in 0..5 {
+        assert_eq!(ask(&open, STOLEN), 403);
+    }
+    assert_eq!(upstream.served().len(), served, "a refused request reached the API");
+    assert_eq!(ask(&open, NEIGHBOUR), 200);
+
+    command(&keyhound, "lift", STOLEN);
+    becomes(&open, STOLEN, 200);
+
+    command(&keyhound, "throttle", STOLEN);
+    becomes(&open, STOLEN, 429);
+    let refused = http::get(&open.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]);
+    if refused.status == 429 {
+        assert_eq!(refused.header("x-keyhound-decision"), Some("throttle"), "{refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    }
+    assert_eq!(ask(&open, NEIGHBOUR), 200);
+
+    assert_eq!(keyhound.stop(), Some(0), "{}", keyhound.log());
+    let unasked = match of {
+        Of::Nginx | Of::Traefik => 500,
+        Of::Envoy => 403,
+        Of::Caddy => 502,
+    };
+    // Traefik cannot fail open; its example says so.
+    let when_open = if of == Of::Traefik { unasked } else { 200 };
+    for key in [STOLEN, NEIGHBOUR] {
+        assert_eq!(ask(&open, key), when_open, "fails open: {}", open.log());
+        assert_eq!(ask(&closed, key), unasked, "fails closed: {}", closed.log());
+    }
+}
+
+#[test]
+fn nginx_refuses_a_stolen_key_within_a_second() {
+    check(Of::Nginx);
+}
+
+#[test]
+fn envoy_refuses_a_stolen_key_within_a_second() {
+    check(Of::Envoy);
+}
+
+#[test]
+fn caddy_refuses_a_stolen_key_within_a_second() {
+    check(Of::Caddy);
+}
+
+#[test]
+fn traefik_refuses_a_stolen_key_within_a_second() {
+    check(Of::Traefik);
+}
+
+/// Eight days of both keys, a request each five minutes, as nginx with the example's settings would have logged them.
+fn past() -> String {
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let (minute_ms, minutes) = (60_000, 8 * 1_440);
+    let mut text = String::new();
+    for minute in (0..minutes).step_by(5) {
+        for (second, key) in [(11, STOLEN), (37, NEIGHBOUR)] {
+            let ms = now_ms - (minutes - minute) * minute_ms + second * 1_000;
+            let _ = writeln!(
+                text,
+                "{{\"msec\":\"{}.{:03}\",\"remote_addr\":\"127.0.0.1\",\"xff\":\"\",\"api_key\":\"{key}\",\
+                 \"method\":\"GET\",\"uri\":\"/v1/orders/42\",\"status\":\"200\",\"bytes_sent\":165,\
+                 \"request_length\":150,\"request_time\":0.003,\"upstream_status\":\"200\",\"ua\":\"\",\
+                 \"request_id\":\"{minute:08x}{second:02x}\",\"scheme\":\"http\",\"keyhound_decision\":\"\"}}",
+                ms / 1_000,
+                ms % 1_000
+            );
+        }
+    }
+    text
+}
+
+/// The whole circle: nginx logs, Keyhound reads the log, finds the burst and decides, nginx asks and refuses.
+#[test]
+fn a_burst_at_nginx_is_throttled_by_itself_and_its_neighbour_is_served() {
+    let upstream = Upstream::start(&[]);
+    let folder = Folder::new("circle");
+    let log = folder.write("keyhound-example-access.json", past());
+    let keyhound = keyhound(&log);
+    let nginx = Example::start_in(folder, Of::Nginx, true, upstream.port, &keyhound.gateways_listen);
+    let refused = eventually("the burst is throttled", Duration::from_secs(30), || {
+        let answer = http::get(&nginx.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]);
+        (answer.status == 429).then_some(answer)
+    });
+    assert_eq!(refused.header("x-keyhound-decision"), Some("throttle"), "{refused:?}");
+    assert_eq!(ask(&nginx, NEIGHBOUR), 200);
+    let decisions = http::get(&format!("http://{}/api/v1/decisions", keyhound.listen), &[]).json();
+    let decisions = decisions["decisions"].as_array().cloned().unwrap_or_default();
+    assert_eq!(decisions.len(), 1, "{decisions:#?}");
+    assert!(decisions[0].to_string().contains(&key_id(STOLEN)), "{decisions:#?}");
+}

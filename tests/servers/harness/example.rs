@@ -1,0 +1,137 @@
+//! A gateway run with its complete configuration from `examples/gateways/`, on ports of the test's own.
+
+use std::{fs, path::Path};
+
+use super::{
+    folder::Folder,
+    gateway::Gateway,
+    program::{Program, START_LIMIT, eventually, fetched, free_port, installed},
+};
+
+/// Which example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Nginx,
+    Envoy,
+    Caddy,
+    Traefik,
+}
+
+impl Of {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx.conf",
+            Self::Envoy => "envoy.yaml",
+            Self::Caddy => "Caddyfile",
+            Self::Traefik => "traefik.yaml",
+        }
+    }
+
+    /// What the example says to do to fail closed: a text in it, and what to write instead.
+    fn closed(self, text: &str) -> String {
+        let (open, closed) = match self {
+            Self::Nginx => ("error_page 500 = @keyhound_unreachable;", String::new()),
+            Self::Envoy => ("failure_mode_allow: true", "failure_mode_allow: false".to_owned()),
+            Self::Caddy => {
+                let from = text.find("\thandle_errors {").expect("the block that fails open");
+                let length = text[from..].find("\n\t}\n").expect("its end") + 4;
+                return format!("{}{}", &text[..from], &text[from + length..]);
+            }
+            // It fails closed as it is.
+            Self::Traefik => return text.to_owned(),
+        };
+        assert!(text.contains(open), "the example has no {open}");
+        text.replace(open, &closed)
+    }
+}
+
+/// A gateway of the example's configuration.
+pub struct Example {
+    of: Of,
+    port: u16,
+    folder: Folder,
+    program: Program,
+}
+
+impl Example {
+    /// Starts it before `upstream` (a loopback port), asking at `keyhound` (`127.0.0.1:port`).
+    #[track_caller]
+    pub fn start(of: Of, fails_open: bool, upstream: u16, keyhound: &str) -> Self {
+        Self::start_in(Folder::new("example"), of, fails_open, upstream, keyhound)
+    }
+
+    /// Like [`Example::start`], in a folder in which the log may have a past.
+    #[track_caller]
+    pub fn start_in(folder: Folder, of: Of, fails_open: bool, upstream: u16, keyhound: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateways").join(of.file());
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = if fails_open { text } else { of.closed(&text) };
+        let port = free_port();
+        let asked = keyhound.rsplit(':').next().expect("an address with a port");
+        let text = [("8080", port.to_string()), ("8081", upstream.to_string()), ("9465", asked.to_owned())]
+            .iter()
+            .fold(text, |text, (from, to)| {
+                text.replace(&format!(":{from}"), &format!(":{to}"))
+                    .replace(&format!("port_value: {from}"), &format!("port_value: {to}"))
+            });
+        let config = folder.write(if of == Of::Traefik { "dynamic.yaml" } else { of.file() }, text);
+        let program = run(of, &folder, &config.display().to_string(), port);
+        let mut example = Self { of, port, folder, program };
+        example.program.wait_for_port(port);
+        if of == Of::Traefik {
+            // The port is open before the dynamic file is read; until then every path is a 404 of Traefik's own.
+            eventually("routing", START_LIMIT, || {
+                (super::http::get(&example.url("/probe"), &[]).status != 404).then_some(())
+            });
+        }
+        example
+    }
+}
+
+fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
+    let here = folder.path().display().to_string();
+    match of {
+        Of::Nginx => {
+            let directives = "daemon off; user root;";
+            let arguments = ["-p", &here, "-c", config, "-e", "stderr", "-g", directives];
+            Program::start("nginx", installed("nginx"), arguments, folder.path())
+        }
+        Of::Envoy => {
+            let arguments =
+                ["-c", config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
+            Program::start("envoy", fetched("envoy"), arguments, folder.path())
+        }
+        Of::Caddy => {
+            let homes = [("HOME", here.as_str()), ("XDG_DATA_HOME", &here), ("XDG_CONFIG_HOME", &here)];
+            let arguments = ["run", "--adapter", "caddyfile", "--config", config];
+            Program::start_with("caddy", fetched("caddy"), arguments, folder.path(), &homes)
+        }
+        Of::Traefik => {
+            let arguments = [
+                format!("--entrypoints.web.address=127.0.0.1:{port}"),
+                format!("--providers.file.filename={config}"),
+                "--accesslog=true".to_owned(),
+                "--accesslog.format=json".to_owned(),
+                "--accesslog.fields.headers.names.X-Api-Key=keep".to_owned(),
+                "--accesslog.fields.headers.names.X-Keyhound-Decision=keep".to_owned(),
+                "--global.checknewversion=false".to_owned(),
+                "--global.sendanonymoususage=false".to_owned(),
+            ];
+            Program::start("traefik", fetched("traefik"), arguments, folder.path())
+        }
+    }
+}
+
+impl Gateway for Example {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The access log, which all but nginx write to standard output.
+    fn log(&self) -> String {
+        match self.of {
+            Of::Nginx => self.folder.read("keyhound-example-access.json"),
+            Of::Envoy | Of::Caddy | Of::Traefik => self.program.output(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What is shipped for Prometheus and Grafana asks for metrics that there are: each query answers with data.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use keyhound::generate::{Format, Formats};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::harness::{
+    alertmanager::Alertmanager,
+    folder::Folder,
+    http,
+    kafka::kafka,
+    keyhound::{Keyhound, key_id},
+    program::{eventually, installed},
+    prometheus::Prometheus,
+    story::{Size, Story},
+    upstream::KEY_HEADER,
+};
+
+/// Expressions that answer only when what they are about has happened, each with the reason.
+const ONLY_WHEN_IT_HAPPENS: [(&str, &str); 2] = [
+    ("changes(process_start_time_seconds", "an annotation: a mark at each start"),
+    ("ALERTS{", "an annotation: a mark while an alert of Keyhound's own fires"),
+];
+
+/// Every expression of the dashboards, with the variables filled in, by where it stands.
+fn dashboard_queries() -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let mut queries = BTreeMap::new();
+    for file in ["fleet.json", "daemon.json"] {
+        let text = fs::read_to_string(folder.join(file)).expect("a dashboard");
+        let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+        collect(&dashboard, file, &mut queries);
+    }
+    queries
+}
+
+fn collect(value: &Value, place: &str, queries: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) => {
+            let title = fields.get("title").and_then(Value::as_str);
+            let place = title.map_or_else(|| place.to_owned(), |title| format!("{place} / {title}"));
+            if let Some(expression) = fields.get("expr").and_then(Value::as_str) {
+                let expression = expression
+                    .replace("$__rate_interval", "30s")
+                    .replace("$__range", "5m")
+                    .replace("$job", "keyhound")
+                    .replace("$instance", ".*");
+                assert!(!expression.contains('$'), "a variable that this test does not know: {expression}");
+                queries.insert(format!("{place}: {expression}"), expression);
+            }
+            for field in fields.values() {
+                collect(field, &place, queries);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, place, queries)),
+        _ => {}
+    }
+}
+
+/// The parts of every alert's expression: what is compared, without the comparisons.
+fn alert_operands() -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
+    let rules: Value = serde_saphyr::from_str(&fs::read_to_string(path).expect("the alert rules")).expect("YAML");
+    let mut operands = BTreeMap::new();
+    for group in rules["groups"].as_array().expect("groups") {
+        for rule in group["rules"].as_array().expect("rules") {
+            let (name, expression) = (rule["alert"].as_str().expect("a name"), rule["expr"].as_str().expect("text"));
+            for part in expression.split(" and ").flat_map(|part| part.split(" unless ")) {
+                let operand = without_comparison(part);
+                operands.insert(format!("{name}: {operand}"), operand);
+            }
+        }
+    }
+    assert!(operands.len() > 10, "{operands:?}");
+    operands
+}
+
+/// An expression without the comparison at its end, and without brackets that have lost their other half.
+fn without_comparison(expression: &str) -> String {
+    let expression = expression.trim();
+    let end = [" > ", " < ", " == ", " >= ", " <= "].iter().filter_map(|sign| {
+        let at = expression.rfind(sign)?;
+        let bound = expression[at + sign.len()..].trim().trim_end_matches(')');
+        bound.parse::<f64>().is_ok().then_some(at)
+    });
+    let mut text = end.max().map_or(expression, |at| &expression[..at]).trim();
+    let count = |text: &str, sign| text.matches(sign).count();
+    while count(text, '(') > count(text, ')') && text.starts_with('(') {
+        text = text[1..].trim();
+    }
+    while count(text, ')') > count(text, '(') && text.ends_with(')') {
+        text = text[..text.len() - 1].trim();
+    }
+    text.to_owned()
+}
+
+/// Does at least once what the dashboards show: questions, commands, refusals, a bad record.
+fn stir(keyhound: &Keyhound, story: &Story) {
+    let check = |key: &str| {
+        let url = format!("http://{}/check", keyhound.gateways_listen);
+        http::get(&url, &[(KEY_HEADER, key)]).status
+    };
+    let command = |action: &str, key: &str| {
+        let body = serde_json::json!({ "key": key_id(key), "reason": "a test", "by": "tests" }).to_string();
+        let url = format!("http://{}/api/v1/decisions/{action}", keyhound.listen);
+        let answer = http::request(Method::POST, &url, &[("content-type", "application/json")], &body);
+        assert_eq!(answer.expect("an answer").status, 200);
+    };
+    command("revoke", "some-other-key");
+    command("throttle", &story.leaked);
+    assert_eq!(check("some-other-key"), 403);
+    for _ in 0..5 {
+        check(&story.leaked);
+    }
+    check("a-third-key");
+    http::get(&format!("http://{}/check", keyhound.gateways_listen), &[]);
+}
+
+#[test]
+fn each_query_and_each_alert_expression_answers_with_data() {
+    let kafka = kafka();
+    let story = Story::new(Size { keys: 50, days: 8, lines_max: 60_000, seed: 21 }, Formats::One(Format::Nginx));
+    let topic = kafka.topic("prometheus", 1);
+    kafka.produce(&topic, story.lines(Format::Nginx));
+    kafka.produce(&topic, ["not a record"]);
+    let alertmanager = Alertmanager::start();
+    let folder = Folder::new("prometheus-test");
+    let places = folder.write("places.mmdb", Story::places());
+    let keyhound = Keyhound::start(&format!(
+        "sources:\n- kafka: {{ brokers: [\"{}\"], topics: [{topic}], group: prometheus, start: earliest }}\n  \
+         format: nginx\n  key: raw\ngeo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: prometheus.\n\
+         alertmanagers: [\"{}\"]\nresponse: {{ mode: enforce }}\n",
+        kafka.plain, alertmanager.url
+    ));
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
+    let prometheus = Prometheus::start(&keyhound.listen, &[&rules]);
+    eventually("scraped twice", Duration::from_secs(30), || {
+        let scraped = prometheus.query("count_over_time(up{job=\"keyhound\"}[30s]) >= 2");
+        (scraped.len() == 1).then_some(())
+    });
+    stir(&keyhound, &story);
+
+    let mut queries = dashboard_queries();
+    queries.retain(|_, query| !ONLY_WHEN_IT_HAPPENS.iter().any(|(part, _)| query.starts_with(part)));
+    queries.extend(alert_operands());
+    let all = queries.len();
+    let started = std::time::Instant::now();
+    while !queries.is_empty() && started.elapsed() < Duration::from_secs(30) {
+        queries.retain(|_, query| prometheus.query(query).is_empty());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let silent: Vec<&String> = queries.keys().collect();
+    assert!(silent.is_empty(), "{} of {all} answer with nothing: {silent:#?}", silent.len());
+    check_metrics(&keyhound.metrics());
+}
+
+/// `promtool check metrics` ends with 3 at a lint.
+#[track_caller]
+fn check_metrics(metrics: &str) {
+    let mut promtool = Command::new(installed("promtool"))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool can be started");
+    std::io::Write::write_all(&mut promtool.stdin.take().expect("a pipe"), metrics.as_bytes()).expect("taken");
+    let output = promtool.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
