@@ -2,6 +2,8 @@
 
 mod crashes;
 mod embedded;
+mod engines;
+mod reading;
 mod toy;
 
 use std::{
@@ -42,19 +44,21 @@ struct Left {
 }
 
 /// Runs a tape to its end, crashing at each of `crashes` in turn; returns what is left and the calls of the last life.
-/// `sizes` are the batch sizes of the lives, so that what is read again comes in other parts than it first came.
-fn run(tape: &Tape, crashes: &[Crash], sizes: &[usize]) -> (Left, u64) {
+fn run(tape: &Tape, crashes: &[Crash]) -> (Left, u64) {
+    run_with(Toy::default, tape, crashes)
+}
+
+/// The same with any judge, made anew for each life.
+fn run_with<J: Judge>(judge: impl Fn() -> J, tape: &Tape, crashes: &[Crash]) -> (Left, u64) {
     let (disk, tape) = (Disk::default(), Arc::new(tape.clone()));
     let clock = VirtualClock::new(START_MS);
     let status = Arc::new(Status::default());
     let mut crashes = crashes.iter().copied();
-    for life in 0.. {
+    loop {
         let crash = crashes.next();
         let log = MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), crash);
         let (_ask, asks) = mpsc::channel();
-        let judge = Toy::default();
-        let size = sizes[life % sizes.len()];
-        let slot = Slot::start(log, judge, clock.clone(), settings(size), asks, Arc::clone(&status));
+        let slot = Slot::start(log, judge(), clock.clone(), settings(256), asks, Arc::clone(&status));
         let end = slot.and_then(|mut slot| Ok((slot.run(&AtomicBool::new(false))?, slot.log.calls())));
         match end {
             Ok((end, calls)) => {
@@ -68,7 +72,6 @@ fn run(tape: &Tape, crashes: &[Crash], sizes: &[usize]) -> (Left, u64) {
             Err(other) => panic!("{other}"),
         }
     }
-    unreachable!("each life ends the run or uses up a crash")
 }
 
 /// A tape of one record a line: `input time_s key`, batches parted by a line of `--- [idle inputs]`.
@@ -105,7 +108,7 @@ fn texts(outputs: &[Output], topic: Topic) -> Vec<String> {
 
 #[test]
 fn rejected_records_leave_a_position_and_never_what_they_held() {
-    let (left, _) = run(&tape(1, "0 1 a\n0 !sk_live_secret\n0 2 a\n---"), &[], &[8]);
+    let (left, _) = run(&tape(1, "0 1 a\n0 !sk_live_secret\n0 2 a\n---"), &[]);
     let rejected = texts(&left.outputs, Topic::Rejected);
     assert_eq!(rejected.len(), 1);
     assert!(
@@ -136,7 +139,7 @@ fn an_idle_input_no_longer_holds_the_watermark_back() {
 #[test]
 fn a_wrong_clock_does_not_make_the_others_late() {
     // The log's time of every record is 1,000 s after the start.
-    let (left, _) = run(&tape(1, "0 100 a\n---\n0 5000 b\n---\n0 101 a\n0 102 a\n---"), &[], &[8]);
+    let (left, _) = run(&tape(1, "0 100 a\n---\n0 5000 b\n---\n0 101 a\n0 102 a\n---"), &[]);
     assert_eq!(left.watermark_ms, START_MS + 92_000);
 }
 

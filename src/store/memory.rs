@@ -35,6 +35,8 @@ pub struct Tape {
     pub batches: Vec<ScriptedBatch>,
     /// Whether records cannot be read again, as on standard input.
     pub once: bool,
+    /// So many records at most are read again at a time; 0 = as many as fit.
+    pub again_max: u64,
 }
 
 /// What survives a crash. Clones are the same disk.
@@ -168,7 +170,11 @@ impl Log for MemoryLog {
     }
 
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError> {
-        self.call(|log| Self::push_run(&log.tape, run, batch))
+        self.call(|log| {
+            let most = if log.tape.again_max == 0 { u64::MAX } else { log.tape.again_max };
+            let to = run.to.min(run.from.saturating_add(most));
+            Self::push_run(&log.tape, Run { to, ..run }, batch)
+        })
     }
 
     fn poll_batch(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), LogError> {

@@ -26,11 +26,11 @@ fn long_tape() -> Tape {
 #[test]
 fn a_crash_at_any_call_leaves_no_trace() {
     let tape = long_tape();
-    let (undisturbed, calls) = run(&tape, &[], &[64]);
+    let (undisturbed, calls) = run(&tape, &[]);
     assert!(undisturbed.outputs.len() > 50 && calls > 100, "{calls} calls");
     for at_call in 1..=calls {
         for after in [false, true] {
-            let (left, _) = run(&tape, &[Crash { at_call, after }], &[64]);
+            let (left, _) = run(&tape, &[Crash { at_call, after }]);
             assert_eq!(left, undisturbed, "crash at call {at_call}, after: {after}");
         }
     }
@@ -39,9 +39,9 @@ fn a_crash_at_any_call_leaves_no_trace() {
 #[test]
 fn what_cannot_be_read_again_is_in_a_checkpoint() {
     let tape = Tape { once: true, ..long_tape() };
-    let (undisturbed, calls) = run(&tape, &[], &[64]);
+    let (undisturbed, calls) = run(&tape, &[]);
     for at_call in (1..=calls).step_by(7) {
-        let (left, _) = run(&tape, &[Crash { at_call, after: true }], &[64]);
+        let (left, _) = run(&tape, &[Crash { at_call, after: true }]);
         assert_eq!(left, undisturbed, "crash at call {at_call}");
     }
 }
@@ -53,6 +53,7 @@ prop_compose! {
             (prop::collection::vec((0..3u32, 0..60u64, 0..4u8, prop::bool::weighted(0.1)), 0..12),
              prop::collection::vec(0..3u32, 0..2), 1..400u64),
             1..30),
+        again_max in 0..6u64,
     ) -> Tape {
         let mut text = String::new();
         for (at, (records, idle, _)) in (0u64..).zip(&batches) {
@@ -66,7 +67,7 @@ prop_compose! {
             let idle: Vec<String> = idle.iter().map(ToString::to_string).collect();
             writeln!(text, "--- {}", idle.join(" ")).unwrap();
         }
-        let mut tape = tape(3, &text);
+        let mut tape = Tape { again_max, ..tape(3, &text) };
         for (scripted, (_, _, after_ms)) in tape.batches.iter_mut().zip(batches) {
             scripted.after_ms = after_ms;
         }
@@ -82,12 +83,11 @@ proptest! {
     fn any_schedule_with_any_crashes_ends_as_one_without(
         tape in any_tape(),
         crashes in prop::collection::vec((1..80u64, any::<bool>()), 1..12),
-        sizes in prop::collection::vec(12..40usize, 1..4),
     ) {
         let crashes: Vec<Crash> =
             crashes.into_iter().map(|(at_call, after)| Crash { at_call, after }).collect();
-        let (undisturbed, _) = run(&tape, &[], &[64]);
-        let (left, _) = run(&tape, &crashes, &sizes);
+        let (undisturbed, _) = run(&tape, &[]);
+        let (left, _) = run(&tape, &crashes);
         prop_assert_eq!(left, undisturbed);
     }
 }

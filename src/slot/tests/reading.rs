@@ -1,22 +1,33 @@
 //! Real records through the real decoder: counts, clamped times, rejections.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::START_MS;
 use crate::{
     decode::{Decoder, Pepper, settings},
-    engine::{Engines, Reference},
+    engine::{self, Engines, IdKey, Reference},
     enrich::Geo,
+    respond::Caps,
+    rules::RuleSet,
     slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading},
     source::{Batch, Record},
 };
 
-fn reading() -> Reading {
+/// Empty engines behind the preset of nginx's logs, with these rules.
+pub fn reading(rules: RuleSet) -> Reading {
     let pepper = Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap();
     let format = settings::Format::preset("nginx").unwrap();
     let settings = settings::Settings::new(format, settings::KeyPolicy::Raw);
     let decoder = Decoder::new(&settings, &pepper).unwrap();
-    Reading::new(vec![decoder], Arc::new(Geo::empty()), Engines::new(), Reference::default(), &pepper)
+    let engines = Engines::new(engine::Settings {
+        partitions: 4,
+        keys_max: 1000,
+        ids: IdKey([7; 32]),
+        throttle_for: Duration::from_hours(1),
+        caps: Caps::default(),
+    });
+    let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
+    Reading::new(vec![decoder], Arc::new(Geo::empty()), engines, reference, &pepper)
 }
 
 /// What a line of nginx's says of a request `seconds` after the start.
@@ -34,7 +45,7 @@ fn read(lines: &[String], log_time_ms: Option<u64>, at_ms: u64) -> Outcome {
         batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes });
     }
     let mut out = Outcome::default();
-    reading().read(&batch, at_ms, &mut out);
+    reading(RuleSet::default()).read(&batch, at_ms, &mut out);
     out
 }
 
