@@ -100,7 +100,9 @@ fn metrics(listen: &str) -> Option<String> {
 fn sum(metrics: &str, name: &str, labels: &[&str]) -> u64 {
     let samples = metrics.lines().filter(|line| {
         let rest = line.strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label)))
+        rest.is_some_and(|rest| {
+            rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
+        })
     });
     let values = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     values.sum()

@@ -64,7 +64,8 @@ fn left_in(site: &Site) -> Left {
         pepper_check: credential_fingerprint(&pepper, "keyhound", "pepper check").to_string(),
     };
     let dispatchers = ["alerts", "serve"].map(str::to_owned);
-    let mut log = EmbeddedLog::open(site.path("state"), &identity, Vec::new(), &dispatchers).expect("a store");
+    let mut log =
+        EmbeddedLog::open(site.path("state"), &identity, Vec::new(), &dispatchers).expect("a store");
     let mut state = Vec::new();
     log.restore(&mut |key, value| {
         state.push((key.to_vec(), value.to_vec()));
@@ -128,7 +129,10 @@ fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
     assert!(ended.success(), "{}", site.last_words());
     let undisturbed = left_in(&site);
     let (incidents, decisions) = (undisturbed.incidents.len(), undisturbed.decisions.len());
-    assert!(incidents >= 2 && decisions >= 1, "{incidents} incidents, {decisions} decisions: too quiet to test");
+    assert!(
+        incidents >= 2 && decisions >= 1,
+        "{incidents} incidents, {decisions} decisions: too quiet to test"
+    );
     assert!(undisturbed.state.len() > 100, "{} entries of state", undisturbed.state.len());
 
     let (mut random, mut kills, mut runs) = (seed, 0, 0);
@@ -154,7 +158,11 @@ fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
         }
         runs += 1;
         let left = left_in(&site);
-        assert!(left == undisturbed, "run {runs}, {kills} kills, seed {seed}:\n{}", difference(&left, &undisturbed));
+        assert!(
+            left == undisturbed,
+            "run {runs}, {kills} kills, seed {seed}:\n{}",
+            difference(&left, &undisturbed)
+        );
     }
     assert!(!site.said().contains("Differs"), "a replay led elsewhere, seed {seed}");
     println!("{kills} kills in {runs} runs");

@@ -59,8 +59,9 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
 
     let folder = Folder::new("refusals");
     let log = folder.write("access.json", log);
-    let keyhound =
-        Keyhound::start(&format!("sources:\n- file: {{ paths: [{log:?}] }}\n  format: {format}\n  key: raw\n"));
+    let keyhound = Keyhound::start(&format!(
+        "sources:\n- file: {{ paths: [{log:?}] }}\n  format: {format}\n  key: raw\n"
+    ));
     let incidents = |key: &str| {
         let url = format!("http://{}/api/v1/incidents?state=all&key={}", keyhound.listen, key_id(key));
         http::get(&url, &[]).json()["incidents"].as_array().cloned().unwrap_or_default()
@@ -74,16 +75,19 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
     let ours = incidents(OURS);
     assert!(!ours.iter().any(refused), "our own refusals were taken for evidence: {ours:#?}");
     let metrics = keyhound.metrics();
-    let pressure = metrics.lines().find(|line| line.starts_with("keyhound_pressure_total"));
+    let pressure = metrics.lines().find(|line| line.starts_with("keyhound_requests_refused_by_decisions_total"));
     let pressure = pressure.unwrap_or_else(|| panic!("no metric of pressure:\n{metrics}"));
-    assert_eq!(pressure.rsplit(' ').next(), Some(COUNT.to_string().as_str()), "our own are counted as pressure");
+    assert_eq!(
+        pressure.rsplit(' ').next(),
+        Some(COUNT.to_string().as_str()),
+        "our own are counted as pressure"
+    );
 }
 
 #[test]
 fn an_invalid_key_at_envoy_is_found_and_our_own_refusals_are_not() {
     let recipe = block_with("envoy", "yaml", "access_log:").replace("access_log:\n", "");
-    let recipe =
-        recipe.replace("credential_id: \"%REQ(X-CREDENTIAL-ID)%\"", "api_key: \"%REQ(X-API-KEY)%\"");
+    let recipe = recipe.replace("credential_id: \"%REQ(X-CREDENTIAL-ID)%\"", "api_key: \"%REQ(X-API-KEY)%\"");
     assert!(recipe.contains("api_key:"), "{recipe}");
     let filters = format!(
         "- name: envoy.filters.http.api_key_auth\n  typed_config:\n    \
