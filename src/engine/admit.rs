@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::event::{Event, KeyId};
+use super::checkpoint::{id_bytes, id_of};
+use crate::{
+    event::{Event, KeyId},
+    profile::{CodecError, Reader, Writer},
+};
 
 /// Keys that were seen refused only, and are not worth a profile yet.
 pub const CANDIDATES_MAX: usize = 4096;
@@ -15,6 +19,7 @@ const REPEATS: usize = 1 << 14;
 pub struct Candidates {
     sightings: BTreeMap<KeyId, u8>,
     order: VecDeque<KeyId>,
+    changed: bool,
 }
 
 impl Candidates {
@@ -22,9 +27,10 @@ impl Candidates {
     /// through, else at its third sighting.
     pub fn admit(&mut self, event: &Event<'_>) -> bool {
         if !matches!(event.status, 401 | 403) {
-            self.sightings.remove(&event.key);
+            self.changed |= self.sightings.remove(&event.key).is_some();
             return true;
         }
+        self.changed = true;
         let count = self.sightings.entry(event.key).or_insert(0);
         if *count == 0 {
             self.order.push_back(event.key);
@@ -46,10 +52,31 @@ impl Candidates {
         self.sightings.len()
     }
 
-    /// Forgets all, at a checkpoint: what waits is outside of what is kept.
-    pub fn clear(&mut self) {
-        self.sightings.clear();
-        self.order.clear();
+    /// All of it as one entry, if it changed since the last call.
+    pub fn checkpoint(&mut self) -> Option<Writer> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let mut out = Writer::versioned();
+        out.uint(self.order.len() as u64);
+        for key in &self.order {
+            out.raw(&id_bytes(key));
+            out.uint(self.sightings.get(key).copied().unwrap_or(0).into());
+        }
+        Some(out)
+    }
+
+    /// Takes it back.
+    pub fn restore(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
+        for _ in 0..input.uint()? {
+            let key = id_of(input.raw(17)?)?;
+            let count = u8::try_from(input.uint()?).map_err(|_| CodecError::Impossible(0))?;
+            self.order.push_back(key);
+            if count > 0 {
+                self.sightings.insert(key, count);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -57,11 +84,12 @@ impl Candidates {
 #[derive(Debug)]
 pub struct Repeats {
     slots: Vec<u64>,
+    changed: bool,
 }
 
 impl Default for Repeats {
     fn default() -> Self {
-        Self { slots: vec![0; REPEATS] }
+        Self { slots: vec![0; REPEATS], changed: false }
     }
 }
 
@@ -72,12 +100,30 @@ impl Repeats {
         if event.request_id == 0 {
             return false;
         }
+        self.changed = true;
         let slot = &mut self.slots[event.request_id as usize & (REPEATS - 1)];
         std::mem::replace(slot, event.request_id) == event.request_id
     }
 
-    /// Forgets all, at a checkpoint.
-    pub fn clear(&mut self) {
-        self.slots.fill(0);
+    /// The ids in it as one entry, if any came since the last call.
+    pub fn checkpoint(&mut self) -> Option<Writer> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let mut out = Writer::versioned();
+        let ids = || self.slots.iter().filter(|id| **id != 0);
+        out.uint(ids().count() as u64);
+        ids().for_each(|id| out.raw(&id.to_le_bytes()));
+        Some(out)
+    }
+
+    /// Takes them back. An id's low bits say which slot it was in.
+    #[allow(clippy::cast_possible_truncation)] // the low bits choose the slot
+    pub fn restore(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
+        for _ in 0..input.uint()? {
+            let id = u64::from_le_bytes(input.array()?);
+            self.slots[id as usize & (REPEATS - 1)] = id;
+        }
+        Ok(())
     }
 }

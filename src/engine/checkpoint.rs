@@ -1,6 +1,8 @@
 //! A partition's state as entries of a checkpoint, and back.
 //!
-//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, alias), `r` + route hash, `w` (watermark).
+//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, alias), `r` + route hash, `w` (watermark),
+//! `c` (keys on their way into the table), `q` (request ids seen lately). When a checkpoint is taken hangs on the wall
+//! clock, so nothing may be forgotten at one: what comes after would depend on it.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +27,6 @@ struct Side {
 impl Engine {
     /// Writes every entry that changed since the last checkpoint, under `prefix`, in a fixed order.
     pub fn checkpoint(&mut self, prefix: &[u8], write: &mut WriteEntry<'_>) {
-        self.candidates.clear();
-        self.repeats.clear();
         self.table.checkpoint(|key, entry| {
             write(&entry_key(prefix, b'k', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));
         });
@@ -53,6 +53,12 @@ impl Engine {
         out.uint(self.pending.len() as u64);
         self.pending.iter().for_each(|key| out.raw(&id_bytes(key)));
         write(&entry_key(prefix, b'w', &[]), Some(&out.0));
+        if let Some(out) = self.candidates.checkpoint() {
+            write(&entry_key(prefix, b'c', &[]), Some(&out.0));
+        }
+        if let Some(out) = self.repeats.checkpoint() {
+            write(&entry_key(prefix, b'q', &[]), Some(&out.0));
+        }
     }
 
     /// Takes one entry back; `key` without its prefix.
@@ -63,11 +69,11 @@ impl Engine {
             b'i' => self.restore_side(id_of(rest)?, value),
             b'r' => {
                 let route = u64::from_be_bytes(rest.try_into().map_err(|_| CodecError::Truncated(1))?);
-                self.routes.restore(route, &mut Reader::versioned(value)?)?;
-                self.routes.restored();
-                Ok(())
+                self.routes.restore(route, &mut Reader::versioned(value)?)
             }
             b'w' => self.restore_watermark(&mut Reader::versioned(value)?),
+            b'c' => self.candidates.restore(&mut Reader::versioned(value)?),
+            b'q' => self.repeats.restore(&mut Reader::versioned(value)?),
             _ => Err(CodecError::Impossible(0)),
         }
     }
@@ -102,13 +108,13 @@ fn entry_key(prefix: &[u8], kind: u8, rest: &[u8]) -> Vec<u8> {
     [prefix, &[kind], rest].concat()
 }
 
-fn id_bytes(key: &KeyId) -> [u8; 17] {
+pub(super) fn id_bytes(key: &KeyId) -> [u8; 17] {
     let mut bytes = [key.kind as u8; 17];
     bytes[1..].copy_from_slice(&key.hash);
     bytes
 }
 
-fn id_of(bytes: &[u8]) -> Result<KeyId, CodecError> {
+pub(super) fn id_of(bytes: &[u8]) -> Result<KeyId, CodecError> {
     let (kind, hash) = bytes.split_first().ok_or(CodecError::Truncated(0))?;
     let kind = match kind {
         1 => KeyKind::Raw,

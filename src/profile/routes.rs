@@ -4,8 +4,6 @@
 //! ten thousand requests or a day. Counters are u32 and a generation is short, so that none can saturate (a
 //! saturated bucket makes `value_at_quantile` answer 0).
 
-use std::collections::BTreeMap;
-
 use hdrhistogram::Histogram;
 
 use super::codec::{CodecError, Reader, Writer};
@@ -124,7 +122,7 @@ impl Route {
 /// The routes of a partition.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    /// Index in `routes` by route hash, kept sorted for lookups and for output.
+    /// Index in `routes` by route hash.
     index: hashbrown::HashMap<u64, u32, foldhash::fast::FixedState>,
     routes: Vec<(u64, Box<Route>, bool)>,
     /// Requests on routes beyond [`ROUTES_MAX`].
@@ -165,33 +163,24 @@ impl RouteTable {
         self.routes.is_empty()
     }
 
-    /// Hands every route that changed since the last call to `write`, in the order of their arrival.
+    /// Hands every route that changed since the last call to `write`, in the order of their hashes. The order of their
+    /// arrival is not kept: nothing depends on it, and an entry must not differ by when its table was restored.
     pub fn checkpoint(&mut self, mut write: impl FnMut(u64, Writer)) {
-        for (order, (route, state, dirty)) in self.routes.iter_mut().enumerate() {
-            if std::mem::take(dirty) {
-                let mut out = Writer::versioned();
-                out.uint(order as u64);
-                state.write(&mut out);
-                write(*route, out);
-            }
+        let mut changed: Vec<_> = self.routes.iter_mut().filter(|(_, _, dirty)| *dirty).collect();
+        changed.sort_unstable_by_key(|(route, _, _)| *route);
+        for (route, state, dirty) in changed {
+            *dirty = false;
+            let mut out = Writer::versioned();
+            state.write(&mut out);
+            write(*route, out);
         }
     }
 
-    /// Puts a route back from a checkpoint. Entries may come in any order; [`RouteTable::restored`] ends it.
+    /// Puts a route back from a checkpoint. Entries may come in any order.
     pub fn restore(&mut self, route: u64, input: &mut Reader<'_>) -> Result<(), CodecError> {
-        let order = input.uint()?;
         let state = Route::read(input)?;
-        self.index.insert(route, u32::try_from(order).map_err(|_| CodecError::Impossible(0))?);
+        self.index.insert(route, u32::try_from(self.routes.len()).map_err(|_| CodecError::Impossible(0))?);
         self.routes.push((route, Box::new(state), false));
         Ok(())
-    }
-
-    /// Puts the restored routes back into the order of their arrival.
-    pub fn restored(&mut self) {
-        let order: BTreeMap<u64, u32> = self.index.iter().map(|(route, at)| (*route, *at)).collect();
-        self.routes.sort_by_key(|(route, _, _)| order.get(route).copied());
-        for (at, (route, _, _)) in self.routes.iter().enumerate() {
-            self.index.insert(*route, u32::try_from(at).unwrap_or(u32::MAX));
-        }
     }
 }

@@ -20,8 +20,11 @@ const KILLS: u32 = 100;
 /// Kills of one run at most; then it may end.
 const KILLS_A_RUN: u32 = 25;
 
-/// The longest life between two kills, in milliseconds: a few commits long.
-const LIFE_MAX_MS: u64 = 2_500;
+/// The longest life after a start, in milliseconds: a few commits long.
+const LIFE_MAX_MS: u64 = 1_000;
+
+/// What the log says once state is restored.
+const RESTORED: &str = "\"message\":\"restored\"";
 
 /// A few days of a hundred keys; three of them leak or are sold, and some records are broken.
 fn log() -> Vec<u8> {
@@ -120,6 +123,47 @@ fn site() -> Site {
     site
 }
 
+/// One life, cut short if it is to be. Returns how many kills it ended by, or nothing if it came to the file's end.
+///
+/// Checkpoints are ten seconds apart, which is longer than a life. Half of the lives are told to read their settings
+/// again, which takes effect right after a checkpoint.
+#[track_caller]
+fn live(site: &Site, random: &mut u64, is_cut: bool) -> Option<u32> {
+    let before = site.said().matches(RESTORED).count();
+    let mut daemon = site.start(&[]);
+    if !is_cut {
+        let ended = daemon.end_within(LIMIT).unwrap_or_else(|| panic!("it hangs: {}", site.last_words()));
+        assert!(ended.success(), "{}", site.last_words());
+        return None;
+    }
+    let kind = super::next(random) % 4;
+    let mut life = Duration::from_millis(super::next(random) % LIFE_MAX_MS);
+    // A quarter dies somewhere in its start or its replay; the others later.
+    while kind > 0 && site.said().matches(RESTORED).count() == before {
+        if let Some(status) = daemon.end_within(Duration::from_millis(5)) {
+            assert!(status.success(), "{}", site.last_words());
+            return None;
+        }
+    }
+    if kind > 1 {
+        if daemon.end_within(life / 2).is_some() {
+            return None;
+        }
+        daemon.signal("HUP");
+        life /= 2;
+    }
+    match daemon.end_within(life) {
+        Some(status) => {
+            assert!(status.success(), "{}", site.last_words());
+            None
+        }
+        None => {
+            daemon.kill();
+            Some(1)
+        }
+    }
+}
+
 #[test]
 fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
     let seed = super::seed();
@@ -140,21 +184,8 @@ fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
         // The same file each time: its identity is part of what positions and rejections say.
         fs::remove_dir_all(site.path("state")).expect("the state can be removed");
         let until = KILLS.min(kills + KILLS_A_RUN);
-        loop {
-            let mut daemon = site.start(&[]);
-            let life = Duration::from_millis(super::next(&mut random) % LIFE_MAX_MS);
-            let life = if kills < until { life } else { LIMIT };
-            match daemon.end_within(life) {
-                Some(status) => {
-                    assert!(status.success(), "after {kills} kills, seed {seed}: {}", site.last_words());
-                    break;
-                }
-                None => {
-                    assert!(kills < until, "it hangs, seed {seed}: {}", site.last_words());
-                    daemon.kill();
-                    kills += 1;
-                }
-            }
+        while let Some(killed) = live(&site, &mut random, kills < until) {
+            kills += killed;
         }
         runs += 1;
         let left = left_in(&site);
@@ -164,6 +195,11 @@ fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
             difference(&left, &undisturbed)
         );
     }
-    assert!(!site.said().contains("Differs"), "a replay led elsewhere, seed {seed}");
-    println!("{kills} kills in {runs} runs");
+    let said = site.said();
+    assert!(!said.contains("Differs"), "a replay led elsewhere, seed {seed}");
+    // Else it tested less than it says.
+    let replays = said.lines().filter(|line| line.contains("\"Equal\"") && !line.contains("\"records\":0"));
+    let (replays, reloads) = (replays.count(), said.matches("\"message\":\"reloaded\"").count());
+    assert!(replays > 5 && reloads > 5, "only {replays} replays and {reloads} reloads, seed {seed}");
+    println!("{kills} kills in {runs} runs, {replays} replays, {reloads} reloads");
 }

@@ -129,6 +129,12 @@ impl Daemon {
         }
     }
 
+    /// Sends a signal by its name, such as `HUP`. One that has ended already gets none.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(status.is_ok(), "kill could not be started");
+    }
+
     /// Kills it as `kill -9` does.
     pub fn kill(mut self) {
         self.child.kill().expect("a child can be killed");
@@ -138,8 +144,7 @@ impl Daemon {
     /// Asks it to stop, and waits for that.
     #[track_caller]
     pub fn stop(mut self) -> ExitStatus {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "it could not be sent SIGTERM");
+        self.signal("TERM");
         self.end_within(LIMIT).expect("it stops when it is asked to")
     }
 }

@@ -75,7 +75,8 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
     let ours = incidents(OURS);
     assert!(!ours.iter().any(refused), "our own refusals were taken for evidence: {ours:#?}");
     let metrics = keyhound.metrics();
-    let pressure = metrics.lines().find(|line| line.starts_with("keyhound_pressure_total"));
+    let pressure =
+        metrics.lines().find(|line| line.starts_with("keyhound_requests_refused_by_decisions_total"));
     let pressure = pressure.unwrap_or_else(|| panic!("no metric of pressure:\n{metrics}"));
     assert_eq!(
         pressure.rsplit(' ').next(),

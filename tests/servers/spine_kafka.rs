@@ -1,12 +1,16 @@
 //! From Kafka to a page and a decision: a leaked key among a thousand honest ones, behind three gateways at once.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use keyhound::generate::{Format, Formats};
 
 use crate::harness::{
     alertmanager::Alertmanager,
     folder::Folder,
+    http,
     kafka::{Kafka, PASSWORD, kafka},
     keyhound::{Keyhound, key_id},
     program::eventually,
@@ -37,17 +41,35 @@ fn decisions(kafka: &Kafka, prefix: &str) -> Vec<(String, serde_json::Value)> {
     records.into_iter().map(parse).collect()
 }
 
+/// The incidents, for the message of a failed test.
+fn incidents(keyhound: &Keyhound) -> Vec<serde_json::Value> {
+    let answer = http::get(&format!("http://{}/api/v1/incidents?state=all", keyhound.listen), &[]);
+    let mut incidents = answer.json()["incidents"].as_array().cloned().unwrap_or_default();
+    for incident in &mut incidents {
+        incident["evidence"] = serde_json::Value::Null;
+    }
+    incidents
+}
+
 /// Waits until the leaked key's alert has come, then checks that nobody else has one, and that there is one decision.
 #[track_caller]
 fn check(story: &Story, keyhound: &Keyhound, alertmanager: &Alertmanager, kafka: &Kafka, prefix: &str) {
     let leaked = key_id(&story.leaked);
-    let told = eventually("the leaked key's alert is there with severity high", LIMIT, || {
-        let alerts = alertmanager.alerts();
-        let high = |alert: &serde_json::Value| {
-            alert["labels"]["key_id"] == leaked && alert["labels"]["severity"] == "high"
-        };
-        alerts.iter().any(high).then_some(alerts)
-    });
+    let high = |alert: &serde_json::Value| {
+        alert["labels"]["key_id"] == leaked && alert["labels"]["severity"] == "high"
+    };
+    let mut told = Vec::new();
+    let started = Instant::now();
+    while !told.iter().any(high) {
+        told = alertmanager.alerts();
+        assert!(
+            started.elapsed() < LIMIT,
+            "{leaked} was not told of with severity high, but {told:#?}\n{:#?}\n{}",
+            incidents(keyhound),
+            keyhound.log()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let others: Vec<_> = told.iter().filter(|alert| alert["labels"]["key_id"] != leaked).collect();
     assert!(others.is_empty(), "honest keys were told of: {others:#?}");
     assert_eq!(told.len(), 1, "one incident is one alert: {told:#?}");

@@ -15,8 +15,6 @@ pub struct Story {
     lines: Vec<(Format, Vec<u8>)>,
     /// The key that leaked, as clients send it.
     pub leaked: String,
-    /// The gateway that the leaked key's tenant is behind.
-    pub behind: Format,
 }
 
 /// How large a story is.
@@ -56,7 +54,7 @@ impl Story {
         while let Some(line) = traffic.next_line().filter(|line| line.time.0 <= milliseconds(now)) {
             lines.push((gateways[line.key], line.bytes.to_vec()));
         }
-        Self { lines, leaked, behind: gateways[target] }
+        Self { lines, leaked }
     }
 
     /// The lines of one gateway, in the order of time.
