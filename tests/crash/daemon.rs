@@ -26,6 +26,9 @@ const LIFE_MAX_MS: u64 = 1_000;
 /// What the log says once state is restored.
 const RESTORED: &str = "\"message\":\"restored\"";
 
+/// What it says once other settings are in force.
+const RELOADED: &str = "\"message\":\"reloaded\"";
+
 /// A few days of a hundred keys; three of them leak or are sold, and some records are broken.
 fn log() -> Vec<u8> {
     let plan = Plan { days: 8, keys: 100, lines_max: 120_000, ..Plan::default() };
@@ -125,7 +128,7 @@ fn site() -> Site {
 
 /// One life, cut short if it is to be. Returns how many kills it ended by, or nothing if it came to the file's end.
 ///
-/// Checkpoints are ten seconds apart, which is longer than a life. Half of the lives are told to read their settings
+/// Checkpoints are ten seconds apart, which is longer than a life. A quarter of the lives is told to read their settings
 /// again, which takes effect right after a checkpoint.
 #[track_caller]
 fn live(site: &Site, random: &mut u64, is_cut: bool) -> Option<u32> {
@@ -137,7 +140,7 @@ fn live(site: &Site, random: &mut u64, is_cut: bool) -> Option<u32> {
         return None;
     }
     let kind = super::next(random) % 4;
-    let mut life = Duration::from_millis(super::next(random) % LIFE_MAX_MS);
+    let life = Duration::from_millis(super::next(random) % LIFE_MAX_MS);
     // A quarter dies somewhere in its start or its replay; the others later.
     while kind > 0 && site.said().matches(RESTORED).count() == before {
         if let Some(status) = daemon.end_within(Duration::from_millis(5)) {
@@ -145,12 +148,15 @@ fn live(site: &Site, random: &mut u64, is_cut: bool) -> Option<u32> {
             return None;
         }
     }
-    if kind > 1 {
-        if daemon.end_within(life / 2).is_some() {
-            return None;
-        }
+    if kind > 2 {
+        let before = site.said().matches(RELOADED).count();
         daemon.signal("HUP");
-        life /= 2;
+        while site.said().matches(RELOADED).count() == before {
+            if let Some(status) = daemon.end_within(Duration::from_millis(5)) {
+                assert!(status.success(), "{}", site.last_words());
+                return None;
+            }
+        }
     }
     match daemon.end_within(life) {
         Some(status) => {
@@ -199,7 +205,7 @@ fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
     assert!(!said.contains("Differs"), "a replay led elsewhere, seed {seed}");
     // Else it tested less than it says.
     let replays = said.lines().filter(|line| line.contains("\"Equal\"") && !line.contains("\"records\":0"));
-    let (replays, reloads) = (replays.count(), said.matches("\"message\":\"reloaded\"").count());
+    let (replays, reloads) = (replays.count(), said.matches(RELOADED).count());
     assert!(replays > 5 && reloads > 5, "only {replays} replays and {reloads} reloads, seed {seed}");
     println!("{kills} kills in {runs} runs, {replays} replays, {reloads} reloads");
 }

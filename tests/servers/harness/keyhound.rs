@@ -1,9 +1,6 @@
 //! The program itself, as an operator runs it: a child process with a settings file.
 
-use std::{
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use keyhound::decode::{Pepper, fingerprint};
 
@@ -32,9 +29,8 @@ pub struct Keyhound {
     pub listen: String,
     /// `127.0.0.1:port` that gateways ask.
     pub gateways_listen: String,
-    settings: String,
-    folder: Folder,
     program: Program,
+    _folder: Folder,
 }
 
 impl Keyhound {
@@ -52,18 +48,9 @@ impl Keyhound {
             folder.path().join("state").display(),
         );
         let program = run(&folder, &settings);
-        let mut keyhound = Self { listen, gateways_listen, settings, folder, program };
+        let mut keyhound = Self { listen, gateways_listen, program, _folder: folder };
         keyhound.wait_until_ready();
         keyhound
-    }
-
-    /// Kills it as `kill -9` does and starts it again with the same settings, ports and state.
-    #[track_caller]
-    pub fn kill_and_restart(&mut self) {
-        self.program.signal("KILL");
-        self.program.wait_for_end(Duration::from_secs(10));
-        self.program = run(&self.folder, &self.settings);
-        self.wait_until_ready();
     }
 
     /// Asks it to stop; returns its exit code.
@@ -84,23 +71,11 @@ impl Keyhound {
         self.program.output()
     }
 
-    /// The process id.
-    pub fn id(&self) -> u32 {
-        self.program.id()
-    }
-
     #[track_caller]
     fn wait_until_ready(&mut self) {
         let url = format!("http://{}/readyz", self.listen);
         self.program.wait_until("ready", START_LIMIT, || http::answers_ok(&url));
     }
-}
-
-/// Runs another sub-command to its end.
-#[track_caller]
-pub fn command(arguments: &[&str]) -> Output {
-    let output = Command::new(EXECUTABLE).args(arguments).stdin(Stdio::null()).output();
-    output.unwrap_or_else(|error| panic!("{EXECUTABLE} could not be started: {error}"))
 }
 
 #[track_caller]
