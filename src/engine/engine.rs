@@ -169,8 +169,11 @@ impl Engine {
 
     /// Puts reference data into force.
     pub(super) fn refer(&mut self, now: InForce) {
-        self.group_counts = vec![0; now.groups.len() + 1];
-        self.groups.clear();
+        // A reload, or the first telling after a restart, must not lose what was counted since the last tick.
+        if now.groups != self.now.groups {
+            self.group_counts = vec![0; now.groups.len() + 1];
+            self.groups.clear();
+        }
         self.table.forget_groups();
         self.now = now;
     }
