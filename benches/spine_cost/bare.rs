@@ -3,7 +3,7 @@
 use std::{hint::black_box, ptr, time::Duration, time::Instant};
 
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    ClientConfig, Offset, TopicPartitionList,
     bindings::{
         rd_kafka_consume_batch_queue, rd_kafka_message_destroy, rd_kafka_message_t, rd_kafka_queue_destroy,
         rd_kafka_queue_forward, rd_kafka_queue_get_partition, rd_kafka_queue_new,

@@ -2,6 +2,9 @@
 
 use std::{fmt, num::ParseFloatError, str::FromStr, time::Duration};
 
+/// One contender's figure of a round.
+type Figure = fn(&Round) -> Measured;
+
 /// What one contender cost in one round.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured {
@@ -65,7 +68,7 @@ pub fn print_round(number: usize, round: &Round) {
 
 /// The table at the end.
 pub fn print(rounds: &[Round], wide: &Measured) {
-    let contenders: [(&str, fn(&Round) -> Measured); 3] = [
+    let contenders: [(&str, Figure); 3] = [
         ("bare librdkafka, poll", |round| round.poll),
         ("bare librdkafka, batch", |round| round.batch),
         ("keyhound run", |round| round.keyhound),

@@ -104,7 +104,7 @@ fn pepper() -> Pepper {
 }
 
 fn geo() -> Geo {
-    let databases = Databases { city: Some(world::database().into()), ..Databases::default() };
+    let databases = Databases { city: Some(world::database()), ..Databases::default() };
     Geo::new(databases).expect("a database of our own making")
 }
 
