@@ -97,9 +97,11 @@ fn contribution(causes: &[Cause], family: Family) -> f64 {
 pub fn capped(family: Family, best: f64) -> f64 {
     match family {
         Family::Volume if best < VOLUME_STRONG => (best / 4.0).min(1.5),
-        Family::Volume | Family::Cost | Family::Breadth => best.min(3.0),
+        Family::Cost | Family::Breadth => best.min(3.0),
         Family::Identity => best.min(2.0),
-        _ => best.min(4.0),
+        Family::Volume | Family::Place | Family::Errors | Family::Lifecycle | Family::Probing => {
+            best.min(4.0)
+        }
     }
 }
 
