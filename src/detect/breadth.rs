@@ -15,6 +15,9 @@ use crate::profile::{
 /// than it tells.
 const SCATTER: f64 = 0.1;
 
+/// Half hours that must have been seen before anything is called usual.
+const WINDOWS_KNOWN: u16 = 4;
+
 /// Judges how widely the key is spread over the last 30 to 60 min.
 pub fn judge(watch: &Watch, warm: &Warm, signals: &mut Vec<Signal>) {
     one(&watch.addresses, "addresses", warm.address_count(), warm.addresses_usual, signals);
@@ -25,7 +28,7 @@ fn one(uses: &[Use<FanOut>], what: &str, count: f64, usual: UsualCount, signals:
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // an estimate of at most 64 registers
     let n = count.round().clamp(0.0, 1e9) as u32;
     for (rule, p) in uses {
-        if n < p.at_least {
+        if n < p.at_least || usual.windows < WINDOWS_KNOWN {
             continue;
         }
         let mean = f64::from(usual.mean).max(1.0);

@@ -66,6 +66,9 @@ fn next_look(sum: u32, threshold: u32) -> u32 {
 
 /// The exact judgement of every window against every rule's bar.
 pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse], signals: &mut Vec<Signal>) {
+    if !hot.season.is_known() {
+        return;
+    }
     for (scale, uses) in watch.scales() {
         let n = match (scale, warm) {
             (Scale::Day, Some(warm)) => warm.day_sum,

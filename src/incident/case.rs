@@ -145,9 +145,9 @@ impl Case {
         self.causes.iter().any(|cause| cause.family != Family::Volume)
     }
 
-    /// Whether nothing may be learnt meanwhile.
+    /// Whether nothing may be learnt meanwhile. A young profile goes on learning: it would never know better.
     pub fn freezes(&self) -> bool {
-        self.record.severity >= Severity::Medium
+        self.record.severity >= Severity::Medium && self.record.maturity >= fuse::MATURE
     }
 }
 

@@ -34,8 +34,8 @@ pub struct Verdict {
 
 /// Families agree when their capped scores reach this sum.
 pub const AGREE: f64 = 6.0;
-/// From here on three families that agree are critical.
-const CRITICAL: f64 = 10.0;
+/// From here on four families that agree are critical.
+const CRITICAL: f64 = 13.0;
 /// Below it a profile is too young for anything to be enforced, and for volume to say anything alone.
 pub const MATURE: f64 = 0.5;
 const VOLUME_STRONG: f64 = 8.0;
@@ -61,7 +61,7 @@ pub fn judge(causes: &[Cause], maturity: f64) -> Verdict {
     let respond = causes.iter().map(|cause| cause.respond).max().unwrap_or_default();
     let alone = causes.iter().map(|cause| alone(cause, maturity)).max().unwrap_or_default();
     let (severity, step) = if agree {
-        let severity = if families >= 3 && score >= CRITICAL { Severity::Critical } else { Severity::High };
+        let severity = if families >= 4 && score >= CRITICAL { Severity::Critical } else { Severity::High };
         (severity, respond.min(Step::Throttle))
     } else {
         let strong = causes.iter().filter(|c| c.family == Family::Volume && c.score >= VOLUME_STRONG);

@@ -17,6 +17,8 @@ const SCATTER_RATE_HOUR: f32 = 0.01;
 /// hour is only learnt if the clip's square is above 30, else its dispersion shrinks between the bursts.
 const CLIP: f32 = 8.0;
 const UNSEEN: u16 = u16::MAX;
+/// Hours of the day that must have been seen before anything is called usual.
+const HOURS_KNOWN: usize = 3;
 
 /// What is usual for one key's request counts. 104 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -206,6 +208,11 @@ impl Season {
         let dispersion =
             f64::from(scatter) + 1.0 / known + 0.6 * (-age_days).exp() + if others > 1.2 { 0.1 } else { 0.0 };
         Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
+    }
+
+    /// Whether enough full hours were seen for there to be anything usual.
+    pub fn is_known(&self) -> bool {
+        self.bins.iter().filter(|bin| **bin != UNSEEN).count() >= HOURS_KNOWN
     }
 
     /// The level over the profile of the last twenty minutes or so, from 0.2 to 5.
