@@ -26,7 +26,7 @@ use super::{
     certificates::Certificates,
     folder::Folder,
     http::RUNTIME,
-    program::{Program, START_LIMIT, cache, free_port, installed},
+    program::{Program, START_LIMIT, cache, eventually, free_port, installed},
 };
 
 /// The SCRAM user that the secured listener knows.
@@ -91,6 +91,12 @@ impl Kafka {
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
         let created = RUNTIME.block_on(admin.create_topics(&wanted, &options)).expect("the broker answers");
         created[0].as_ref().unwrap_or_else(|error| panic!("topic {topic} could not be created: {error:?}"));
+        // The controller answers before the broker has heard of the topic.
+        eventually(&format!("the broker leads every partition of {topic}"), ANSWER_LIMIT, || {
+            let metadata = admin.inner().fetch_metadata(Some(&topic), ANSWER_LIMIT).ok()?;
+            let led = metadata.topics().first()?.partitions().iter().filter(|one| one.leader() >= 0).count();
+            (i32::try_from(led) == Ok(partitions)).then_some(())
+        });
         topic
     }
 
