@@ -276,6 +276,13 @@ pub struct Place<'a> {
     pub accuracy_km: u16,
 }
 
+impl Place<'_> {
+    /// The same, with its name copied into an arena.
+    pub fn kept_in(self, arena: &bumpalo::Bump) -> Place<'_> {
+        Place { asn_name: arena.alloc_str(self.asn_name), ..self }
+    }
+}
+
 /// The client's address, cut and hashed: the whole address is never kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientAddress {

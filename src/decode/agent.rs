@@ -3,6 +3,8 @@
 //! Agents are free text from the client, and clients put keys into them. Only `name/version` tokens (RFC 9110,
 //! §10.1.5) in a narrow charset are kept, at most three, with the version cut to two numbers.
 
+use std::hash::BuildHasher;
+
 use bumpalo::Bump;
 
 use super::{
@@ -20,14 +22,16 @@ const HASH_BYTES: usize = 9;
 
 /// One thread's names for agents. A source has few agents, and reading one costs more than looking it up.
 ///
-/// Indexed by a keyed hash of the agent; holds only what may be shown.
+/// Indexed by a hash of the agent; holds only what may be shown. Agents of equal hash would share a name, which whoever
+/// wanted that could have by sending the other's agent.
 pub(super) struct Agents(Box<[Entry]>);
 
 const ENTRIES: usize = 1 << 10;
+const TAGS: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0x6167_656e);
 
 #[derive(Clone, Copy)]
 struct Entry {
-    tag: (u64, u64),
+    tag: u64,
     hash: u64,
     shown: Shown,
 }
@@ -48,7 +52,7 @@ impl Shown {
 impl Agents {
     pub fn new() -> Self {
         let shown = Shown { buffer: [0; AGENT_BYTES_MAX], length: 0 };
-        Self(vec![Entry { tag: (0, 0), hash: 0, shown }; ENTRIES].into_boxed_slice())
+        Self(vec![Entry { tag: 0, hash: 0, shown }; ENTRIES].into_boxed_slice())
     }
 
     /// The agent's name, in which the record's own raw key does not occur.
@@ -59,9 +63,10 @@ impl Agents {
         fingerprinter: &Fingerprinter,
         arena: &'a Bump,
     ) -> Name<'a> {
-        let tag = fingerprinter.tag(agent);
+        // Zero is the tag of an empty entry.
+        let tag = TAGS.hash_one(agent.as_bytes()) | 1 << 63;
         #[allow(clippy::cast_possible_truncation)] // only the low bits choose the slot
-        let entry = &mut self.0[tag.0 as usize % ENTRIES];
+        let entry = &mut self.0[tag as usize % ENTRIES];
         if entry.tag != tag {
             let shown = shown(agent, None, fingerprinter);
             *entry = Entry { tag, hash: Name::new(shown.as_str()).hash, shown };

@@ -8,7 +8,7 @@ use std::{fmt, net::IpAddr};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use siphasher::{sip::SipHasher13, sip128::SipHasher24};
+use siphasher::{sip::SipHasher13, sip128};
 
 use super::secret::Pepper;
 use crate::event::{ClientAddress, KeyId, KeyKind, address_prefix};
@@ -30,7 +30,7 @@ pub fn credential_fingerprint(pepper: &Pepper, namespace: &str, credential: &str
 /// One thread's way from keys to key ids, with a bounded cache.
 pub struct Fingerprinter {
     hmac: Hmac<Sha256>,
-    index: SipHasher24,
+    index: sip128::SipHasher13,
     address: SipHasher13,
     entries: Box<[Entry]>,
 }
@@ -53,7 +53,7 @@ impl Fingerprinter {
         let empty = Entry { tag: (0, 0), hash: [0; 16] };
         Self {
             hmac: keyed(pepper),
-            index: SipHasher24::new_with_key(&second_half(&keyed(pepper), b"keyhound/cache")),
+            index: sip128::SipHasher13::new_with_key(&second_half(&keyed(pepper), b"keyhound/cache")),
             address: SipHasher13::new_with_key(&second_half(&keyed(pepper), b"keyhound/address")),
             entries: vec![empty; entries.next_power_of_two().max(2)].into_boxed_slice(),
         }
@@ -84,12 +84,6 @@ impl Fingerprinter {
             IpAddr::V6(v6) => self.address.hash(&v6.octets()),
         };
         ClientAddress { prefix: address_prefix(canonical), hash: hash.max(1) }
-    }
-
-    /// A keyed hash under which a cache may file what it made of a text.
-    pub(super) fn tag(&self, text: &str) -> (u64, u64) {
-        let tag = self.index.hash(text.as_bytes());
-        (tag.h1, tag.h2)
     }
 
     /// A short keyed hash of a text that must not be shown, the same for the same text under one pepper.

@@ -6,12 +6,14 @@
 
 use bumpalo::Bump;
 
-use super::{Reject, unescape::unescape};
+use super::{Reject, layout::Step, record::DEPTH_MAX, unescape::unescape};
 
 /// A place in a JSON text.
 pub(super) struct Json<'a> {
     text: &'a str,
     at: usize,
+    /// Open brackets.
+    depth: usize,
     /// The string that was read last has escapes.
     escaped: bool,
     failure: Reject,
@@ -36,12 +38,41 @@ pub(super) enum Kind {
 
 impl<'a> Json<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, escaped: false, failure: Reject::NotJson }
+        Self { text, at: 0, depth: 0, escaped: false, failure: Reject::NotJson }
     }
 
     /// The byte at which the reader stands.
     pub fn offset(&self) -> usize {
         self.at
+    }
+
+    /// The bytes from `begin` to where the reader stands.
+    pub fn since(&self, begin: usize) -> &'a [u8] {
+        &self.text.as_bytes()[begin..self.at]
+    }
+
+    /// Passes a step if it stands here.
+    #[inline]
+    pub fn pass(&mut self, step: &Step) -> bool {
+        match step.begins(&self.text.as_bytes()[self.at..]) {
+            Some(length) => {
+                self.at += length;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A value of this kind has been begun by [`Self::pass`].
+    #[inline]
+    pub fn opened(&mut self, kind: Kind) -> Result<Kind, Failed> {
+        if matches!(kind, Kind::Object | Kind::Array) {
+            self.depth += 1;
+            if self.depth > DEPTH_MAX {
+                return Err(self.fail(Reject::TooDeep));
+            }
+        }
+        Ok(kind)
     }
 
     /// Why reading failed.
@@ -72,7 +103,7 @@ impl<'a> Json<'a> {
             _ => return Err(self.fail(Reject::NotJson)),
         };
         self.at += 1;
-        Ok(kind)
+        self.opened(kind)
     }
 
     /// Whether an object has another member. `first` is set for the first one.
@@ -80,13 +111,19 @@ impl<'a> Json<'a> {
     pub fn member(&mut self, first: bool) -> Result<bool, Failed> {
         let byte = self.next()?;
         if byte == b'}' {
-            self.at += 1;
+            self.close();
             return Ok(false);
         }
         if !first {
             self.expect(byte, b',')?;
         }
         Ok(true)
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
     }
 
     /// A member's name, up to its value.
@@ -104,7 +141,7 @@ impl<'a> Json<'a> {
     pub fn element(&mut self, first: bool) -> Result<bool, Failed> {
         let byte = self.next()?;
         if byte == b']' {
-            self.at += 1;
+            self.close();
             return Ok(false);
         }
         if !first {
@@ -212,8 +249,18 @@ impl<'a> Json<'a> {
 
     /// Passes what is left of a value of which [`Self::value`] has read the beginning.
     ///
-    /// Without recursion: the kinds of the open brackets are bits. A record's depth has been checked to be below 64.
+    /// Without recursion: the kinds of the open brackets are bits, of which there are more than [`DEPTH_MAX`].
+    #[inline]
     pub fn skip(&mut self, kind: Kind) -> Result<(), Failed> {
+        match kind {
+            Kind::String => self.string().map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::Literal => self.literal(),
+            Kind::Object | Kind::Array => self.skip_nested(kind),
+        }
+    }
+
+    fn skip_nested(&mut self, kind: Kind) -> Result<(), Failed> {
         let (mut depth, mut objects, mut first) = (0_u32, 0_u64, false);
         let mut kind = Some(kind);
         loop {
@@ -225,9 +272,6 @@ impl<'a> Json<'a> {
                     depth += 1;
                     objects = objects << 1 | u64::from(opened == Kind::Object);
                     first = true;
-                    if depth > 63 {
-                        return Err(self.fail(Reject::TooDeep));
-                    }
                 }
                 None => {
                     depth -= 1;
@@ -286,9 +330,45 @@ impl<'a> Json<'a> {
     }
 }
 
-/// How many bytes there are before a quote, a backslash or a control character, eight at a time.
+/// How many bytes there are before a quote, a backslash or a control character: 16 at a time.
+#[cfg(target_arch = "x86_64")]
 #[inline]
 fn plain_bytes(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk::<16>() {
+        // SAFETY: SSE2 is part of x86-64.
+        #[allow(unsafe_code)]
+        let marked = unsafe { marks(chunk) };
+        if marked != 0 {
+            return at + marked.trailing_zeros() as usize;
+        }
+        at += 16;
+    }
+    at + plain_bytes_by_word(&bytes[at..])
+}
+
+/// A bit for each byte that is a quote, a backslash or a control character.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "sse2")]
+fn marks(bytes: &[u8; 16]) -> i32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    };
+    let (halves, _) = bytes.as_chunks::<8>();
+    let word = _mm_set_epi64x(i64::from_le_bytes(halves[1]), i64::from_le_bytes(halves[0]));
+    let control = _mm_cmpeq_epi8(_mm_min_epu8(word, _mm_set1_epi8(0x1f)), word);
+    let quote = _mm_cmpeq_epi8(word, _mm_set1_epi8(0x22));
+    let backslash = _mm_cmpeq_epi8(word, _mm_set1_epi8(0x5c));
+    _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use plain_bytes_by_word as plain_bytes;
+
+/// The same on any processor: eight at a time.
+#[inline]
+fn plain_bytes_by_word(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
     // The lowest byte that is marked is right; those above it may not be (a borrow), and are not looked at.

@@ -11,6 +11,7 @@ mod coverage;
 mod fields;
 mod fingerprint;
 mod json;
+mod layout;
 pub mod mapping;
 mod number;
 mod path;
@@ -45,7 +46,7 @@ pub use self::{
     secret::{PEPPER_BYTES_MIN, Pepper, PepperError, RawKey},
     settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
 };
-use self::{plan::Plan, record::Pass, request::Assembler};
+use self::{layout::Layout, plan::Plan, record::Pass, request::Assembler};
 use crate::event::Event;
 
 /// What a record, or one of the requests within it, turned out to be.
@@ -77,6 +78,7 @@ impl fmt::Debug for Request<'_> {
 /// Decodes the records of one source, on one thread.
 pub struct Decoder {
     plan: Plan,
+    layout: Layout,
     assembler: Assembler,
     coverage: Option<Box<Coverage>>,
 }
@@ -92,8 +94,10 @@ impl Decoder {
         settings: &Settings,
         fingerprinter: Fingerprinter,
     ) -> Result<Self, MappingError> {
+        let plan = Plan::compile(&settings.format.mapping()?, &settings.key_names)?;
         Ok(Self {
-            plan: Plan::compile(&settings.format.mapping()?, &settings.key_names)?,
+            layout: Layout::new(plan.nodes()),
+            plan,
             assembler: Assembler::new(settings, fingerprinter),
             coverage: None,
         })
@@ -118,8 +122,8 @@ impl Decoder {
 
     /// Decodes one record, calling `sink` at least once, and in the record's order.
     pub fn decode<'a>(&mut self, payload: &'a [u8], arena: &'a Bump, sink: impl FnMut(Decoded<'a>)) {
-        let Self { plan, assembler, coverage } = self;
-        Pass { plan, assembler, coverage: coverage.as_deref_mut(), arena, sink, index: 0 }.record(payload);
+        let Self { plan, layout, assembler, coverage } = self;
+        Pass { plan, layout, assembler, coverage: coverage.as_deref_mut(), arena, sink, index: 0 }.record(payload);
     }
 }
 

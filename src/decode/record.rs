@@ -8,6 +8,7 @@ use super::{
     Coverage, Decoded, Reject,
     fields::{Fields, Slot},
     json::{Failed, Json, Kind},
+    layout::Layout,
     plan::{Plan, ROOT},
     request::Assembler,
     scan::Scan,
@@ -28,6 +29,7 @@ const PREFIX_BYTES_MAX: usize = 256;
 /// One record's way through the decoder.
 pub(super) struct Pass<'p, 'a, S> {
     pub plan: &'p Plan,
+    pub layout: &'p mut Layout,
     pub assembler: &'p mut Assembler,
     pub coverage: Option<&'p mut Coverage>,
     pub arena: &'a Bump,
@@ -64,9 +66,6 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
         }
         if text.len() > RECORD_BYTES_MAX && !text.starts_with('[') {
             return self.lines(text, wrappers);
-        }
-        if too_deep(text.as_bytes()) {
-            return Err(Reject::TooDeep);
         }
         self.values(text, wrappers)
     }
@@ -114,8 +113,8 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
         match json.value()? {
             Kind::Object => {
                 let mut fields = Fields::new();
-                let (plan, arena) = (self.plan, self.arena);
-                Scan { plan, arena, json, fields: &mut fields }.object(ROOT, wrappers)?;
+                let (plan, layout, arena) = (self.plan, &mut *self.layout, self.arena);
+                Scan { plan, layout, arena, json, fields: &mut fields }.object(ROOT, wrappers)?;
                 self.finish(&fields, wrappers);
                 Ok(())
             }
@@ -190,37 +189,6 @@ fn without_prefix(text: &str) -> &str {
     }
 }
 
-/// Whether brackets are nested deeper than [`DEPTH_MAX`]. A record with no more brackets than that cannot be: most
-/// have not, and counting them costs a few nanoseconds.
-fn too_deep(text: &[u8]) -> bool {
-    opening_brackets(text) > DEPTH_MAX && nesting(text) > DEPTH_MAX
-}
-
-fn opening_brackets(text: &[u8]) -> usize {
-    // Blocks short enough for a count in one byte, so that the compiler can use the vector unit.
-    let in_block =
-        |block: &[u8]| block.iter().fold(0_u8, |count, byte| count + u8::from(byte | 0x20 == b'{'));
-    text.chunks(255).map(|block| usize::from(in_block(block))).sum()
-}
-
-fn nesting(text: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 fn unzipped<'a>(payload: &[u8], arena: &'a Bump) -> Result<&'a [u8], Reject> {
     let mut plain = Vec::new();
     let limit = BATCH_BYTES_MAX as u64 + 1;
@@ -234,15 +202,6 @@ fn unzipped<'a>(payload: &[u8], arena: &'a Bump) -> Result<&'a [u8], Reject> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nesting_is_counted_outside_of_texts_only() {
-        assert_eq!(nesting(br#"{"a":"[[[[","b":[{"c":"\"{"}]}"#), 3);
-        assert_eq!(opening_brackets(&[b'['; 1000]), 1000);
-        assert!(too_deep("[".repeat(33).as_bytes()));
-        assert!(!too_deep(("[".repeat(32) + &"]".repeat(32)).as_bytes()));
-        assert!(!too_deep(b"[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]"));
-    }
 
     #[test]
     fn a_syslog_header_is_cut_off() {

@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 
-use super::secrecy::{Shape, holds_key};
+use super::secrecy::{holds_key, is_word};
 
 /// The longest route, in bytes; what is longer ends in `…`.
 pub const ROUTE_BYTES_MAX: usize = 128;
@@ -13,6 +13,8 @@ pub const ROUTE_BYTES_MAX: usize = 128;
 const HIDDEN: &str = "{…}";
 const CUT: &str = "…";
 const SEGMENT_BYTES_MAX: usize = 64;
+/// A beginning of a path that is no longer leaves room for a hidden segment and the mark of a cut.
+const HEAD_BYTES_MAX: usize = ROUTE_BYTES_MAX - 1 - HIDDEN.len() - CUT.len();
 
 /// The gateway's own name for the route; its shape is trusted, unless it is a path, or holds the record's raw key.
 pub(super) fn named<'a>(name: &'a str, key: Option<&str>, arena: &'a Bump) -> &'a str {
@@ -49,12 +51,21 @@ fn cut<'a>(text: &'a str, arena: &'a Bump) -> &'a str {
 /// The path of a URL with its ids, and the record's own raw key, replaced by `{…}`.
 pub(super) fn template<'a>(url: &'a str, key: Option<&str>, arena: &'a Bump) -> &'a str {
     let path = path_of(url);
-    let keep = |segment: &str| is_plain(segment) && !holds_key(segment, key);
-    if path.len() <= ROUTE_BYTES_MAX && segments(path).all(keep) {
+    let keep =
+        |segment: &str| segment.len() <= SEGMENT_BYTES_MAX && is_word(segment) && !holds_key(segment, key);
+    let mut from = 0;
+    let hidden = segments(path).position(|segment| {
+        let kept = keep(segment);
+        from += if kept { segment.len() + 1 } else { 0 };
+        !kept
+    });
+    if hidden.is_none() && path.len() <= ROUTE_BYTES_MAX {
         return whole(path, key);
     }
     let mut writer = Writer::new();
-    for (index, segment) in segments(path).enumerate() {
+    let (head, tail) = if hidden.is_some() && from <= HEAD_BYTES_MAX { path.split_at(from) } else { ("", path) };
+    writer.push(head);
+    for (index, segment) in segments(tail).enumerate() {
         let segment = if keep(segment) { segment } else { HIDDEN };
         if writer.length + 1 + segment.len() + CUT.len() > ROUTE_BYTES_MAX {
             writer.push(CUT);
@@ -93,12 +104,6 @@ pub(super) fn query_of(url: &str) -> Option<&str> {
     let query = &url[mark + 1..];
     let end = query.bytes().position(|byte| byte == b'#').unwrap_or(query.len());
     Some(&query[..end])
-}
-
-/// Whether a segment is a plain word of a route. Percent-encoding could hide a key from comparison, so it is not.
-fn is_plain(segment: &str) -> bool {
-    let shape = Shape::of(segment);
-    shape.is_plain && !shape.is_number() && !shape.is_secret() && segment.len() <= SEGMENT_BYTES_MAX
 }
 
 /// The segments of a path. A loop over bytes, since a search that is set up anew costs more than most segments do.

@@ -8,6 +8,7 @@ use bumpalo::Bump;
 use super::{
     fields::{Fields, Slot},
     json::{Failed, Json, Kind},
+    layout::Layout,
     plan::{Node, NodeId, Plan, ROOT, Wraps},
 };
 
@@ -17,6 +18,7 @@ const WRAPPERS_MAX: u8 = 2;
 /// Reads one record's object into `fields`.
 pub(super) struct Scan<'s, 'a> {
     pub plan: &'s Plan,
+    pub layout: &'s mut Layout,
     pub arena: &'a Bump,
     pub json: &'s mut Json<'a>,
     pub fields: &'s mut Fields<'a>,
@@ -26,20 +28,37 @@ impl<'a> Scan<'_, 'a> {
     /// Reads an object that has begun, whose names are the children of a node.
     ///
     /// Recursion is bounded by the depth of the mapping, and by `wrappers`, the wrappers' objects on the way here.
-    pub fn object(&mut self, node: NodeId, wrappers: u8) -> Result<(), Failed> {
-        let node = self.plan.node(node);
-        let mut first = true;
-        while self.json.member(first)? {
-            first = false;
-            let name = self.json.name()?;
-            let child = self.json.unescaped(name, self.arena).and_then(|name| node.child(name));
-            let kind = self.json.value()?;
+    pub fn object(&mut self, id: NodeId, wrappers: u8) -> Result<(), Failed> {
+        for index in 0.. {
+            let (kind, child) = match self.layout.member(id, index) {
+                Some(member) if self.json.pass(&member.step) => match member.kind {
+                    Some(kind) => (self.json.opened(kind)?, member.child),
+                    None => (self.json.value()?, member.child),
+                },
+                _ => match self.member(id, index)? {
+                    Some(member) => member,
+                    None => break,
+                },
+            };
             match child {
                 Some(child) => self.value(kind, child, wrappers)?,
                 None => self.json.skip(kind)?,
             }
         }
         Ok(())
+    }
+
+    /// Reads a member up to its value, and remembers it; nothing at the object's end.
+    fn member(&mut self, id: NodeId, index: usize) -> Result<Option<(Kind, Option<NodeId>)>, Failed> {
+        let begin = self.json.offset();
+        if !self.json.member(index == 0)? {
+            return Ok(None);
+        }
+        let name = self.json.name()?;
+        let child = self.json.unescaped(name, self.arena).and_then(|name| self.plan.node(id).child(name));
+        let kind = self.json.value()?;
+        self.layout.learn(id, index, self.json.since(begin), kind, child);
+        Ok(Some((kind, child)))
     }
 
     fn value(&mut self, kind: Kind, id: NodeId, wrappers: u8) -> Result<(), Failed> {

@@ -16,18 +16,15 @@ pub(super) struct Shape {
     lower: usize,
     upper: usize,
     has_hex_part: bool,
-    /// Of letters, digits and the marks that a path has unencoded (RFC 3986, `pchar`), and `{}`.
-    pub is_plain: bool,
 }
 
 impl Shape {
     #[inline]
     pub fn of(piece: &str) -> Self {
-        let (mut digits, mut lower, mut upper, mut all) = (0, 0, 0, PLAIN);
+        let (mut digits, mut lower, mut upper) = (0, 0, 0);
         let (mut part, mut part_is_hex, mut has_hex_part) = (0, true, false);
         for byte in piece.bytes() {
             let class = CLASSES[usize::from(byte)];
-            all &= class;
             digits += usize::from(class & DIGIT != 0);
             lower += usize::from(class & LOWER != 0);
             upper += usize::from(class & UPPER != 0);
@@ -40,7 +37,7 @@ impl Shape {
             }
         }
         has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
-        Self { length: piece.len(), digits, lower, upper, has_hex_part, is_plain: all & PLAIN != 0 }
+        Self { length: piece.len(), digits, lower, upper, has_hex_part }
     }
 
     /// Whether it has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and more.
@@ -48,11 +45,6 @@ impl Shape {
     /// A piece that is made of several (`order_9f8e7d6c5b4a`) is one if any of its parts is.
     pub fn is_secret(self) -> bool {
         self.has_hex_part || (self.length >= MIXED_BYTES_MIN && self.is_mixed())
-    }
-
-    /// Whether it is digits and nothing else.
-    pub fn is_number(self) -> bool {
-        self.digits > 0 && self.digits == self.length
     }
 
     /// Digits among letters, or capitals so often that they do not begin words (`listPaymentMethods` is not mixed).
@@ -66,6 +58,7 @@ const DIGIT: u8 = 1;
 const LOWER: u8 = 2;
 const UPPER: u8 = 4;
 const HEX: u8 = 8;
+/// A letter, a digit or a mark that a path has unencoded (RFC 3986, `pchar`), and `{}`.
 const PLAIN: u8 = 16;
 
 const CLASSES: [u8; 256] = {
@@ -93,6 +86,23 @@ const CLASSES: [u8; 256] = {
     }
     classes
 };
+
+/// Whether a piece of a path may be shown: a plain word, and neither a number nor what has the shape of a secret.
+pub(super) fn is_word(piece: &str) -> bool {
+    let (mut any, mut all, mut hex) = (0, u8::MAX, 0);
+    for byte in piece.bytes() {
+        let class = CLASSES[usize::from(byte)];
+        any |= class;
+        all &= class;
+        hex += usize::from(class & HEX != 0);
+    }
+    if all & PLAIN == 0 || (all & DIGIT != 0 && !piece.is_empty()) {
+        return false;
+    }
+    // Most words are too short for a secret, or have neither digits nor capitals, nor many hex digits.
+    let may_be_secret = piece.len() >= HEX_BYTES_MIN && (any & (DIGIT | UPPER) != 0 || hex >= HEX_BYTES_MIN);
+    !(may_be_secret && Shape::of(piece).is_secret())
+}
 
 /// [`Shape::is_secret`] of a piece.
 pub(super) fn looks_secret(piece: &str) -> bool {
@@ -138,7 +148,14 @@ pub fn key_of_header(value: &str) -> &str {
 }
 
 /// Whether a gateway has blacked out the value: `REDACTED`, `***`, `[redacted]`.
+#[inline]
 pub(super) fn is_redacted(value: &str) -> bool {
+    // Nearly all values are told by their first byte.
+    let may_be = b"[]<>()*rRmM";
+    value.as_bytes().first().is_none_or(|first| may_be.contains(first)) && is_redacted_within(value)
+}
+
+fn is_redacted_within(value: &str) -> bool {
     let inner = value.trim_matches(['[', ']', '<', '>', '(', ')', '*']);
     inner.is_empty() || inner.eq_ignore_ascii_case("redacted") || inner.eq_ignore_ascii_case("masked")
 }
@@ -146,7 +163,8 @@ pub(super) fn is_redacted(value: &str) -> bool {
 /// The value of the first of `names` in a query string, as written: still percent-encoded.
 pub(super) fn in_query<'a>(query: &'a str, names: &[String]) -> Option<&'a str> {
     query.split('&').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
+        let equals = pair.bytes().position(|byte| byte == b'=')?;
+        let (name, value) = (&pair[..equals], &pair[equals + 1..]);
         let known = !value.is_empty() && names.iter().any(|known| known.eq_ignore_ascii_case(name));
         known.then_some(value)
     })

@@ -1,9 +1,9 @@
 //! The judgement of the daemon: decode, enrich, and the engines of all partitions, in one thread.
 //!
-//! Requests go through in chunks of 32: their places are looked up together, and the engines fetch their profiles
-//! ahead. Nothing is allocated for a request: texts lie in the batch or in an arena that is wiped after it.
+//! Requests go through in chunks of 32, so that the engines can fetch their profiles ahead. Nothing is allocated for
+//! a request: texts lie in the batch or in an arena that is wiped after it.
 
-use std::{hash::Hasher, net::IpAddr, sync::Arc};
+use std::{hash::Hasher, sync::Arc};
 
 use bumpalo::Bump;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -16,7 +16,7 @@ use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
     engine::{Command, Counts, Engines, Input, Reference},
     enrich::{Enricher, Geo},
-    event::{Event, EventTime, Flags, Position},
+    event::{Event, EventTime, Flags, Place},
     source::{Batch, Record},
     store::References,
     telemetry::{self, PartitionReading, TableReading},
@@ -41,13 +41,6 @@ pub struct Reading {
     arena: Bump,
     /// For hashes of rejected records: secret, so that a raw key in one cannot be guessed from it.
     hash_key: [u8; 16],
-}
-
-/// A request on its way, and the address to look its place up with.
-#[derive(Clone, Copy)]
-struct Pending<'a> {
-    event: Event<'a>,
-    client: Option<IpAddr>,
 }
 
 impl Reading {
@@ -76,7 +69,9 @@ impl Judge for Reading {
 
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
         let Self { decoders, enricher, engines, arena, hash_key, .. } = self;
-        let mut chunk: Vec<Pending<'_>> = Vec::with_capacity(2 * CHUNK);
+        let arena = &*arena;
+        // Twice the chunk, so that a record with several requests does not make it grow.
+        let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * CHUNK);
         for record in batch.records() {
             let tally = out.tally(record.source);
             tally.records += 1;
@@ -85,18 +80,27 @@ impl Judge for Reading {
             let mut index = 0u16;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
-                    Decoded::Request(request) => chunk.push(pending(request, &record, log_time, out)),
+                    Decoded::Request(Request { event, client }) => {
+                        chunk.push(event);
+                        if let Some(event) = chunk.last_mut() {
+                            complete(event, &record, log_time, out);
+                            event.place = client.map_or_else(Place::default, |client| {
+                                let place = enricher.resolve(client);
+                                enricher.place(place).kept_in(arena)
+                            });
+                        }
+                    }
                     Decoded::Anonymous => out.tally(record.source).anonymous += 1,
                     Decoded::Rejected(reason) => reject(&record, index, reason, hash_key, out),
                 }
                 index = index.saturating_add(1);
             });
-            while chunk.len() >= CHUNK {
-                judge(&chunk[..CHUNK], enricher, engines, out);
-                chunk.drain(..CHUNK);
+            if chunk.len() >= CHUNK {
+                chunk.chunks(CHUNK).for_each(|events| engines.apply_events(events, &mut out.effects));
+                chunk.clear();
             }
         }
-        judge(&chunk, enricher, engines, out);
+        engines.apply_events(&chunk, &mut out.effects);
         drop(chunk);
         self.arena.reset();
     }
@@ -183,15 +187,9 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
 }
 
 /// Completes a request with its position, and sets a time back that cannot be.
-fn pending<'a>(
-    request: Request<'a>,
-    record: &Record<'_>,
-    log_time: EventTime,
-    out: &mut Outcome,
-) -> Pending<'a> {
-    let Request { mut event, client } = request;
-    let Position { index, .. } = event.position;
-    event.position = Position { input: record.input, offset: record.offset, index };
+fn complete(event: &mut Event<'_>, record: &Record<'_>, log_time: EventTime, out: &mut Outcome) {
+    event.position.input = record.input;
+    event.position.offset = record.offset;
     if let Some(time) = clamped(event.time, log_time) {
         event.time = time;
         event.flags.set(Flags::CLAMPED);
@@ -202,7 +200,6 @@ fn pending<'a>(
     let tally = out.tally(record.source);
     tally.events += 1;
     tally.clear_keys += u64::from(event.flags.has(Flags::CLEAR_KEY));
-    Pending { event, client }
 }
 
 fn reject(record: &Record<'_>, index: u16, reason: Reject, hash_key: &[u8; 16], out: &mut Outcome) {
@@ -215,23 +212,4 @@ fn reject(record: &Record<'_>, index: u16, reason: Reject, hash_key: &[u8; 16], 
     };
     let (input, offset, length) = (record.input, record.offset, record.bytes.len());
     out.reject(record.source, Rejection { input, offset, index, reason: reason.as_str(), length, hash });
-}
-
-/// Looks the places of at most [`CHUNK`] requests up, and judges them.
-fn judge(chunk: &[Pending<'_>], enricher: &mut Enricher, engines: &mut Engines, out: &mut Outcome) {
-    let Some(first) = chunk.first() else { return };
-    let mut places = [None; CHUNK];
-    for (place, pending) in places.iter_mut().zip(chunk) {
-        *place = pending.client.map(|client| enricher.resolve(client));
-    }
-    let enricher = &*enricher;
-    // On the stack; what lies beyond the chunk's length is not looked at.
-    let events: [Event<'_>; CHUNK] = std::array::from_fn(|n| {
-        let event = chunk.get(n).unwrap_or(first).event;
-        match places[n] {
-            Some(place) => Event { place: enricher.place(place), ..event },
-            None => event,
-        }
-    });
-    engines.apply_events(&events[..chunk.len()], &mut out.effects);
 }
