@@ -156,7 +156,7 @@ impl Engine {
     /// Takes one input; what comes of it is appended to `effects`.
     pub fn apply(&mut self, input: Input<'_>, effects: &mut Vec<Effect>) {
         match input {
-            Input::Event(event) => self.observe(event, effects),
+            Input::Event(event) => self.observe(event, None, effects),
             Input::Context(context) => self.see(context, effects),
             Input::Watermark(time) => self.pass(time, effects),
             Input::Command(command) => self.command(command, effects),

@@ -17,6 +17,8 @@ use crate::{
 /// Groups are summed and spikes judged against them each so often, in event time.
 const TICK_MS: u64 = 5_000;
 /// The entry key of what belongs to no partition.
+/// Requests whose profiles are fetched ahead.
+const AHEAD: usize = 32;
 const FLEET_ENTRY: &[u8] = b"fleet";
 
 /// P engines, the groups and the fleet.
@@ -67,17 +69,22 @@ impl Engines {
         }
     }
 
-    /// Judges requests in their order. Profiles are fetched ahead for the whole slice: 32 is a good length.
+    /// Judges requests in their order. Their profiles are fetched ahead, [`AHEAD`] at a time.
     pub fn apply_events(&mut self, events: &[Event<'_>], effects: &mut Vec<Effect>) {
-        let partitions = self.settings.partitions;
-        for event in events {
-            self.engines[usize::from(event.key.partition(partitions))].prefetch(&event.key);
-        }
-        for event in events {
-            if event.time.0 >= self.tick_ms {
-                self.tick(event.time, effects);
+        for events in events.chunks(AHEAD) {
+            let mut guesses = [None; AHEAD];
+            for (guess, event) in guesses.iter_mut().zip(events) {
+                *guess = self.owner(&event.key).guess(&event.key);
             }
-            self.engines[usize::from(event.key.partition(partitions))].observe(event, effects);
+            for (guess, event) in guesses.iter().zip(events) {
+                self.owner(&event.key).prefetch_warm(*guess);
+            }
+            for (guess, event) in guesses.into_iter().zip(events) {
+                if event.time.0 >= self.tick_ms {
+                    self.tick(event.time, effects);
+                }
+                self.owner(&event.key).observe(event, guess, effects);
+            }
         }
     }
 

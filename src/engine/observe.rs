@@ -15,14 +15,24 @@ use crate::{
 const DAY: u32 = 86_400;
 
 impl Engine {
-    /// Asks for the key's profile ahead of [`Engine::observe`].
-    pub(super) fn prefetch(&self, key: &KeyId) {
-        if let Some(index) = self.table.find(key) {
+    /// Where the key's profile is in all likelihood; it is asked for ahead of [`Engine::observe`].
+    pub(super) fn guess(&self, key: &KeyId) -> Option<u32> {
+        let guess = self.table.guess(key);
+        if let Some(index) = guess {
             self.table.prefetch(index);
+        }
+        guess
+    }
+
+    /// Asks for the rest of the profile.
+    pub(super) fn prefetch_warm(&self, guess: Option<u32>) {
+        if let Some(index) = guess {
+            self.table.prefetch_warm(index);
         }
     }
 
-    pub(super) fn observe(&mut self, event: &Event<'_>, effects: &mut Vec<Effect>) {
+    /// `guess`: what [`Engine::guess`] said, if it was asked. No key may have been removed since.
+    pub(super) fn observe(&mut self, event: &Event<'_>, guess: Option<u32>, effects: &mut Vec<Effect>) {
         if self.is_ours(event) {
             self.press(event);
             return;
@@ -32,7 +42,8 @@ impl Engine {
             return;
         }
         let second = second_of(event.time);
-        let index = match self.table.find(&event.key) {
+        let guess = guess.filter(|index| self.table.is_at(*index, &event.key));
+        let index = match guess.or_else(|| self.table.find(&event.key)) {
             Some(index) => index,
             None if self.candidates.admit(event) => self.table.insert(Hot::new(event.key, second)),
             None => {
@@ -103,28 +114,27 @@ impl Engine {
     }
 
     fn judge(&mut self, index: u32, event: &Event<'_>, beyond: Beyond, effects: &mut Vec<Effect>) {
-        let watch = std::sync::Arc::clone(&self.now.watch);
-        let (hot, warm) = self.table.parts_mut(index);
-        let near = detect::volume::is_near(&watch, hot, warm);
+        let watch = &*self.now.watch;
+        let (hot, mut warm) = self.table.parts_mut(index);
+        let near = detect::volume::is_near(watch, hot, warm.as_deref_mut());
         if near && !self.pending.contains(&event.key) {
             self.pending.push(event.key);
         }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
-        let hot = self.table.hot(index);
         if is_refusal(event) && is_worth_a_look(u32::from(hot.refused_sum)) {
-            detect::errors::judge(&watch, hot, &mut signals);
+            detect::errors::judge(watch, hot, &mut signals);
         }
-        if let Some(warm) = self.table.warm(index) {
+        if let Some(warm) = warm {
             let uses = warm.networks.get(event.place.asn).map_or(1.0, |item| item.weight);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count, and not negative
             if is_worth_a_look(uses as u32) {
-                detect::place::judge(&watch, event, hot, warm, &mut signals);
+                detect::place::judge(watch, event, hot, warm, &mut signals);
             }
             if hot.total.is_multiple_of(8) {
-                detect::breadth::judge(&watch, warm, &mut signals);
+                detect::breadth::judge(watch, warm, &mut signals);
             }
-            detect::cost::judge(&watch, hot, warm, beyond, &mut signals);
+            detect::cost::judge(watch, hot, warm, beyond, &mut signals);
         }
         self.take_in(index, event.time, Some(event), &mut signals, effects);
         self.signals = signals;

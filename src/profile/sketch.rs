@@ -23,6 +23,14 @@ impl<const N: usize> Distinct<N> {
         *register = (*register).max(rank);
     }
 
+    /// Counts a number, by the finaliser of `MurmurHash3` (Appleby 2011).
+    pub fn add_number(&mut self, number: u64) {
+        let mut hash = number;
+        hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        self.add(hash ^ hash >> 33);
+    }
+
     /// About how many different hashes were counted in this or in `other`.
     pub fn estimate_with(&self, other: &Self) -> f64 {
         let mut sum = 0.0;
@@ -30,7 +38,8 @@ impl<const N: usize> Distinct<N> {
         for (a, b) in self.registers.iter().zip(&other.registers) {
             let rank = *a.max(b);
             zeros += u32::from(rank == 0);
-            sum += f64::from(rank).exp2().recip();
+            // 2^-rank, by its exponent: a rank is at most 59.
+            sum += f64::from_bits((1023 - u64::from(rank)) << 52);
         }
         #[allow(clippy::cast_precision_loss)] // 32 or 64
         let n = N as f64;

@@ -46,10 +46,17 @@ impl<T> Slab<T> {
     }
 }
 
+/// Where a key's profile is, and enough of the key to tell it from nearly all others without fetching the profile.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    tag: u32,
+    index: u32,
+}
+
 /// The profiles of a partition's keys.
 #[derive(Debug)]
 pub struct KeyTable {
-    index: HashTable<u32>,
+    index: HashTable<Place>,
     hots: Slab<Hot>,
     warms: Slab<Warm>,
     changed: Vec<u32>,
@@ -87,35 +94,41 @@ impl KeyTable {
 
     /// Where a key is.
     pub fn find(&self, key: &KeyId) -> Option<u32> {
-        let hots = &self.hots;
-        self.index.find(hash_of(key), |index| hots.get(*index).key == *key).copied()
+        let tag = tag_of(key);
+        let is_it = |place: &Place| place.tag == tag && self.hots.get(place.index).key == *key;
+        self.index.find(hash_of(key), is_it).map(|place| place.index)
     }
 
-    /// Asks the processor to fetch what [`KeyTable::find`] gave. A hint without effect on results.
-    #[allow(unused_variables)]
+    /// Where a key is in all likelihood, found without looking at any profile; [`KeyTable::is_at`] makes sure.
+    pub fn guess(&self, key: &KeyId) -> Option<u32> {
+        let tag = tag_of(key);
+        self.index.find(hash_of(key), |place| place.tag == tag).map(|place| place.index)
+    }
+
+    /// Whether a guess was right. It stays so until a key is removed.
+    pub fn is_at(&self, index: u32, key: &KeyId) -> bool {
+        self.hots.get(index).key == *key
+    }
+
+    /// Asks the processor to fetch the hot part of what [`KeyTable::guess`] gave. A hint without effect on results.
     pub fn prefetch(&self, index: u32) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let first = std::ptr::from_ref(self.hots.get(index)).cast::<i8>();
-            for line in 0..5 {
-                // SAFETY: prefetching is a hint that may be given any address; these lie in one `Hot`.
-                #[allow(unsafe_code)]
-                unsafe {
-                    std::arch::x86_64::_mm_prefetch(
-                        first.wrapping_add(line * 64),
-                        std::arch::x86_64::_MM_HINT_T0,
-                    );
-                }
-            }
+        prefetch(self.hots.get(index));
+    }
+
+    /// The same for the warm part, if there is one: looks at the hot part, which should have come by now.
+    pub fn prefetch_warm(&self, index: u32) {
+        let warm = self.hots.get(index).warm;
+        if warm != NONE {
+            prefetch(self.warms.get(warm));
         }
     }
 
     /// Adds a key that is not there yet.
     pub fn insert(&mut self, hot: Hot) -> u32 {
-        let key = hot.key;
+        let (hash, tag) = (hash_of(&hot.key), tag_of(&hot.key));
         let index = self.hots.insert(hot);
         let hots = &self.hots;
-        self.index.insert_unique(hash_of(&key), index, |index| hash_of(&hots.get(*index).key));
+        self.index.insert_unique(hash, Place { tag, index }, |place| hash_of(&hots.get(place.index).key));
         index
     }
 
@@ -172,7 +185,7 @@ impl KeyTable {
         let mut order: Vec<(u32, [u8; 16], u32)> = self
             .index
             .iter()
-            .map(|index| (self.hots.get(*index), *index))
+            .map(|place| (self.hots.get(place.index), place.index))
             .filter(|(hot, _)| !keep(&hot.key))
             .map(|(hot, index)| (hot.last_seen / 3600, hot.key.hash, index))
             .collect();
@@ -191,7 +204,7 @@ impl KeyTable {
 
     fn remove(&mut self, index: u32) {
         let hot = *self.hots.get(index);
-        if let Ok(entry) = self.index.find_entry(hash_of(&hot.key), |other| *other == index) {
+        if let Ok(entry) = self.index.find_entry(hash_of(&hot.key), |place| place.index == index) {
             entry.remove();
         }
         if hot.warm != NONE {
@@ -249,6 +262,28 @@ impl KeyTable {
             + self.warms.chunks.len() * CHUNK * size_of::<Warm>()
             + self.index.allocation_size()
     }
+}
+
+/// Asks the processor to fetch all of a profile's part.
+#[allow(unused_variables)]
+fn prefetch<T>(part: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let first = std::ptr::from_ref(part).cast::<i8>();
+        for line in (0..size_of::<T>()).step_by(64) {
+            // SAFETY: prefetching is a hint that may be given any address; these lie in one part.
+            #[allow(unsafe_code)]
+            unsafe {
+                _mm_prefetch(first.wrapping_add(line), _MM_HINT_T0);
+            }
+        }
+    }
+}
+
+/// Of the half of the key id that [`hash_of`] does not use.
+fn tag_of(key: &KeyId) -> u32 {
+    u32::from_le_bytes([key.hash[0], key.hash[1], key.hash[2], key.hash[3]])
 }
 
 /// A key id is the output of an HMAC: its own bytes are as good as any hash of them.

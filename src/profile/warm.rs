@@ -133,7 +133,7 @@ impl Warm {
     /// `first_hour` is that of the key's first request.
     pub fn note_place(&mut self, event: &Event<'_>, hour: u32, first_hour: u32, frozen: bool) {
         self.addresses[0].add(event.address.hash);
-        self.prefixes[0].add(crate::event::stable_hash(&event.address.prefix.to_le_bytes()));
+        self.prefixes[0].add_number(event.address.prefix);
         note(&mut self.networks, event.place.asn, hour, first_hour, frozen);
         note(&mut self.countries, country_code(event.place.country), hour, first_hour, frozen);
         if self.network_known(event.place.asn, hour, first_hour) {
