@@ -78,8 +78,7 @@ impl Step {
             Some(chunk) => words(chunk),
             None => words(&padded(text)),
         };
-        let differs =
-            ((text[0] ^ self.bytes[0]) & self.mask[0]) | ((text[1] ^ self.bytes[1]) & self.mask[1]);
+        let differs = ((text[0] ^ self.bytes[0]) & self.mask[0]) | ((text[1] ^ self.bytes[1]) & self.mask[1]);
         (differs == 0).then_some(self.length)
     }
 }
@@ -100,7 +99,11 @@ fn padded(text: &[u8]) -> [u8; STEP_BYTES_MAX] {
 
 #[cfg(test)]
 mod tests {
+    use bumpalo::Bump;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::decode::{Decoded, Decoder, Format, KeyPolicy, Pepper, Settings, fingerprint::Fingerprinter};
 
     #[test]
     fn a_step_is_found_at_the_beginning_only_and_whole() {
@@ -110,6 +113,52 @@ mod tests {
         assert_eq!(step.begins(b",\"status\""), None);
         assert_eq!(step.begins(b""), None);
         assert_eq!(step.begins(b" ,\"status\":200,\"bytes_sent\":165,\"ua\":\"x\"}"), None);
+    }
+
+    /// Pieces from which records are made that resemble each other: names that begin alike, blanks, values of other
+    /// kinds, objects within, and ends that come too early.
+    const PIECES: &[&str] = &[
+        r#""msec":"1795327660.839""#,
+        r#""msec": 1795327660.839"#,
+        r#""status":200"#,
+        r#""status":"200""#,
+        r#""status" : [200]"#,
+        r#""statusx":200"#,
+        r#""st\u0061tus":401"#,
+        r#""api_key":"a""#,
+        r#""api_key":null"#,
+        r#""uri":{"uri":"/a","status":500}"#,
+        r#""uri":"/a/\u00e9""#,
+        r#""a_name_that_is_longer_than_a_step_may_be":1"#,
+        r#""x":"#,
+        "",
+    ];
+
+    fn decoder() -> Decoder {
+        let pepper = Pepper::new(&[7; 32]).unwrap();
+        let settings = Settings::new(Format::preset("nginx").unwrap(), KeyPolicy::Raw);
+        Decoder::with_fingerprinter(&settings, Fingerprinter::with_entries(&pepper, 2)).unwrap()
+    }
+
+    fn decoded(decoder: &mut Decoder, record: &str) -> String {
+        let (arena, mut text) = (Bump::new(), String::new());
+        decoder.decode(record.as_bytes(), &arena, |decoded: Decoded<'_>| text += &format!("{decoded:?}"));
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_before_never_changes_what_is_read(
+            records in prop::collection::vec(prop::collection::vec(0..PIECES.len(), 0..8), 1..12),
+            separator in prop::sample::select(vec![",", ", ", "\n,"]),
+        ) {
+            let mut used = decoder();
+            for pieces in records {
+                let members: Vec<&str> = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+                let record = format!("{{{}}}", members.join(separator));
+                prop_assert_eq!(decoded(&mut used, &record), decoded(&mut decoder(), &record), "{}", record);
+            }
+        }
     }
 
     #[test]

@@ -123,7 +123,8 @@ impl Decoder {
     /// Decodes one record, calling `sink` at least once, and in the record's order.
     pub fn decode<'a>(&mut self, payload: &'a [u8], arena: &'a Bump, sink: impl FnMut(Decoded<'a>)) {
         let Self { plan, layout, assembler, coverage } = self;
-        Pass { plan, layout, assembler, coverage: coverage.as_deref_mut(), arena, sink, index: 0 }.record(payload);
+        Pass { plan, layout, assembler, coverage: coverage.as_deref_mut(), arena, sink, index: 0 }
+            .record(payload);
     }
 }
 

@@ -63,7 +63,8 @@ pub(super) fn template<'a>(url: &'a str, key: Option<&str>, arena: &'a Bump) -> 
         return whole(path, key);
     }
     let mut writer = Writer::new();
-    let (head, tail) = if hidden.is_some() && from <= HEAD_BYTES_MAX { path.split_at(from) } else { ("", path) };
+    let (head, tail) =
+        if hidden.is_some() && from <= HEAD_BYTES_MAX { path.split_at(from) } else { ("", path) };
     writer.push(head);
     for (index, segment) in segments(tail).enumerate() {
         let segment = if keep(segment) { segment } else { HIDDEN };

@@ -94,13 +94,18 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// Prepares reference data: the detectors' tables, the tenants' numbers.
-    pub fn new(reference: Reference) -> Self {
-        let watch = Watch::new(reference.rules.rules.iter().map(|rule| rule.detector));
+    /// Prepares reference data: the detectors' tables, the tenants' numbers. The tables, which take a while, are those
+    /// of `before` if its rules are the same.
+    pub fn new(reference: Reference, before: &Self) -> Self {
+        let watch = if Arc::ptr_eq(&reference.rules, &before.reference.rules) {
+            Arc::clone(&before.watch)
+        } else {
+            Arc::new(Watch::new(reference.rules.rules.iter().map(|rule| rule.detector)))
+        };
         let tenants = reference.catalogue.tenants();
         let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
         let groups = numbered.map(|(tenant, number)| ((*tenant).to_owned(), number)).collect();
-        Self { reference, watch: Arc::new(watch), groups: Arc::new(groups) }
+        Self { reference, watch, groups: Arc::new(groups) }
     }
 }
 
@@ -163,7 +168,10 @@ impl Engine {
             Input::Grant(grant) => self.granted(grant, effects),
             // Proposals are for whoever grants, which is one for all partitions.
             Input::Proposal(_) => {}
-            Input::Reference(reference) => self.refer(InForce::new(reference.clone())),
+            Input::Reference(reference) => {
+                let now = InForce::new(reference.clone(), &self.now);
+                self.refer(now);
+            }
         }
     }
 

@@ -127,7 +127,7 @@ impl Engines {
 
     fn refer(&mut self, reference: &Reference) {
         let before = self.now.groups.len();
-        self.now = InForce::new(reference.clone());
+        self.now = InForce::new(reference.clone(), &self.now);
         if self.now.groups.len() != before {
             self.groups.resize(self.now.groups.len() + 1);
         }
