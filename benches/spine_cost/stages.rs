@@ -115,6 +115,7 @@ fn reading() -> Reading {
         keys_max: 20_000_000,
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_secs(1800),
+        fresh_within: Duration::from_secs(120),
         caps: Caps::default(),
     });
     let rules = config::rules(&["shipped".into()]).expect("the shipped rules");

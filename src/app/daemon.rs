@@ -30,10 +30,8 @@ use crate::{
     },
     incident::Incident,
     serve::{
-        Asked, Board, Checks, Commander, Decisions, Operators, ToServe,
-        commands::CommandError,
-        listener,
-        operators::{Access, Audit},
+        Asked, Board, Checks, Commander, Decisions, Operators, ToServe, commands::CommandError, listener,
+        operators::Access,
     },
     slot::{Ask, Change, End, Reading, Slot, SlotSettings, Status},
     source::geo::GeoFiles,
@@ -47,6 +45,10 @@ const ASKS_MAX: usize = 64;
 const DRAIN: Duration = Duration::from_secs(5);
 /// Ended decisions are swept, and notices logged, so often.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How much later than it was read a decision may be committed and still be served: the engines have judged how fresh
+/// its evidence was when it was read.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 
 type Asks = SyncSender<Ask<Change>>;
 
@@ -92,7 +94,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
         metrics,
         decisions: Arc::new(
             Decisions::new(config.serve.table_limit as usize)
-                .fresh_for(Duration::from_secs(config.response.fresh_within.seconds())),
+                .fresh_for(Duration::from_secs(config.response.fresh_within.seconds()) + COMMITTED_WITHIN),
         ),
         board: Arc::new(Board::default()),
         status: status.clone(),
@@ -237,7 +239,6 @@ fn serve(
         board: shared.board.clone(),
         commands: commander(shared.asks.clone()),
         access,
-        audit: Audit::new(|_| {}),
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
         ready_lag_seconds_max: config.serve.ready_lag_seconds_max,

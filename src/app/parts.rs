@@ -47,6 +47,7 @@ pub fn engine_settings(config: &Config, pepper: &Pepper) -> engine::Settings {
         keys_max: KEYS_MAX,
         ids: IdKey(key),
         throttle_for: Duration::from_secs(config.response.throttle_for.seconds()),
+        fresh_within: Duration::from_secs(config.response.fresh_within.seconds()),
         caps: config.response.caps,
     }
 }

@@ -99,10 +99,14 @@ impl Engine {
         let hot = self.table.hot(index);
         let (key, mature) = (hot.key, hot.maturity() >= MATURE);
         let in_force = self.forces.get(&key).map_or(Step::Observe, |force| force.decision.step);
+        let late = self.is_late(at);
         let Some(case) = self.cases.get_mut(&key) else { return };
         let (step, rail) = rails::within_rails(wanted, mature, entry);
         if let Some(rail) = rail {
             case.hold(wanted, rail);
+        }
+        if step.is_enforced() && late {
+            return case.hold(step, "late");
         }
         if !step.is_enforced() || step <= in_force || case.asked.is_some() {
             return;
@@ -126,6 +130,11 @@ impl Engine {
         };
         let decision = self.draft(&draft);
         effects.push(proposal(key, at, decision, false));
+    }
+
+    /// Whether what happened at this time was read so late that it is history: it teaches, and nothing is done about it.
+    pub(super) fn is_late(&self, at: EventTime) -> bool {
+        self.read_at.since(at) > self.settings.fresh_within
     }
 
     fn draft(&self, draft: &Draft<'_>) -> Decision {
@@ -214,6 +223,9 @@ impl Engine {
             self.forces.remove(&key);
             self.changed_cases.push(key);
         }
+        if self.is_late(now) {
+            return;
+        }
         let wanting: Vec<KeyId> =
             self.forces.iter().filter(|(_, force)| force.wants_extension(now)).map(|(key, _)| *key).collect();
         for key in wanting {
@@ -249,10 +261,11 @@ impl Engine {
         let Ok(key) = key.parse::<KeyId>() else { return };
         let reference = self.now.reference.clone();
         let entry = reference.catalogue.get(&key, "");
-        if rails::refusal(step, entry).is_some() {
+        let at = EventTime(command.at_ms);
+        if let Some(rail) = rails::refusal(step, entry) {
+            effects.push(Effect::Grant(Box::new(Grant { key, step, at, outcome: Err(rail) })));
             return;
         }
-        let at = EventTime(command.at_ms);
         let force = self.forces.get(&key);
         let draft = Draft {
             key,

@@ -30,6 +30,8 @@ pub struct Settings {
     pub ids: IdKey,
     /// How long an automatic throttle holds.
     pub throttle_for: Duration,
+    /// How old evidence may be when it is read for anything automatic to come of it.
+    pub fresh_within: Duration,
     pub caps: Caps,
 }
 
@@ -129,6 +131,9 @@ pub struct Engine {
     pub(super) signals: Vec<Signal>,
     pub(super) counts: Counts,
     pub(super) watermark: EventTime,
+    /// When the records that are being judged were read, as the sequence of inputs has it. Only for telling a backlog
+    /// from what happens now: nothing else hangs on it.
+    pub(super) read_at: EventTime,
     /// Names of the input partitions, for evidence.
     pub(super) inputs: Vec<String>,
 }
@@ -154,6 +159,7 @@ impl Engine {
             signals: Vec::new(),
             counts: Counts::default(),
             watermark: EventTime(0),
+            read_at: EventTime(0),
             inputs: Vec::new(),
         }
     }

@@ -69,6 +69,12 @@ impl Engines {
         }
     }
 
+    /// The requests that come next were read then, as the sequence of inputs has it. Not kept over a restart: until the
+    /// first request nothing is late.
+    pub fn read_at(&mut self, at: EventTime) {
+        self.engines.iter_mut().for_each(|engine| engine.read_at = at);
+    }
+
     /// Judges requests in their order. Their profiles are fetched ahead, [`AHEAD`] at a time.
     pub fn apply_events(&mut self, events: &[Event<'_>], effects: &mut Vec<Effect>) {
         for events in events.chunks(AHEAD) {

@@ -28,6 +28,7 @@ impl Engine {
         let reference = self.now.reference.clone();
         let credential = event.map_or("", |event| event.handles.credential);
         let entry = reference.catalogue.get(&key, credential);
+        let late = self.is_late(at);
         let mut any = false;
         for signal in signals.drain(..) {
             let Some(rule) = reference.rules.rules.get(usize::from(signal.rule)) else { continue };
@@ -43,6 +44,9 @@ impl Engine {
                     case.handles = vec![handle_of(event)];
                 }
                 case.add(at, by, reason, sample);
+                if !late {
+                    case.is_seen_in_time();
+                }
                 any = true;
             }
             effects.push(Effect::Finding(key, Box::new(finding)));
@@ -96,6 +100,7 @@ impl Engine {
                 opened_at: at.rfc3339(),
                 mode,
                 versions: self.versions(),
+                stale: true,
                 ..Incident::default()
             };
             self.cases.insert(*key, Case::new(record, at));

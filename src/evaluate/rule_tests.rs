@@ -69,6 +69,7 @@ impl EngineJudge {
             keys_max: 10_000,
             ids: IdKey([0; 32]),
             throttle_for: Duration::from_hours(1),
+            fresh_within: Duration::from_mins(2),
             caps: Caps::default(),
         });
         let reference = Reference { rules: Arc::new(RuleSet::alone(rule)), ..Reference::default() };

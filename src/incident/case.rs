@@ -75,6 +75,11 @@ impl Case {
         }
     }
 
+    /// Evidence came that was fresh when it was read: from now on people are told, however late the rest comes.
+    pub fn is_seen_in_time(&mut self) {
+        self.changed |= std::mem::take(&mut self.record.stale);
+    }
+
     /// Weighs what there is, and moves severity and verdict. Severity never falls while the incident is open.
     pub fn weigh(&mut self, at: EventTime, maturity: f64) -> Verdict {
         let verdict = fuse::judge(&self.causes, maturity);

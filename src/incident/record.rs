@@ -68,7 +68,8 @@ pub struct Doing {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     pub step: Step,
-    /// The rail: `maturity`, `ceiling`, `cap`, `protected`, `class`, `paused`.
+    /// The rail: `maturity`, `ceiling`, `cap`, `protected`, `late` (the evidence was older than
+    /// `response.fresh_within` when it was read), `class`, `paused`.
     pub by: String,
 }
 
@@ -123,7 +124,8 @@ pub struct Incident {
     pub held: Vec<Held>,
     pub evidence: Evidence,
     pub versions: Versions,
-    /// Told too late to act on: the evidence was older than the freshness limit.
+    /// Found in a backlog: no evidence of it was younger than `response.fresh_within` when it was read. Nobody is paged
+    /// and nothing is done; false from the first fresh evidence on.
     #[serde(default)]
     pub stale: bool,
 }

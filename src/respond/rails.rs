@@ -23,9 +23,9 @@ pub fn within_rails(wanted: Step, mature: bool, entry: Option<&Entry>) -> (Step,
     (wanted, None)
 }
 
-/// Why an operator may not take a step on a key; `None` = he may.
+/// The rail that keeps an operator from a step on a key; `None` = he may take it. A key that ships in an app or a page is
+/// on many devices: revoking it would cut off all of them.
 pub fn refusal(step: Step, entry: Option<&Entry>) -> Option<&'static str> {
     let class = entry.map(|entry| entry.class).unwrap_or_default();
-    (step == Step::Revoke && matches!(class, KeyClass::Mobile | KeyClass::Browser))
-        .then_some("a key that ships in an app or a page is on many devices; revoking it is refused")
+    (step == Step::Revoke && matches!(class, KeyClass::Mobile | KeyClass::Browser)).then_some("class")
 }

@@ -94,9 +94,13 @@ impl<J: Judge> Course<J> {
     pub fn command(&mut self, command: &Command) -> Vec<Effect> {
         self.commands = command.sequence + 1;
         self.judge.command(command, &mut self.outcome);
+        // What a rail held leaves no trace once it has gone round.
+        let is_held = |effect: &&Effect| matches!(effect, Effect::Grant(grant) if grant.outcome.is_err());
+        let mut effects: Vec<Effect> = self.outcome.effects.iter().filter(is_held).cloned().collect();
         self.judge.settle(&mut self.outcome);
-        let effects = self.outcome.effects.clone();
+        effects.extend(self.outcome.effects.iter().cloned());
         self.settle();
+        self.outputs.command(command, &effects);
         effects
     }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::judge::Rejection;
 use crate::{
     detect::Finding,
-    engine::Effect,
+    engine::{Action, Command, Effect},
     event::{EventTime, KeyId},
     store::{Kept, Output, Topic},
 };
@@ -43,6 +43,25 @@ struct RejectedRecord<'a> {
     reason: &'static str,
     length: usize,
     hash: String,
+}
+
+/// An operator's command as its topic carries it, with what came of it.
+#[derive(Serialize)]
+struct AuditRecord<'a> {
+    schema: &'static str,
+    /// Its place among all commands.
+    sequence: u64,
+    at: String,
+    by: &'a str,
+    action: &'static str,
+    /// Empty for pause and resume.
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_seconds: Option<u64>,
+    reason: &'a str,
+    /// `applied`, or `held: …` with the rail.
+    outcome: String,
+    decisions: Vec<&'a str>,
 }
 
 /// Outputs that wait for a commit.
@@ -109,6 +128,37 @@ impl Outputs {
             hash: format!("{:032x}", rejection.hash),
         };
         self.push(Topic::Rejected, String::new(), json(&record), Kept::Until(0));
+    }
+
+    /// Takes over what an operator asked for, and what came of it.
+    pub fn command(&mut self, command: &Command, effects: &[Effect]) {
+        let (action, key, for_seconds) = match &command.action {
+            Action::Take { key, step, for_seconds } => (step.as_str(), key.as_str(), Some(*for_seconds)),
+            Action::Lift { key } => ("lift", key.as_str(), None),
+            Action::Pause => ("pause", "", None),
+            Action::Resume => ("resume", "", None),
+        };
+        let held = effects.iter().find_map(|effect| match effect {
+            Effect::Grant(grant) => grant.outcome.as_ref().err(),
+            _ => None,
+        });
+        let decisions = effects.iter().filter_map(|effect| match effect {
+            Effect::Decision(decision) => Some(decision.id.0.as_str()),
+            _ => None,
+        });
+        let record = AuditRecord {
+            schema: "keyhound.audit/1",
+            sequence: command.sequence,
+            at: EventTime(command.at_ms).rfc3339(),
+            by: &command.by,
+            action,
+            key,
+            for_seconds,
+            reason: &command.reason,
+            outcome: held.map_or_else(|| "applied".to_owned(), |rail| format!("held: {rail}")),
+            decisions: decisions.collect(),
+        };
+        self.push(Topic::Audit, String::new(), json(&record), Kept::Until(0));
     }
 
     fn push(&mut self, topic: Topic, key: String, value: Vec<u8>, kept: Kept) {
@@ -183,6 +233,7 @@ fn json(record: &impl Serialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{engine::Grant, event::KeyKind, respond::Step};
 
     fn rejected(offset: u64) -> Rejection {
         Rejection { input: 0, offset, index: 0, reason: "not_json", length: 7, hash: 5 }
@@ -201,5 +252,26 @@ mod tests {
         let mut resumed = Outputs::default();
         resumed.set_digest(&live.digest());
         assert_eq!(resumed.digest(), live.digest());
+    }
+
+    #[test]
+    fn a_command_leaves_a_record_of_who_and_why_and_what_came_of_it() {
+        let mut outputs = Outputs::default();
+        let action = Action::Take { key: "kf1_00".to_owned(), step: Step::Revoke, for_seconds: 60 };
+        let (by, reason) = ("ana".to_owned(), "in a gist".to_owned());
+        let command = Command { sequence: 7, at_ms: 1_795_317_100_000, by, reason, action };
+        let key = KeyId { kind: KeyKind::Raw, hash: [0; 16] };
+        let grant = Grant { key, step: Step::Revoke, at: EventTime(0), outcome: Err("class") };
+        outputs.command(&command, &[Effect::Grant(Box::new(grant))]);
+        let written = outputs.take();
+        assert_eq!(written[0].topic, Topic::Audit);
+        assert_eq!(
+            String::from_utf8_lossy(&written[0].value),
+            concat!(
+                r#"{"schema":"keyhound.audit/1","sequence":7,"at":"2026-11-22T03:11:40Z","by":"ana","#,
+                r#""action":"revoke","key":"kf1_00","for_seconds":60,"reason":"in a gist","outcome":"held: class","#,
+                r#""decisions":[]}"#
+            )
+        );
     }
 }

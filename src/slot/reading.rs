@@ -70,6 +70,7 @@ impl Judge for Reading {
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
         let Self { decoders, enricher, engines, arena, hash_key, .. } = self;
         let arena = &*arena;
+        engines.read_at(EventTime(at_ms));
         // Twice the chunk, so that a record with several requests does not make it grow.
         let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * CHUNK);
         for record in batch.records() {

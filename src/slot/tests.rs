@@ -1,5 +1,6 @@
 //! The slot with a small counting judge, on a log that crashes at every possible call.
 
+mod backlog;
 mod crashes;
 mod embedded;
 mod engines;

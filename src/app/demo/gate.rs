@@ -12,8 +12,7 @@ use crate::{
     incident::Incident,
     respond::Decision,
     serve::{
-        Applied, Board, Checks, Commander, Decisions, Operators, ServeSettings, listener,
-        operators::{Access, Audit},
+        Applied, Board, Checks, Commander, Decisions, Operators, ServeSettings, listener, operators::Access,
     },
     telemetry::Metrics,
 };
@@ -110,7 +109,6 @@ impl Gate {
             board: self.board.clone(),
             commands,
             access: Access::local(Vec::new()),
-            audit: Audit::new(|_| {}),
             clock: self.clock.as_wall_clock(),
             metrics: self.metrics.clone(),
             ready_lag_seconds_max: 0,

@@ -21,6 +21,7 @@ const BATCH_RECORDS: usize = 512;
 const TURN: Duration = Duration::from_secs(10);
 /// How long an automatic throttle holds: the default of `response`.
 const THROTTLE_FOR: Duration = Duration::from_hours(1);
+const FRESH_WITHIN: Duration = Duration::from_mins(2);
 const PARTITIONS: u16 = 8;
 
 /// What was read so far.
@@ -57,6 +58,7 @@ impl Stage {
             keys_max: 100_000,
             ids: id_key(pepper),
             throttle_for: THROTTLE_FOR,
+            fresh_within: FRESH_WITHIN,
             caps: Caps::default(),
         });
         let mut decoders = Vec::new();

@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tokio::time;
 
-use super::{AuditRecord, Operators, Problem};
+use super::{Operators, Problem};
 use crate::{
     deliver::WallTime,
     engine::{Action, Command, Effect},
@@ -136,20 +136,7 @@ pub(super) async fn command(
         Err(CommandError::Gone) => ("gone".to_owned(), "gone"),
     };
     operators.metrics.commands.with_label_values(&[name, label]).inc();
-    operators.audit.write(&AuditRecord {
-        schema: AuditRecord::SCHEMA.to_owned(),
-        at: now.rfc3339(),
-        by,
-        action: name.to_owned(),
-        key,
-        reason,
-        outcome,
-        decisions: applied
-            .iter()
-            .flat_map(|answer| &answer.decisions)
-            .map(|made| made.id.0.clone())
-            .collect(),
-    });
+    tracing::info!(by, action = name, key, reason, outcome, "operator's command");
     match applied {
         Ok(answer) if label == "held" => Ok((StatusCode::CONFLICT, Json(answer))),
         Ok(answer) => Ok((StatusCode::OK, Json(answer))),

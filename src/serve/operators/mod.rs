@@ -8,10 +8,10 @@
 //! | `/api/v1/decisions` | GET | the current decision of each key |
 //! | `/api/v1/decisions/{revoke,throttle,lift,pause,resume}` | POST | commands |
 //!
-//! Every answer that is no success is a problem document (RFC 9457). Every command leaves an audit record.
+//! Every answer that is no success is a problem document (RFC 9457). Every command that reaches
+//! the slot leaves a record in the topic `audit`, in the commit that applies it.
 
 pub mod access;
-pub mod audit;
 
 mod decisions;
 mod health;
@@ -29,7 +29,6 @@ use axum::{
 };
 
 pub use access::Access;
-pub use audit::{Audit, AuditRecord};
 pub use decisions::{CommandAnswer, CommandRequest, DecisionList, ShownDecision};
 pub use health::{ReadyReport, ReadySource};
 pub use incidents::IncidentList;
@@ -43,7 +42,6 @@ pub struct Operators {
     pub board: Arc<Board>,
     pub commands: Commander,
     pub access: Access,
-    pub audit: Audit,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
     /// Lag in event time above which `/readyz` says no, in seconds; 0 = lag never counts.
