@@ -6,7 +6,8 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::{
-    daemon::{Daemon, DaemonArgs, Output},
+    daemon::{Daemon, DaemonArgs},
+    output::{Output, print_json},
     table::{self, plain},
 };
 use crate::{
@@ -100,7 +101,7 @@ fn list(daemon: &Daemon, output: Output, all: bool, key: Option<&str>) -> anyhow
     }
     let list: DecisionList = daemon.get("decisions", &query)?;
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        print_json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", render(&list));
@@ -129,8 +130,7 @@ fn render(list: &DecisionList) -> String {
 
 fn print_answer(output: Output, name: &str, answer: &CommandAnswer) -> anyhow::Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(answer)?);
-        return Ok(());
+        return print_json(answer);
     }
     println!("{name}: {}", plain(&answer.outcome));
     for decision in &answer.decisions {

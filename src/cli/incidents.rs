@@ -6,7 +6,8 @@ use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 
 use super::{
-    daemon::{Daemon, DaemonArgs, Output},
+    daemon::{Daemon, DaemonArgs},
+    output::{Output, print_json},
     table::{self, plain},
 };
 use crate::{incident::Incident, serve::operators::IncidentList};
@@ -58,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let query = [("state", state.to_owned()), ("limit", limit.to_string())];
             let list: IncidentList = Daemon::new(&args.daemon)?.get("incidents", &query)?;
             match output {
-                Output::Json => println!("{}", serde_json::to_string_pretty(&list)?),
+                Output::Json => print_json(&list)?,
                 Output::Table => print!("{}", render(&list)),
             }
         }
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             let incident: Incident = Daemon::new(&args.daemon)?.get(&format!("incidents/{id}"), &[])?;
             match output {
-                Output::Json => println!("{}", serde_json::to_string_pretty(&incident)?),
+                Output::Json => print_json(&incident)?,
                 Output::Table => print!("{}", page(&incident)),
             }
         }
