@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -21,6 +22,7 @@ use tokio::{
 
 use super::parts;
 use crate::{
+    catalogue::Catalogue,
     config::{Config, Overrides},
     decode::Pepper,
     deliver::{
@@ -55,6 +57,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
     board: Arc<Board>,
+    /// What operators are told of a key's owner.
+    catalogue: Arc<ArcSwap<Catalogue>>,
     status: Arc<Status>,
     clock: WallClock,
     asks: Asks,
@@ -95,6 +99,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
                 .fresh_for(Duration::from_secs(config.response.fresh_within.seconds())),
         ),
         board: Arc::new(Board::default()),
+        catalogue: Arc::default(),
         status: status.clone(),
         clock,
         asks,
@@ -107,6 +112,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let delivery = deliver(&runtime, &config, &shared, &outbox, &stop, brokers)?;
 
     let reference = parts::reference(&config, &geo.current())?;
+    shared.catalogue.store(reference.catalogue.clone());
     tracing::info!(
         rules = reference.rules.rules.len(),
         catalogue = reference.catalogue.len(),
@@ -238,6 +244,7 @@ fn serve(
         commands: commander(shared.asks.clone()),
         access,
         audit: Audit::new(|_| {}),
+        catalogue: shared.catalogue.clone(),
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
         ready_lag_seconds_max: config.serve.ready_lag_seconds_max,
@@ -325,9 +332,13 @@ async fn reload_on_hangup(reloader: Reloader) {
             Err(_) => continue,
         };
         let version = change.reference.rules.version.clone();
+        let catalogue = change.reference.catalogue.clone();
         let (done, taken) = oneshot::channel();
         let sent = reloader.shared.asks.try_send(Ask::Change { change, done }).is_ok();
         let in_force = sent && taken.await.is_ok();
+        if in_force {
+            reloader.shared.catalogue.store(catalogue);
+        }
         metrics.config_reload_successful.set(i64::from(in_force));
         tracing::info!(in_force, rules = version, "reloaded");
     }

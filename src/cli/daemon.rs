@@ -70,6 +70,15 @@ impl Daemon {
         read(status, &body)
     }
 
+    /// `GET /api/v1/{path}`, where the answer is text for people.
+    pub fn text(&self, path: &str) -> anyhow::Result<String> {
+        let (status, body) = self.ask(Method::GET, self.url(path), None)?;
+        if !status.is_success() {
+            return read(status, &body);
+        }
+        Ok(String::from_utf8(body).context("the answer is not text")?)
+    }
+
     /// `POST /api/v1/{path}`; gives the status too, since 409 is an answer and no failure.
     pub fn post<T: DeserializeOwned>(
         &self,

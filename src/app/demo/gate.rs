@@ -111,6 +111,7 @@ impl Gate {
             commands,
             access: Access::local(Vec::new()),
             audit: Audit::new(|_| {}),
+            catalogue: Arc::default(),
             clock: self.clock.as_wall_clock(),
             metrics: self.metrics.clone(),
             ready_lag_seconds_max: 0,

@@ -10,6 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
+    catalogue::Entry,
     engine::{Action, Effect, seam::Grant},
     incident::{Incident, IncidentId, Severity},
     respond::Step,
@@ -29,6 +30,7 @@ struct Daemon {
     commands: Arc<Mutex<Vec<Action>>>,
     audit: Arc<Mutex<Vec<AuditRecord>>>,
     metrics: Arc<Metrics>,
+    catalogue: Arc<ArcSwap<Catalogue>>,
 }
 
 fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
@@ -47,6 +49,7 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
     let (commands, audit) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
     let metrics = Arc::new(Metrics::new("test", ""));
     let (seen, written) = (commands.clone(), audit.clone());
+    let catalogue = Arc::new(ArcSwap::default());
     let operators = Operators {
         board: board.clone(),
         commands: Commander::new(move |asked| {
@@ -56,11 +59,12 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
         }),
         access: Access::local(Vec::new()),
         audit: Audit::new(move |record| written.lock().unwrap().push(record.clone())),
+        catalogue: catalogue.clone(),
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
         ready_lag_seconds_max: 300,
     };
-    Daemon { router: operators.router(), board, commands, audit, metrics }
+    Daemon { router: operators.router(), board, commands, audit, metrics, catalogue }
 }
 
 impl Daemon {
@@ -105,6 +109,22 @@ async fn incidents_are_listed_by_state_and_severity() {
     assert_eq!(daemon.ask("GET", "/api/v1/incidents?state=ajar", None).await.0, 422);
     assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_2", None).await.1["severity"], "low");
     assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_3", None).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_incident_is_a_page_for_people_with_its_owner() {
+    let daemon = daemon(Ok(revoked()));
+    let incident = crate::incident::testing::stolen();
+    let mut entry = Entry { owner: "payments-oncall".to_owned(), ..Entry::default() };
+    entry.id = Some(incident.subject.id.clone());
+    daemon.catalogue.store(Arc::new(Catalogue::new(vec![entry], "1".to_owned()).unwrap()));
+    daemon.board.take_incident(incident);
+    let (status, page) = daemon.ask("GET", "/api/v1/incidents/inc_7q4m/page", None).await;
+    let page = page.as_str().unwrap();
+    assert_eq!(status, 200);
+    assert!(page.starts_with("STOLEN KEY, likely") && page.contains("owner payments-oncall"), "{page}");
+    assert!(!page.contains("Effect"), "nobody counted: {page}");
+    assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_3/page", None).await.0, 404);
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ pub fn with_reasons(error: &dyn std::fmt::Display, consumer: &Consumer) -> Strin
 }
 
 /// Lets librdkafka tell what it has queued. A poll serves one event, and says nothing of log lines.
-fn serve_events(consumer: &Consumer) {
+pub fn serve_events(consumer: &Consumer) {
     for _ in 0..EVENTS_MAX {
         let _ = consumer.poll(Duration::ZERO);
     }

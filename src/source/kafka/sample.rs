@@ -98,9 +98,9 @@ fn partitions(consumer: &Consumer, brokers: &str, topic: &str) -> Result<Vec<i32
             Ok(metadata) => break metadata,
             Err(error) => error,
         };
-        let text = offsets::with_reasons(&error, consumer);
+        offsets::serve_events(consumer);
         if started.elapsed() >= ANSWER_WITHIN || consumer.context().was_refused() {
-            let brokers = brokers.to_owned();
+            let (brokers, text) = (brokers.to_owned(), offsets::with_reasons(&error, consumer));
             return Err(SampleError::Unreachable { brokers, seconds: started.elapsed().as_secs(), text });
         }
     };
