@@ -45,6 +45,8 @@ use crate::{
 
 /// Commands and changes that may wait for the slot.
 const ASKS_MAX: usize = 64;
+/// Connections of operators and Prometheus at once.
+const OPERATOR_CONNECTIONS_MAX: usize = 128;
 /// How long alerts may take to leave at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Ended decisions are swept, and notices logged, so often.
@@ -262,13 +264,15 @@ fn serve(
         })
     };
     let mut tasks = Vec::new();
-    for (field, address, router) in [
-        ("listen", config.listen, operators.router()),
-        ("gateways_listen", config.gateways_listen, checks.router()),
+    let of_gateways = config.serve.connections_max as usize;
+    for (field, address, router, connections_max) in [
+        ("listen", config.listen, operators.router(), OPERATOR_CONNECTIONS_MAX),
+        ("gateways_listen", config.gateways_listen, checks.router(), of_gateways),
     ] {
         let bound = runtime.block_on(listener::bind(field, address))?;
         tracing::info!(address = %bound.address, "{field}");
-        tasks.push(runtime.spawn(listener::serve(bound, router, stopped(stopping.subscribe()))));
+        let (metrics, stop) = (shared.metrics.clone(), stopped(stopping.subscribe()));
+        tasks.push(runtime.spawn(listener::serve(bound, router, connections_max, metrics, stop)));
     }
     Ok(tasks)
 }

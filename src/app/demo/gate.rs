@@ -38,6 +38,9 @@ pub(super) struct Answer {
     pub retry_after: String,
 }
 
+/// Whoever looks at a demonstration needs few.
+const CONNECTIONS_MAX: usize = 100;
+
 impl Answer {
     pub fn is_refused(&self) -> bool {
         self.status == 429 && self.decision == "throttle"
@@ -61,7 +64,13 @@ impl Gate {
         .router();
         let bound = runtime.block_on(listener::bind("demo", loopback()))?;
         let checks_at = bound.address;
-        runtime.spawn(listener::serve(bound, router, std::future::pending()));
+        runtime.spawn(listener::serve(
+            bound,
+            router,
+            CONNECTIONS_MAX,
+            metrics.clone(),
+            std::future::pending(),
+        ));
         Ok(Self {
             runtime,
             decisions,
@@ -119,7 +128,13 @@ impl Gate {
         .router();
         let bound = self.runtime.block_on(listener::bind("demo", loopback()))?;
         let address = bound.address;
-        self.runtime.spawn(listener::serve(bound, router, std::future::pending()));
+        self.runtime.spawn(listener::serve(
+            bound,
+            router,
+            CONNECTIONS_MAX,
+            self.metrics.clone(),
+            std::future::pending(),
+        ));
         Ok(address)
     }
 
