@@ -196,6 +196,10 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::{
+        respond::{Decision, DecisionId, Step},
+        serve::operators::ShownDecision,
+    };
 
     #[derive(Parser)]
     struct Cli {
@@ -221,6 +225,24 @@ mod tests {
             assert!(error.contains("is not a key id") && error.contains("history"), "{error}");
             assert!(!error.contains("CANARY"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_list_has_a_row_for_each_decision() {
+        let subject = crate::incident::testing::stolen().subject;
+        let decision = Decision {
+            id: DecisionId("dec_k2v8".to_owned()),
+            subject,
+            step: Step::Throttle,
+            expires_at: "2026-11-22T04:11:40.000Z".to_owned(),
+            rule: "key-volume-spike".to_owned(),
+            reason: "214 requests in 21 s\u{1b}[31m".to_owned(),
+            ..Decision::default()
+        };
+        let list = DecisionList { decisions: vec![ShownDecision { state: "served".to_owned(), decision }] };
+        insta::assert_snapshot!(render(&list));
+        insta::assert_snapshot!(serde_json::to_string_pretty(&list).unwrap());
+        assert_eq!(render(&DecisionList { decisions: Vec::new() }), "No decision is in force.\n");
     }
 
     #[test]

@@ -92,7 +92,7 @@ async fn a_large_body_and_a_large_head_are_refused() {
     let served = served(10, metrics()).await;
     let body = "x".repeat(BODY_BYTES_MAX + 1);
     let head = "POST /body HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length";
-    let mut large = connect(&served, &format!("{head}: {}\r\n\r\n", body.len())).await;
+    let mut large = connect(&served, &format!("{head}: {}\r\n\r\n{body}", body.len())).await;
     assert_eq!(first_line(&mut large).await, "HTTP/1.1 413 Payload Too Large");
     let right = connect(&served, &format!("{head}: 3\r\n\r\nabc")).await;
     assert!(rest(right).await.ends_with("\r\n\r\n3"));
@@ -116,4 +116,14 @@ async fn the_end_comes_in_time_whoever_is_connected() {
     served.ended.await.unwrap();
     assert_eq!(rest(stuck).await, "");
     assert_eq!(served.metrics.connections.with_label_values(&["gateways_listen"]).get(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
+    let served = served(10, metrics()).await;
+    let slow =
+        connect(&served, "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc").await;
+    assert!(rest(connect(&served, LAST).await).await.starts_with("HTTP/1.1 200"));
+    time::pause();
+    assert!(rest(slow).await.starts_with("HTTP/1.1 408"));
 }
