@@ -76,7 +76,7 @@ impl Daemon {
         if !status.is_success() {
             return read(status, &body);
         }
-        Ok(String::from_utf8(body).context("the answer is not text")?)
+        String::from_utf8(body).context("the answer is not text")
     }
 
     /// `POST /api/v1/{path}`; gives the status too, since 409 is an answer and no failure.

@@ -197,8 +197,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        respond::{Decision, DecisionId, Step},
-        serve::operators::ShownDecision,
+        respond::{Decision, Step},
+        serve::{operators::ShownDecision, table::tests::decision},
     };
 
     #[derive(Parser)]
@@ -229,15 +229,10 @@ mod tests {
 
     #[test]
     fn a_list_has_a_row_for_each_decision() {
-        let subject = crate::incident::testing::stolen().subject;
         let decision = Decision {
-            id: DecisionId("dec_k2v8".to_owned()),
-            subject,
-            step: Step::Throttle,
-            expires_at: "2026-11-22T04:11:40.000Z".to_owned(),
-            rule: "key-volume-spike".to_owned(),
+            subject: crate::incident::testing::stolen().subject,
             reason: "214 requests in 21 s\u{1b}[31m".to_owned(),
-            ..Decision::default()
+            ..decision(1, 7, Step::Throttle)
         };
         let list = DecisionList { decisions: vec![ShownDecision { state: "served".to_owned(), decision }] };
         insta::assert_snapshot!(render(&list));

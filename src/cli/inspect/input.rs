@@ -47,7 +47,7 @@ pub struct Piece {
 /// What is looked at.
 pub enum Input {
     Log(PathBuf),
-    Topic(Topic),
+    Topic(Box<Topic>),
 }
 
 /// A topic, and what a settings file says of it.
@@ -74,10 +74,11 @@ impl Input {
         }
         if let Some(config) = &args.config {
             let config = Config::load(config, &Overrides::default())?;
-            return Topic::of_config(&args.target, &config).map(Self::Topic);
+            return Topic::of_config(&args.target, &config).map(|topic| Self::Topic(Box::new(topic)));
         }
         if !args.brokers.is_empty() {
-            return Topic::of_brokers(&args.target, &args.brokers, &args.property).map(Self::Topic);
+            return Topic::of_brokers(&args.target, &args.brokers, &args.property)
+                .map(|topic| Self::Topic(Box::new(topic)));
         }
         bail!(
             "there is no file {:?}; if it is a topic, say where Kafka is: --brokers HOST:PORT or --config keyhound.yaml",
@@ -115,10 +116,8 @@ impl Input {
     /// What key ids are made with: the settings' own, so that they can be compared, else a random one.
     pub fn pepper(&self) -> anyhow::Result<Pepper> {
         match self {
-            Self::Topic(Topic { pepper_file: Some(file), .. }) if file.exists() => {
-                records::pepper(Some(file))
-            }
-            _ => records::pepper(None),
+            Self::Topic(topic) => records::pepper(topic.pepper_file.as_ref().filter(|file| file.exists())),
+            Self::Log(_) => records::pepper(None),
         }
     }
 

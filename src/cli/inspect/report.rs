@@ -41,7 +41,7 @@ pub struct Report {
 
 #[derive(Debug, Serialize)]
 struct Fact {
-    fact: &'static str,
+    name: &'static str,
     requests: u64,
     /// Of the requests, in percent, rounded down.
     percent: Option<u64>,
@@ -68,7 +68,7 @@ impl Report {
         let fact = |slot: Slot| {
             let requests = best.coverage.seen(slot);
             let percent = (requests * 100).checked_div(best.coverage.requests());
-            (requests > 0 || is_wanted(slot)).then(|| Fact { fact: slot.as_str(), requests, percent })
+            (requests > 0 || is_wanted(slot)).then(|| Fact { name: slot.as_str(), requests, percent })
         };
         let rejected = best.rejected.iter().map(|(reason, (count, at))| Rejected {
             reason: reason.as_str(),
@@ -124,7 +124,7 @@ impl Report {
         text.push_str("\nfact            in requests\n");
         for fact in &self.coverage {
             let share = fact.percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
-            let _ = writeln!(text, "{:<15} {share:>5}", fact.fact);
+            let _ = writeln!(text, "{:<15} {share:>5}", fact.name);
         }
         if !self.rejected.is_empty() {
             let unit = if self.keyed.is_some() { "partition@offset" } else { "byte" };

@@ -6,7 +6,10 @@ use std::{
 };
 
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError, metadata::Metadata,
+    Message as _, Offset, TopicPartitionList,
+    consumer::Consumer as _,
+    error::KafkaError,
+    metadata::{Metadata, MetadataPartition, MetadataTopic},
 };
 
 use super::{super::SourceError, batch_queue::Consumer, client, offsets, settings::KafkaSettings};
@@ -109,13 +112,13 @@ fn partitions(consumer: &Consumer, brokers: &str, topic: &str) -> Result<Vec<i32
         let near = near(topic, &names(&metadata));
         return Err(SampleError::NoSuchTopic { topic: topic.to_owned(), brokers: brokers.to_owned(), near });
     };
-    let mut numbers: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+    let mut numbers: Vec<i32> = found.partitions().iter().map(MetadataPartition::id).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
 fn names(metadata: &Metadata) -> Vec<&str> {
-    metadata.topics().iter().map(|topic| topic.name()).filter(|name| !name.starts_with("__")).collect()
+    metadata.topics().iter().map(MetadataTopic::name).filter(|name| !name.starts_with("__")).collect()
 }
 
 /// What somebody may have meant who wrote `topic`.
