@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -21,6 +22,7 @@ use tokio::{
 
 use super::parts;
 use crate::{
+    catalogue::Catalogue,
     config::{Config, Overrides},
     decode::Pepper,
     deliver::{
@@ -41,6 +43,8 @@ use crate::{
 
 /// Commands and changes that may wait for the slot.
 const ASKS_MAX: usize = 64;
+/// Connections of operators and Prometheus at once.
+const OPERATOR_CONNECTIONS_MAX: usize = 128;
 /// How long alerts may take to leave at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Ended decisions are swept, and notices logged, so often.
@@ -57,6 +61,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
     board: Arc<Board>,
+    /// What operators are told of a key's owner.
+    catalogue: Arc<ArcSwap<Catalogue>>,
     status: Arc<Status>,
     clock: WallClock,
     asks: Asks,
@@ -97,6 +103,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
                 .fresh_for(Duration::from_secs(config.response.fresh_within.seconds()) + COMMITTED_WITHIN),
         ),
         board: Arc::new(Board::default()),
+        catalogue: Arc::default(),
         status: status.clone(),
         clock,
         asks,
@@ -109,6 +116,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let delivery = deliver(&runtime, &config, &shared, &outbox, &stop, brokers)?;
 
     let reference = parts::reference(&config, &geo.current())?;
+    shared.catalogue.store(reference.catalogue.clone());
     tracing::info!(
         rules = reference.rules.rules.len(),
         catalogue = reference.catalogue.len(),
@@ -239,6 +247,7 @@ fn serve(
         board: shared.board.clone(),
         commands: commander(shared.asks.clone()),
         access,
+        catalogue: shared.catalogue.clone(),
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
         ready_lag_seconds_max: config.serve.ready_lag_seconds_max,
@@ -256,13 +265,15 @@ fn serve(
         })
     };
     let mut tasks = Vec::new();
-    for (field, address, router) in [
-        ("listen", config.listen, operators.router()),
-        ("gateways_listen", config.gateways_listen, checks.router()),
+    let of_gateways = config.serve.connections_max as usize;
+    for (field, address, router, connections_max) in [
+        ("listen", config.listen, operators.router(), OPERATOR_CONNECTIONS_MAX),
+        ("gateways_listen", config.gateways_listen, checks.router(), of_gateways),
     ] {
         let bound = runtime.block_on(listener::bind(field, address))?;
         tracing::info!(address = %bound.address, "{field}");
-        tasks.push(runtime.spawn(listener::serve(bound, router, stopped(stopping.subscribe()))));
+        let (metrics, stop) = (shared.metrics.clone(), stopped(stopping.subscribe()));
+        tasks.push(runtime.spawn(listener::serve(bound, router, connections_max, metrics, stop)));
     }
     Ok(tasks)
 }
@@ -326,9 +337,13 @@ async fn reload_on_hangup(reloader: Reloader) {
             Err(_) => continue,
         };
         let version = change.reference.rules.version.clone();
+        let catalogue = change.reference.catalogue.clone();
         let (done, taken) = oneshot::channel();
         let sent = reloader.shared.asks.try_send(Ask::Change { change, done }).is_ok();
         let in_force = sent && taken.await.is_ok();
+        if in_force {
+            reloader.shared.catalogue.store(catalogue);
+        }
         metrics.config_reload_successful.set(i64::from(in_force));
         tracing::info!(in_force, rules = version, "reloaded");
     }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 
+use super::output::{Output, print_json};
 use crate::config::{self, Config, Overrides};
 
 /// Settings that cannot be used: `EX_CONFIG` of sysexits.h.
@@ -24,6 +25,9 @@ pub struct Args {
     /// Print the documentation of the settings
     #[arg(long, conflicts_with = "schema")]
     docs: bool,
+    /// How to print whether they are right.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -52,16 +56,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.print_effective {
         return print_effective(&file, &args.overrides);
     }
-    let config = match Config::load(&file, &args.overrides) {
-        Ok(config) => config,
-        Err(problems) => return Ok(refuse(&problems.to_string())),
+    let told = match Config::load(&file, &args.overrides) {
+        Ok(config) => what_it_names(&config),
+        Err(problems) => Told::wrong(&problems.to_string()),
     };
-    let told = what_it_names(&config);
-    if told.wrong.is_empty() {
-        println!("{}: ok: {}", file.display(), told.right.join(", "));
-        return Ok(ExitCode::SUCCESS);
+    match args.output {
+        Output::Json => print_json(&told.document(&file))?,
+        Output::Table if told.wrong.is_empty() => println!("{}: ok: {}", file.display(), told.words()),
+        Output::Table => drop(refuse(&told.wrong.join("\n"))),
     }
-    Ok(refuse(&told.wrong.join("\n")))
+    Ok(if told.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) })
 }
 
 fn print_effective(file: &std::path::Path, overrides: &Overrides) -> anyhow::Result<ExitCode> {
@@ -83,20 +87,61 @@ fn refuse(problems: &str) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
-/// What was found about the files that the settings name.
+/// What was found in the settings and about the files that they name.
+#[derive(Default)]
 struct Told {
-    right: Vec<String>,
+    sources: usize,
+    rules: usize,
+    catalogue_keys: Option<usize>,
     wrong: Vec<String>,
 }
 
+/// `keyhound.check-config/1`.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    file: String,
+    ok: bool,
+    sources: usize,
+    rules: usize,
+    /// Null where there is no catalogue.
+    catalogue_keys: Option<usize>,
+    /// `file:line:column: field: message`, each.
+    problems: &'a [String],
+}
+
+impl Told {
+    fn wrong(problems: &str) -> Self {
+        Self { wrong: problems.lines().map(str::to_owned).collect(), ..Self::default() }
+    }
+
+    fn words(&self) -> String {
+        let mut words = vec![format!("{} sources", self.sources), format!("{} rules", self.rules)];
+        words.extend(self.catalogue_keys.map(|keys| format!("{keys} keys in the catalogue")));
+        words.join(", ")
+    }
+
+    fn document(&self, file: &std::path::Path) -> Document<'_> {
+        Document {
+            schema: "keyhound.check-config/1",
+            file: file.display().to_string(),
+            ok: self.wrong.is_empty(),
+            sources: self.sources,
+            rules: self.rules,
+            catalogue_keys: self.catalogue_keys,
+            problems: &self.wrong,
+        }
+    }
+}
+
 fn what_it_names(config: &Config) -> Told {
-    let mut told = Told { right: vec![format!("{} sources", config.sources.len())], wrong: Vec::new() };
+    let mut told = Told { sources: config.sources.len(), ..Told::default() };
     match config::rules(&config.rules) {
-        Ok(rules) => told.right.push(format!("{} rules", rules.rules.len())),
+        Ok(rules) => told.rules = rules.rules.len(),
         Err(error) => told.wrong.push(error.to_string()),
     }
     match config.catalogue.as_deref().map(config::catalogue) {
-        Some(Ok(catalogue)) => told.right.push(format!("{} keys in the catalogue", catalogue.len())),
+        Some(Ok(catalogue)) => told.catalogue_keys = Some(catalogue.len()),
         Some(Err(error)) => told.wrong.push(error.to_string()),
         None => {}
     }
@@ -158,5 +203,18 @@ mod tests {
         assert_eq!(code(&[&path("nothing.yaml")]), wrong);
         assert_eq!(code(&["--schema"]), right);
         assert_eq!(code(&["--schema", "rules"]), right);
+    }
+    #[test]
+    fn the_json_form_says_what_is_wrong_and_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k.yaml");
+        std::fs::write(&path, "partitions: 0\nfrobnicate: 1\n").unwrap();
+        let problems = Config::load(&path, &Overrides::default()).unwrap_err();
+        let named = problems.to_string().replace(&path.display().to_string(), "k.yaml");
+        let told = Told::wrong(&named);
+        let wrong = serde_json::to_string_pretty(&told.document(std::path::Path::new("k.yaml"))).unwrap();
+        let told = Told { sources: 2, rules: 6, catalogue_keys: None, wrong: Vec::new() };
+        let right = serde_json::to_string_pretty(&told.document(std::path::Path::new("k.yaml"))).unwrap();
+        insta::assert_snapshot!(format!("{wrong}\n{right}"));
     }
 }

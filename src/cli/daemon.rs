@@ -3,10 +3,10 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
 use reqwest::{Client, Method, StatusCode, Url, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::output::Output;
 use crate::serve::operators::Problem;
 
 /// Longer than the daemon waits for a command to be applied.
@@ -24,16 +24,6 @@ pub struct DaemonArgs {
     /// How to print the answer.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-}
-
-/// The form of an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs: the API's own JSON.
-    Json,
 }
 
 /// A daemon that can be asked.
@@ -78,6 +68,15 @@ impl Daemon {
         }
         let (status, body) = self.ask(Method::GET, url, None)?;
         read(status, &body)
+    }
+
+    /// `GET /api/v1/{path}`, where the answer is text for people.
+    pub fn text(&self, path: &str) -> anyhow::Result<String> {
+        let (status, body) = self.ask(Method::GET, self.url(path), None)?;
+        if !status.is_success() {
+            return read(status, &body);
+        }
+        String::from_utf8(body).context("the answer is not text")
     }
 
     /// `POST /api/v1/{path}`; gives the status too, since 409 is an answer and no failure.

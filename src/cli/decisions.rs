@@ -6,7 +6,8 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::{
-    daemon::{Daemon, DaemonArgs, Output},
+    daemon::{Daemon, DaemonArgs},
+    output::{Output, print_json},
     table::{self, plain},
 };
 use crate::{
@@ -100,7 +101,7 @@ fn list(daemon: &Daemon, output: Output, all: bool, key: Option<&str>) -> anyhow
     }
     let list: DecisionList = daemon.get("decisions", &query)?;
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        print_json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", render(&list));
@@ -129,8 +130,7 @@ fn render(list: &DecisionList) -> String {
 
 fn print_answer(output: Output, name: &str, answer: &CommandAnswer) -> anyhow::Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(answer)?);
-        return Ok(());
+        return print_json(answer);
     }
     println!("{name}: {}", plain(&answer.outcome));
     for decision in &answer.decisions {
@@ -196,6 +196,10 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::{
+        respond::{Decision, Step},
+        serve::{operators::ShownDecision, table::tests::decision},
+    };
 
     #[derive(Parser)]
     struct Cli {
@@ -221,6 +225,19 @@ mod tests {
             assert!(error.contains("is not a key id") && error.contains("history"), "{error}");
             assert!(!error.contains("CANARY"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_list_has_a_row_for_each_decision() {
+        let decision = Decision {
+            subject: crate::incident::testing::stolen().subject,
+            reason: "214 requests in 21 s\u{1b}[31m".to_owned(),
+            ..decision(1, 7, Step::Throttle)
+        };
+        let list = DecisionList { decisions: vec![ShownDecision { state: "served".to_owned(), decision }] };
+        insta::assert_snapshot!(render(&list));
+        insta::assert_snapshot!(serde_json::to_string_pretty(&list).unwrap());
+        assert_eq!(render(&DecisionList { decisions: Vec::new() }), "No decision is in force.\n");
     }
 
     #[test]

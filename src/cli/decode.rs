@@ -1,4 +1,4 @@
-//! `keyhound decode`: what each record of a log turns out to be, one JSON line an event or rejection.
+//! `keyhound decode`: what each record of a log turns out to be, one line an event or rejection: JSON or columns.
 //!
 //! Shows nothing that a daemon would not keep: no raw key, no whole address, no query string.
 
@@ -12,13 +12,17 @@ use bumpalo::Bump;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::records::{self, Record};
+use super::{
+    output::Output,
+    records::{self, Record},
+    table::plain,
+};
 use crate::{
     decode::{Decoded, Decoder, KeyPolicy, Request, Settings},
     event::{Flags, prefix_text},
 };
 
-/// Decode a log and print one JSON line for each event or rejection.
+/// Decode a log and print one line for each event or rejection.
 #[derive(clap::Args)]
 pub struct Args {
     /// A preset (kong, envoy, nginx, …), or a YAML file with a mapping.
@@ -36,6 +40,9 @@ pub struct Args {
     /// The pepper; without it, key ids hold for this run only.
     #[arg(long, value_name = "FILE")]
     pepper_file: Option<PathBuf>,
+    /// How to print: one JSON object a line, or columns.
+    #[arg(long, value_enum, default_value_t = Output::Json)]
+    output: Output,
     /// The log: a file, plain or gzip, or - for standard input.
     file: PathBuf,
 }
@@ -68,9 +75,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut decoder = Decoder::new(&settings.checked()?, &records::pepper(args.pepper_file.as_ref())?)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut arena = Bump::new();
+    if args.output == Output::Table
+        && let Err(error) = writeln!(out, "{}", columns(&HEAD))
+    {
+        return closed(error);
+    }
     for record in records::records(&args.file)? {
         arena.reset();
-        if let Err(error) = print(&record?, &mut decoder, &arena, &mut out) {
+        if let Err(error) = print(&record?, &mut decoder, args.output, &arena, &mut out) {
             return closed(error);
         }
     }
@@ -82,17 +94,54 @@ fn closed(error: io::Error) -> anyhow::Result<ExitCode> {
     if error.kind() == io::ErrorKind::BrokenPipe { Ok(ExitCode::SUCCESS) } else { Err(error.into()) }
 }
 
-fn print(record: &Record, decoder: &mut Decoder, arena: &Bump, out: &mut impl Write) -> io::Result<()> {
+fn print(
+    record: &Record,
+    decoder: &mut Decoder,
+    output: Output,
+    arena: &Bump,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut index = 0;
     let mut result = Ok(());
     decoder.decode(&record.bytes, arena, |decoded| {
         let position = json!({ "line": record.line, "offset": record.offset, "index": index });
         index += 1;
         if result.is_ok() {
-            result = writeln!(out, "{}", line(&decoded, &position));
+            result = match output {
+                Output::Json => writeln!(out, "{}", line(&decoded, &position)),
+                Output::Table => writeln!(out, "{}", row(record.line, &decoded)),
+            };
         }
     });
     result
+}
+
+const HEAD: [&str; 8] = ["LINE", "TIME", "KEY", "METHOD", "STATUS", "CLIENT", "ROUTE", "AGENT"];
+
+/// One line of columns. They are as wide as what they usually hold: nothing is known yet of the lines to come.
+fn columns(cells: &[&str; 8]) -> String {
+    let [line, time, key, method, status, client, route, agent] = cells;
+    let text =
+        format!("{line:<7} {time:<24} {key:<36} {method:<7} {status:<6} {client:<20} {route:<32} {agent}");
+    plain(text.trim_end())
+}
+
+fn row(number: u64, decoded: &Decoded<'_>) -> String {
+    let number = number.to_string();
+    match decoded {
+        Decoded::Request(Request { event, .. }) => columns(&[
+            &number,
+            &event.time.rfc3339(),
+            &event.key.to_string(),
+            event.method.as_str(),
+            &event.status.to_string(),
+            &prefix_text(event.address.prefix),
+            event.route.text,
+            event.agent.text,
+        ]),
+        Decoded::Anonymous => format!("{number:<7} a request without a key"),
+        Decoded::Rejected(reason) => format!("{number:<7} rejected: {}", reason.as_str()),
+    }
 }
 
 fn line(decoded: &Decoded<'_>, position: &Value) -> Value {
@@ -141,5 +190,39 @@ fn refused_by(refusal: crate::event::Refusal) -> Option<&'static str> {
         Refusal::Upstream => Some("upstream"),
         Refusal::Gateway => Some("gateway"),
         Refusal::Ours => Some("keyhound"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Format, Pepper};
+
+    const LINES: [&str; 3] = [
+        r#"{"msec":"1795327660.839","remote_addr":"203.0.113.7","api_key":"canary-key","method":"GET","uri":"/v1/orders","status":"200","ua":"acme-sdk/4.2"}"#,
+        r#"{"msec":"1795327660.839","remote_addr":"203.0.113.7","method":"GET","uri":"/","status":"200"}"#,
+        r#"{"msec":"#,
+    ];
+
+    fn printed(output: Output) -> String {
+        let settings = Settings::new(Format::preset("nginx").unwrap(), KeyPolicy::Raw);
+        let pepper = Pepper::new(&[7; 32]).unwrap();
+        let mut decoder = Decoder::new(&settings, &pepper).unwrap();
+        let mut out = Vec::new();
+        for (line, text) in (1..).zip(LINES) {
+            let record = Record { offset: line * 100, line, bytes: text.as_bytes().to_vec() };
+            print(&record, &mut decoder, output, &Bump::new(), &mut out).unwrap();
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_record_is_one_line_of_json() {
+        insta::assert_snapshot!(printed(Output::Json));
+    }
+
+    #[test]
+    fn each_record_is_one_row() {
+        insta::assert_snapshot!(format!("{}\n{}", columns(&HEAD), printed(Output::Table)));
     }
 }

@@ -13,6 +13,7 @@ pub mod records;
 pub mod rules;
 pub mod run;
 
+mod output;
 mod table;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use super::output::{Output, print_json};
 use crate::{
     config::{self, FileError},
     evaluate::rule_tests,
@@ -45,12 +46,6 @@ struct ListArgs {
     output: Output,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
-
 /// Runs the command. Exit codes: 0 right, 1 a test failed, 78 rules that cannot be used.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -77,7 +72,7 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     };
     match args.output {
         Output::Table => println!("{}", table(&set)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&json(&set))?),
+        Output::Json => print_json(&json(&set))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,8 @@
 pub mod case;
 pub mod fuse;
 pub mod record;
+#[cfg(test)]
+pub mod testing;
 
 pub use case::Case;
 pub use fuse::{Cause, MATURE, Verdict};

@@ -13,6 +13,10 @@ const TABLE_LIMIT: u32 = 1_000_000;
 /// Lag in event time above which the process is not ready, in seconds, unless said otherwise.
 const READY_LAG_SECONDS_MAX: u32 = 300;
 
+/// Connections of gateways at once unless said otherwise: with what else is open, they fit in the 1024 file descriptors
+/// that a process usually gets.
+const CONNECTIONS_MAX: u32 = 768;
+
 /// What serving needs to know. Valid once held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RawServe", into = "RawServe")]
@@ -25,6 +29,8 @@ pub struct ServeSettings {
     pub ready_lag_seconds_max: u32,
     /// Most decisions in the table for gateways.
     pub table_limit: u32,
+    /// Most connections of gateways at once.
+    pub connections_max: u32,
     pub checks: CheckSettings,
 }
 
@@ -54,6 +60,8 @@ pub enum ServeError {
     Replicas(u32),
     #[error("serve.table_limit is {0}; it must be from 1 to 100000000")]
     TableLimit(u32),
+    #[error("serve.connections_max is {0}; it must be from 1 to 1000000")]
+    ConnectionsMax(u32),
     #[error(
         "listen is {listen}, which others can reach, and serve.token_file is not set: anybody could lift decisions; \
          set serve.token_file, or listen on 127.0.0.1"
@@ -77,6 +85,9 @@ struct RawServe {
     ready_lag_seconds_max: u32,
     /// Most decisions in the table for gateways. From 1 to 100,000,000.
     table_limit: u32,
+    /// Most connections to `gateways_listen` at once; one more is closed as soon as it is accepted. From 1 to 1,000,000.
+    /// Each takes a file descriptor: where the limit of the process (`LimitNOFILE`) is 1024, leave room for others.
+    connections_max: u32,
     checks: RawChecks,
 }
 
@@ -110,6 +121,7 @@ impl Default for RawServe {
             allowed_hosts: Vec::new(),
             ready_lag_seconds_max: READY_LAG_SECONDS_MAX,
             table_limit: TABLE_LIMIT,
+            connections_max: CONNECTIONS_MAX,
             checks: RawChecks::default(),
         }
     }
@@ -150,11 +162,15 @@ impl TryFrom<RawServe> for ServeSettings {
         if !(1..=100_000_000).contains(&raw.table_limit) {
             return Err(ServeError::TableLimit(raw.table_limit));
         }
+        if !(1..=1_000_000).contains(&raw.connections_max) {
+            return Err(ServeError::ConnectionsMax(raw.connections_max));
+        }
         Ok(Self {
             token_file: raw.token_file,
             allowed_hosts: raw.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             ready_lag_seconds_max: raw.ready_lag_seconds_max,
             table_limit: raw.table_limit,
+            connections_max: raw.connections_max,
             checks: raw.checks.try_into()?,
         })
     }
@@ -209,6 +225,7 @@ impl From<ServeSettings> for RawServe {
             allowed_hosts: settings.allowed_hosts,
             ready_lag_seconds_max: settings.ready_lag_seconds_max,
             table_limit: settings.table_limit,
+            connections_max: settings.connections_max,
             checks: RawChecks {
                 headers: settings.checks.headers.iter().map(|name| name.as_str().to_owned()).collect(),
                 parameters: settings.checks.parameters,
@@ -253,6 +270,7 @@ mod tests {
         refused("checks: { headers: [], parameters: [] }", "names no place for a key");
         refused("replicas: 3", "serve.replicas is 3; it must be 1");
         refused("table_limit: 0", "from 1 to 100000000");
+        refused("connections_max: 0", "serve.connections_max is 0; it must be from 1 to 1000000");
         refused("tokenfile: x", "tokenfile");
     }
 

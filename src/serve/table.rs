@@ -290,4 +290,4 @@ fn is_stale(decision: &Decision, committed_at: WallTime, fresh_for: Duration) ->
 
 #[cfg(test)]
 #[path = "table_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

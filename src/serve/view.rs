@@ -9,12 +9,14 @@ use crate::{
     deliver::WallTime,
     detect::Family,
     event::KeyId,
-    incident::{Incident, Reason, fuse},
+    incident::{Incident, Reason, Sample, fuse},
     respond::Mode,
 };
 
 /// Width of the left column.
 const HEAD: usize = 8;
+/// Requests that are shown of those that the incident keeps.
+const SAMPLES: usize = 3;
 
 /// An incident with what is known beside it. What is not known is left out of the page.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +28,8 @@ pub struct View<'a> {
     pub effect: Option<Effect>,
 }
 
-/// What the key's requests came to.
+/// What the key's requests came to. Only who saw them all knows: the demonstration, which makes them. An incident's
+/// frozen evidence has a few samples and no counts, so the daemon leaves this line out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
     /// Served from the first evidence to the first step.
@@ -48,6 +51,7 @@ pub fn page(view: &View<'_>) -> String {
         );
     }
     why(view.incident, &mut page);
+    seen(view.incident, &mut page);
     page.lines("Doubt", view.incident.doubts.iter().cloned());
     did(view.incident, &mut page);
     let held = view.incident.held.iter().map(|held| format!("{} ({})", held.step.as_str(), held.by));
@@ -167,6 +171,16 @@ fn contributions<'a>(reasons: &[&'a Reason]) -> Vec<(&'a str, f64)> {
         }
     }
     found
+}
+
+/// Some of the requests that were evidence, each with where its record is.
+fn seen(incident: &Incident, page: &mut Page) {
+    let samples = incident.evidence.samples.iter().take(SAMPLES).map(|sample| {
+        let Sample { method, route, status, network, country, prefix, agent, position, at } = sample;
+        let at = clock(at);
+        format!("{at} {method} {route} {status}  {network} {country} {prefix}  {agent}  {position}")
+    });
+    page.lines("Seen", samples);
 }
 
 fn did(incident: &Incident, page: &mut Page) {

@@ -3,6 +3,8 @@
 //! Standard output belongs to what a command was asked for. No module logs a raw key, since none outside `decode`
 //! and `serve` holds one, and those two log key ids only.
 
+use std::io::IsTerminal as _;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
@@ -48,12 +50,18 @@ pub enum LogError {
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let level = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
     let filter = filter(level.as_deref().unwrap_or(&settings.level))?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_colourful());
     match settings.format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
         LogFormat::Pretty => lines.compact().with_target(false).finish().try_init(),
     }
     .map_err(|_| LogError::Twice)
+}
+
+/// Colour is for terminals, and for those who have not said `NO_COLOR` (no-color.org).
+fn is_colourful() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !no_color
 }
 
 /// Checks a level without setting anything up.

@@ -46,6 +46,11 @@ pub struct Metrics {
     pub checks: IntCounterVec,
     /// `keyhound_check_duration_seconds`.
     pub check_seconds: Histogram,
+    /// `keyhound_connections{listener}` of `keyhound_connections_limit{listener}`.
+    pub connections: IntGaugeVec,
+    pub connections_limit: IntGaugeVec,
+    /// `keyhound_connections_refused_total{listener}`: closed at once, since there were as many as may be.
+    pub connections_refused: IntCounterVec,
     /// `keyhound_decisions_received_total{outcome}`: what the table for gateways made of each decision.
     pub decisions_received: IntCounterVec,
     /// `keyhound_decisions_in_table` of `keyhound_decisions_table_limit`.
@@ -130,6 +135,17 @@ impl Metrics {
                 "keyhound_check_duration_seconds",
                 "Time to answer a gateway's question, without the network.",
                 &CHECK_SECONDS,
+            ),
+            connections: f.gauges("keyhound_connections", "Open connections, by listener.", &["listener"]),
+            connections_limit: f.gauges(
+                "keyhound_connections_limit",
+                "Connections that may be open at once, by listener.",
+                &["listener"],
+            ),
+            connections_refused: f.counters(
+                "keyhound_connections_refused_total",
+                "Connections that were closed at once, since as many were open as may be, by listener.",
+                &["listener"],
             ),
             decisions_received: f.counters(
                 "keyhound_decisions_received_total",

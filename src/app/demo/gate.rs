@@ -37,6 +37,9 @@ pub(super) struct Answer {
     pub retry_after: String,
 }
 
+/// Whoever looks at a demonstration needs few.
+const CONNECTIONS_MAX: usize = 100;
+
 impl Answer {
     pub fn is_refused(&self) -> bool {
         self.status == 429 && self.decision == "throttle"
@@ -60,7 +63,13 @@ impl Gate {
         .router();
         let bound = runtime.block_on(listener::bind("demo", loopback()))?;
         let checks_at = bound.address;
-        runtime.spawn(listener::serve(bound, router, std::future::pending()));
+        runtime.spawn(listener::serve(
+            bound,
+            router,
+            CONNECTIONS_MAX,
+            metrics.clone(),
+            std::future::pending(),
+        ));
         Ok(Self {
             runtime,
             decisions,
@@ -109,6 +118,7 @@ impl Gate {
             board: self.board.clone(),
             commands,
             access: Access::local(Vec::new()),
+            catalogue: Arc::default(),
             clock: self.clock.as_wall_clock(),
             metrics: self.metrics.clone(),
             ready_lag_seconds_max: 0,
@@ -116,7 +126,13 @@ impl Gate {
         .router();
         let bound = self.runtime.block_on(listener::bind("demo", loopback()))?;
         let address = bound.address;
-        self.runtime.spawn(listener::serve(bound, router, std::future::pending()));
+        self.runtime.spawn(listener::serve(
+            bound,
+            router,
+            CONNECTIONS_MAX,
+            self.metrics.clone(),
+            std::future::pending(),
+        ));
         Ok(address)
     }
 

@@ -146,7 +146,7 @@ fn in_url(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::alertmanager::text::tests::stolen;
+    use crate::incident::testing::stolen;
 
     fn links() -> Links {
         Links {

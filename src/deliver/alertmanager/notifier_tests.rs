@@ -8,11 +8,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 use crate::{
-    deliver::{
-        WallTime,
-        alertmanager::{peer::PostError, text::tests::stolen},
-    },
-    incident::{IncidentId, Severity},
+    deliver::{WallTime, alertmanager::peer::PostError},
+    incident::{IncidentId, Severity, testing::stolen},
 };
 
 /// A clock that follows tokio's, so that it stands still and leaps with it.

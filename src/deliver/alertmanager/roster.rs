@@ -159,7 +159,7 @@ fn before_restart(incident: &Incident) -> Option<Labels> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::alertmanager::text::tests::stolen;
+    use crate::incident::testing::stolen;
 
     const START: WallTime = WallTime(1_795_317_100_000);
 

@@ -189,64 +189,9 @@ fn clock(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::{
-        incident::{Held, IncidentId, Severity},
-        respond::{Step, SubjectRef},
-    };
-
-    /// The stolen key of the documentation.
-    pub(crate) fn stolen() -> Incident {
-        let reason = |family: &str, rule: &str, score: f64, observed: &str, expected: &str| Reason {
-            family: family.to_owned(),
-            rule: rule.to_owned(),
-            score,
-            observed: observed.to_owned(),
-            expected: expected.to_owned(),
-            ..Reason::default()
-        };
-        Incident {
-            schema: Incident::SCHEMA.to_owned(),
-            id: IncidentId("inc_7q4m".to_owned()),
-            subject: SubjectRef {
-                kind: "key".to_owned(),
-                id: "kf1_9c410000000000000000000000ade07b".to_owned(),
-                tenant: "acme".to_owned(),
-                name: "billing-prod".to_owned(),
-                ..SubjectRef::default()
-            },
-            verdict: "KeyStolen".to_owned(),
-            opened_at: "2026-11-22T03:11:19.000Z".to_owned(),
-            detected_at: "2026-11-22T03:11:40.000Z".to_owned(),
-            updated_at: "2026-11-22T03:11:40.000Z".to_owned(),
-            severity: Severity::High,
-            score: 9.5,
-            maturity: 0.94,
-            mode: Mode::Enforce,
-            reasons: vec![
-                reason("volume", "key-volume-spike", 1.2, "214 requests in 21 s", "usual 13"),
-                reason(
-                    "place",
-                    "key-new-network",
-                    3.8,
-                    "AS14061 DigitalOcean, first time in 61 days",
-                    "usual AS16509",
-                ),
-                reason("errors", "key-refused", 2.6, "88 of 214 refused", "usual 0.4 %"),
-                reason("place", "key-new-country", 1.1, "NL", "usual IE"),
-            ],
-            doubts: vec!["same agent (acme-sdk/4.2)".to_owned()],
-            steps: vec![Doing {
-                step: Step::Throttle,
-                at: "2026-11-22T03:11:40.000Z".to_owned(),
-                by: "key-volume-spike".to_owned(),
-                outcome: "granted".to_owned(),
-            }],
-            held: vec![Held { step: Step::Suspend, by: "ceiling".to_owned() }],
-            ..Incident::default()
-        }
-    }
+    use crate::incident::testing::stolen;
 
     #[test]
     fn a_key_without_a_name_is_called_by_its_short_id() {

@@ -9,7 +9,12 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{Operators, Problem};
-use crate::incident::{Incident, IncidentId, Severity};
+use crate::{
+    catalogue::{Catalogue, Entry},
+    event::KeyId,
+    incident::{Incident, IncidentId, Severity},
+    serve::view::{self, View},
+};
 
 /// Incidents in one answer, unless asked otherwise, and at most.
 const LIMIT: usize = 100;
@@ -69,11 +74,36 @@ pub(super) async fn show(
     State(operators): State<Arc<Operators>>,
     Path(id): Path<String>,
 ) -> Result<Json<Incident>, Problem> {
-    let found = operators.board.incident(&IncidentId(id));
-    let found = found.ok_or_else(|| {
+    find(&operators, id).map(|found| Json(Incident::clone(&found)))
+}
+
+/// The incident as it is read at night, with what only the daemon knows: the time, and who owns the key.
+pub(super) async fn page(
+    State(operators): State<Arc<Operators>>,
+    Path(id): Path<String>,
+) -> Result<String, Problem> {
+    let incident = find(&operators, id)?;
+    let catalogue = operators.catalogue.load();
+    let entry = entry(&operators, &catalogue, &incident);
+    Ok(view::page(&View { incident: &incident, now: operators.clock.now(), entry, effect: None }))
+}
+
+fn find(operators: &Operators, id: String) -> Result<Arc<Incident>, Problem> {
+    operators.board.incident(&IncidentId(id)).ok_or_else(|| {
         Problem::not_found(
             "no such incident is open or among the last 1000 that closed; the topic keeps more",
         )
-    })?;
-    Ok(Json(Incident::clone(&found)))
+    })
+}
+
+/// What the catalogue says of the key, by one of its ids, or by the credential that its current decision names.
+fn entry<'a>(operators: &Operators, catalogue: &'a Catalogue, incident: &Incident) -> Option<&'a Entry> {
+    let subject = &incident.subject;
+    let ids = || [&subject.id].into_iter().chain(&subject.aliases).filter_map(|id| id.parse::<KeyId>().ok());
+    let by_id = ids().find_map(|id| catalogue.get(&id, ""));
+    by_id.or_else(|| {
+        let decision = operators.board.decision_on(&subject.id)?.decision;
+        let id = ids().next()?;
+        decision.handles.iter().find_map(|handle| catalogue.get(&id, handle.credential.as_str()))
+    })
 }

@@ -5,6 +5,7 @@
 //! | `/metrics` | GET | Prometheus' text format |
 //! | `/healthz`, `/readyz` | GET | alive; ready, with the reasons |
 //! | `/api/v1/incidents`, `/api/v1/incidents/{id}` | GET | open ones and those closed lately |
+//! | `/api/v1/incidents/{id}/page` | GET | one incident for people, in plain text |
 //! | `/api/v1/decisions` | GET | the current decision of each key |
 //! | `/api/v1/decisions/{revoke,throttle,lift,pause,resume}` | POST | commands |
 //!
@@ -20,6 +21,7 @@ mod problem;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     http::header::CONTENT_TYPE,
@@ -35,13 +37,15 @@ pub use incidents::IncidentList;
 pub use problem::Problem;
 
 use super::{Board, Commander};
-use crate::{deliver::WallClock, telemetry::Metrics};
+use crate::{catalogue::Catalogue, deliver::WallClock, telemetry::Metrics};
 
 /// What the operators' API is made from.
 pub struct Operators {
     pub board: Arc<Board>,
     pub commands: Commander,
     pub access: Access,
+    /// Who owns a key, as last loaded.
+    pub catalogue: Arc<ArcSwap<Catalogue>>,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
     /// Lag in event time above which `/readyz` says no, in seconds; 0 = lag never counts.
@@ -55,6 +59,7 @@ impl Operators {
         let api = Router::new()
             .route("/incidents", get(incidents::list))
             .route("/incidents/{id}", get(incidents::show))
+            .route("/incidents/{id}/page", get(incidents::page))
             .route("/decisions", get(decisions::list))
             .route("/decisions/{action}", post(decisions::command))
             .layer(middleware::from_fn_with_state(operators.clone(), access::guard));

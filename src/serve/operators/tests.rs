@@ -10,6 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
+    catalogue::Entry,
     engine::{Action, Effect, seam::Grant},
     incident::{Incident, IncidentId, Severity},
     respond::Step,
@@ -28,6 +29,7 @@ struct Daemon {
     board: Arc<Board>,
     commands: Arc<Mutex<Vec<Action>>>,
     metrics: Arc<Metrics>,
+    catalogue: Arc<ArcSwap<Catalogue>>,
 }
 
 fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
@@ -46,6 +48,7 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
     let commands = Arc::new(Mutex::new(Vec::new()));
     let metrics = Arc::new(Metrics::new("test", ""));
     let seen = commands.clone();
+    let catalogue = Arc::new(ArcSwap::default());
     let operators = Operators {
         board: board.clone(),
         commands: Commander::new(move |asked| {
@@ -54,11 +57,12 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
             Ok(())
         }),
         access: Access::local(Vec::new()),
+        catalogue: catalogue.clone(),
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
         ready_lag_seconds_max: 300,
     };
-    Daemon { router: operators.router(), board, commands, metrics }
+    Daemon { router: operators.router(), board, commands, metrics, catalogue }
 }
 
 impl Daemon {
@@ -103,6 +107,22 @@ async fn incidents_are_listed_by_state_and_severity() {
     assert_eq!(daemon.ask("GET", "/api/v1/incidents?state=ajar", None).await.0, 422);
     assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_2", None).await.1["severity"], "low");
     assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_3", None).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_incident_is_a_page_for_people_with_its_owner() {
+    let daemon = daemon(Ok(revoked()));
+    let incident = crate::incident::testing::stolen();
+    let mut entry = Entry { owner: "payments-oncall".to_owned(), ..Entry::default() };
+    entry.id = Some(incident.subject.id.clone());
+    daemon.catalogue.store(Arc::new(Catalogue::new(vec![entry], "1".to_owned()).unwrap()));
+    daemon.board.take_incident(incident);
+    let (status, page) = daemon.ask("GET", "/api/v1/incidents/inc_7q4m/page", None).await;
+    let page = page.as_str().unwrap();
+    assert_eq!(status, 200);
+    assert!(page.starts_with("STOLEN KEY, likely") && page.contains("owner payments-oncall"), "{page}");
+    assert!(!page.contains("Effect"), "nobody counted: {page}");
+    assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_3/page", None).await.0, 404);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl KafkaSource {
     /// The partition whose position its log does not have.
     fn out_of_range(&self, client: &Client) -> Option<usize> {
         let lost = self.partitions.iter().find(|partition| {
-            offsets::watermarks(&client.consumer, &partition.topic, partition.number)
+            offsets::watermarks(&client.consumer, &partition.topic, partition.number, offsets::ANSWER_WITHIN)
                 .is_ok_and(|(low, high)| !(low..=high).contains(&partition.position))
         });
         lost.and_then(|partition| self.partitions.place(&partition.topic, partition.number))

@@ -12,6 +12,7 @@ mod offsets;
 mod partitions;
 mod properties;
 mod replay;
+mod sample;
 mod settings;
 mod start;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::{
 };
 pub use self::{
     properties::{FileValue, PropertyError, Value},
+    sample::{SampleError, SampledRecord, TopicSample, sample},
     settings::{Consume, KafkaSettings, KafkaSettingsError},
     start::{Start, StartError},
 };

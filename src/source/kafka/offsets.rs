@@ -9,7 +9,7 @@ use rdkafka::{
 use super::{super::SourceError, batch_queue::Consumer, start::Start};
 
 /// How long brokers may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How often to look in the meantime whether they have refused us for good.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// More events than librdkafka queues while it fails to connect.
@@ -73,7 +73,7 @@ pub fn resolve(
 ) -> Result<Vec<(i32, u64)>, SourceError> {
     let Some(time_ms) = start.time_ms(now_ms) else {
         let ends = partitions.iter().map(|&partition| {
-            let (low, high) = watermarks(consumer, topic, partition)?;
+            let (low, high) = watermarks(consumer, topic, partition, ANSWER_WITHIN)?;
             Ok((partition, if start == Start::Earliest { low } else { high }))
         });
         return ends.collect();
@@ -93,16 +93,21 @@ pub fn resolve(
         match element.offset() {
             Offset::Offset(offset) if offset >= 0 => Ok((partition, offset.unsigned_abs())),
             // No record is as new: what comes next is.
-            _ => Ok((partition, watermarks(consumer, topic, partition)?.1)),
+            _ => Ok((partition, watermarks(consumer, topic, partition, ANSWER_WITHIN)?.1)),
         }
     });
     offsets.collect()
 }
 
 /// The first offset that a partition still has, and the one that comes next.
-pub fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(u64, u64), SourceError> {
+pub fn watermarks(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    within: Duration,
+) -> Result<(u64, u64), SourceError> {
     let (low, high) = consumer
-        .fetch_watermarks(topic, partition, ANSWER_WITHIN)
+        .fetch_watermarks(topic, partition, within)
         .map_err(|error| failed(topic, partition, &error, consumer))?;
     Ok((low.max(0).unsigned_abs(), high.max(0).unsigned_abs()))
 }
@@ -112,14 +117,14 @@ fn failed(topic: &str, partition: i32, error: &dyn std::fmt::Display, consumer: 
 }
 
 /// An error with what librdkafka told on the side: the error alone is often just "timed out".
-fn with_reasons(error: &dyn std::fmt::Display, consumer: &Consumer) -> String {
+pub fn with_reasons(error: &dyn std::fmt::Display, consumer: &Consumer) -> String {
     serve_events(consumer);
     let reasons = consumer.context().take_texts();
     if reasons.is_empty() { error.to_string() } else { format!("{error} ({})", reasons.join("; ")) }
 }
 
 /// Lets librdkafka tell what it has queued. A poll serves one event, and says nothing of log lines.
-fn serve_events(consumer: &Consumer) {
+pub fn serve_events(consumer: &Consumer) {
     for _ in 0..EVENTS_MAX {
         let _ = consumer.poll(Duration::ZERO);
     }

@@ -106,6 +106,13 @@ impl KafkaSettings {
     }
 }
 
+impl KafkaSettings {
+    /// The same brokers, asked about one topic.
+    pub fn with_topic(&self, topic: &str) -> Result<Self, KafkaSettingsError> {
+        RawKafkaSettings { topics: vec![topic.to_owned()], ..self.clone().into() }.try_into()
+    }
+}
+
 impl TryFrom<RawKafkaSettings> for KafkaSettings {
     type Error = KafkaSettingsError;
 

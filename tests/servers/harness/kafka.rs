@@ -128,6 +128,25 @@ impl Kafka {
         producer.flush(ANSWER_LIMIT).expect("the broker takes the records");
     }
 
+    /// Writes (key, value) records, each where its key puts it, and waits until the broker has them.
+    #[track_caller]
+    pub fn produce_keyed(&self, topic: &str, records: impl IntoIterator<Item = (String, String)>) {
+        let producer: BaseProducer = self.client().create().expect("a producer can be made");
+        for (key, value) in records {
+            let record = BaseRecord::<str, str>::to(topic).key(&key).payload(&value);
+            producer.send(record).unwrap_or_else(|(error, _)| panic!("{topic}: {error}"));
+        }
+        producer.flush(ANSWER_LIMIT).expect("the broker takes the records");
+    }
+
+    /// The consumer groups that the broker knows of.
+    #[track_caller]
+    pub fn groups(&self) -> Vec<String> {
+        let consumer: BaseConsumer = self.client().create().expect("a client can be made");
+        let groups = consumer.fetch_group_list(None, ANSWER_LIMIT).expect("the broker answers");
+        groups.groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
     /// Every record of a topic from its beginning to where it ends now, as (key, value), partition by partition.
     #[track_caller]
     pub fn read_all(&self, topic: &str) -> Vec<(String, Vec<u8>)> {

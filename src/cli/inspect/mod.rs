@@ -1,0 +1,94 @@
+//! `keyhound inspect`: what Keyhound makes of a log or a topic, and with which settings to start.
+//!
+//! Tries each preset on a sample, keeps the best, and shows which facts it finds, how many keys, why records were
+//! rejected, and how a topic is keyed. Shows counts and positions only: no raw key, no address. Of a topic it reads
+//! the last records, joins no group and commits nothing.
+
+mod input;
+mod keying;
+mod report;
+mod survey;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use self::{
+    input::{Input, Sample},
+    report::Report,
+    survey::Survey,
+};
+use super::{
+    output::{Output, print_json},
+    records,
+};
+use crate::decode::{Format, KeyPolicy, Pepper, Settings};
+
+/// Guess a log's or a topic's format; show what is in it and a configuration to start with.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The format, where the guess is not wanted: a preset or a YAML file with a mapping.
+    #[arg(long, value_name = "NAME|FILE")]
+    format: Option<String>,
+    /// How many records to look at: the first of a file, the last of a topic, spread over its partitions.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    records: u32,
+    /// The settings, for a topic: brokers and properties are those of its Kafka source.
+    #[arg(long, value_name = "FILE", conflicts_with = "brokers")]
+    config: Option<PathBuf>,
+    /// The brokers, for a topic.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    brokers: Vec<String>,
+    /// A librdkafka property, for a topic; may be given several times. A secret is '${NAME}', an environment
+    /// variable, in single quotes so that the shell leaves it alone.
+    #[arg(long, value_name = "NAME=VALUE", requires = "brokers")]
+    property: Vec<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// A file, plain or gzip, - for standard input, or, where no such file is there, a topic.
+    #[arg(value_name = "FILE|TOPIC")]
+    target: String,
+}
+
+/// Runs the command. It fails if nothing could be read as a request.
+#[allow(clippy::needless_pass_by_value)] // the form that every command has
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let input = Input::resolve(&args)?;
+    let sample = input.sample(args.records)?;
+    if let Some(why) = &sample.cut_short {
+        eprintln!("the sample is smaller than asked for: {why}");
+    }
+    let report = look(&args, &input, &sample, &input.pepper()?)?;
+    match args.output {
+        Output::Table => print!("{}", report.text()),
+        Output::Json => print_json(&report)?,
+    }
+    Ok(if report.requests == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn look(args: &Args, input: &Input, sample: &Sample, pepper: &Pepper) -> anyhow::Result<Report> {
+    let configured = match input {
+        Input::Topic(topic) => topic.decode.clone(),
+        Input::Log(_) => None,
+    };
+    let (settings, origin) = match (&args.format, configured) {
+        (Some(name), _) => (settings(records::format(name)?), "given"),
+        (None, Some(settings)) => (settings, "of the settings"),
+        (None, None) => (settings(survey::guess(&sample.pieces, pepper)?), "guessed"),
+    };
+    let of = |key| Survey::of(&sample.pieces, &Settings { key, ..settings.clone() }, pepper);
+    let (raw, credential) = (of(KeyPolicy::Raw)?, of(KeyPolicy::Credential)?);
+    // A credential id is preferred: it is there only for keys that the gateway knows, and is no secret.
+    let (policy, best) = if credential.requests > 0 && credential.requests * 2 >= raw.requests {
+        ("credential", &credential)
+    } else {
+        ("raw", &raw)
+    };
+    Ok(Report::new(input, &settings, origin, sample, policy, best, &raw))
+}
+
+fn settings(format: Format) -> Settings {
+    Settings::new(format, KeyPolicy::Raw)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! How long a client may take: for a request's head, between two requests, and to take an answer.
+//!
+//! hyper has one time for heads and for the wait between requests. Those differ by far: a head comes at once, and a
+//! gateway keeps connections for an hour, so that closing one under it would fail a question.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+/// From the first byte of a head, or from accepting, to its end.
+pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Between two requests: longer than the hour after which Envoy closes a connection itself.
+pub const IDLE_WITHIN: Duration = Duration::from_mins(65);
+/// A client that takes nothing of an answer for so long is given up.
+pub const TAKE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where a connection is. Set to answering and back by the service, read where bytes come in.
+#[derive(Clone, Debug)]
+pub struct Phase(Arc<AtomicU8>);
+
+const HEAD: u8 = 0;
+const ANSWERING: u8 = 1;
+const IDLE: u8 = 2;
+
+impl Phase {
+    /// A head has been read, and is being answered.
+    pub fn answering(&self) {
+        self.0.store(ANSWERING, Relaxed);
+    }
+
+    /// The next request may come, or not.
+    pub fn idle(&self) {
+        self.0.store(IDLE, Relaxed);
+    }
+
+    fn now(&self) -> u8 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A connection that fails when its client is too slow.
+pub struct Guarded<S> {
+    stream: S,
+    phase: Phase,
+    reading: Pin<Box<Sleep>>,
+    /// The phase that `reading` was set for.
+    set_for: u8,
+    /// Set while the client takes nothing.
+    writing: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Guarded<S> {
+    /// A connection that was just accepted: its first head is awaited.
+    pub fn new(stream: S) -> (Self, Phase) {
+        let phase = Phase(Arc::new(AtomicU8::new(HEAD)));
+        let reading = Box::pin(sleep(HEAD_WITHIN));
+        (Self { stream, phase: phase.clone(), reading, set_for: HEAD, writing: None }, phase)
+    }
+
+    fn set(&mut self, phase: u8) {
+        if self.set_for != phase {
+            self.set_for = phase;
+            let within = if phase == IDLE { IDLE_WITHIN } else { HEAD_WITHIN };
+            self.reading.as_mut().reset(Instant::now() + within);
+        }
+    }
+
+    /// Gives what `polled` says, or an error when the client has taken nothing for too long.
+    fn taken<T>(
+        writing: &mut Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            *writing = None;
+            return polled;
+        }
+        let deadline = writing.get_or_insert_with(|| Box::pin(sleep(TAKE_WITHIN)));
+        deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let phase = this.phase.now();
+        this.set(phase);
+        if polled.is_ready() {
+            if phase == IDLE && buf.filled().len() > before {
+                this.phase.0.store(HEAD, Relaxed);
+                this.set(HEAD);
+            }
+            return polled;
+        }
+        if phase != ANSWERING && this.reading.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        Self::taken(&mut this.writing, cx, polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        Self::taken(&mut this.writing, cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// Reads one byte; how long that took and whether it came.
+    async fn read(guarded: &mut (impl AsyncRead + Unpin)) -> (Duration, bool) {
+        let started = Instant::now();
+        let read = guarded.read_u8().await;
+        (started.elapsed(), read.is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_comes_drop_by_drop_is_cut_off() {
+        let (mut client, server) = duplex(64);
+        let (mut guarded, _phase) = Guarded::new(server);
+        let started = Instant::now();
+        while read(&mut guarded).await.1 {
+            assert!(started.elapsed() <= HEAD_WITHIN, "{:?}", started.elapsed());
+            let _ = client.write_u8(b'x').await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_lives_longer_than_a_head_and_an_answer_takes_its_time() {
+        let (mut client, server) = duplex(64);
+        let (mut guarded, phase) = Guarded::new(server);
+        phase.idle();
+        assert_eq!(read(&mut guarded).await, (IDLE_WITHIN, false));
+        phase.answering();
+        let late = async {
+            tokio::time::sleep(IDLE_WITHIN * 2).await;
+            client.write_u8(b'x').await.unwrap();
+        };
+        let (read, ()) = tokio::join!(read(&mut guarded), late);
+        assert_eq!(read, (IDLE_WITHIN * 2, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_byte_after_a_wait_begins_a_head() {
+        let (mut client, server) = duplex(64);
+        let (mut guarded, phase) = Guarded::new(server);
+        phase.idle();
+        client.write_u8(b'G').await.unwrap();
+        assert!(read(&mut guarded).await.1);
+        assert_eq!(read(&mut guarded).await, (HEAD_WITHIN, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (_client, server) = duplex(8);
+        let (mut guarded, _phase) = Guarded::new(server);
+        let started = Instant::now();
+        guarded.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(started.elapsed(), TAKE_WITHIN);
+    }
+}

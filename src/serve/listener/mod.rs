@@ -1,0 +1,180 @@
+//! Binds a listener and serves a router on it until it is told to stop.
+//!
+//! Bounded: so many connections at once, more are closed as soon as they are accepted, so that whoever asked knows at
+//! once; a time for a request's head, for its answer and for taking the answer ([`deadlines`]); a size of bodies; and
+//! a time in which everything ends. Each listener has its own bounds, so that one that is full leaves the other alone.
+
+mod deadlines;
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{StatusCode, header::CONNECTION},
+    response::{IntoResponse, Response},
+};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
+use hyper_util::{
+    rt::TokioIo,
+    server::graceful::{GracefulConnection, GracefulShutdown},
+    service::TowerToHyperService,
+};
+use prometheus::IntGauge;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time,
+};
+
+use self::deadlines::Guarded;
+use crate::telemetry::Metrics;
+
+/// The largest body that any route reads, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Longer than a command waits to be applied.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long requests that have begun may take once it is told to stop.
+const END_WITHIN: Duration = Duration::from_secs(4);
+/// How long accepting rests when the process has no file descriptor left.
+const REST: Duration = Duration::from_millis(200);
+
+/// Why a listener could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{field} {address}: cannot listen: {source}")]
+pub struct BindError {
+    field: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// A bound listener.
+pub struct Bound {
+    field: &'static str,
+    listener: TcpListener,
+    /// The address that it got: the port may have been left to the system.
+    pub address: SocketAddr,
+}
+
+/// Binds `address`, which the settings call `field`.
+pub async fn bind(field: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
+    let wrong = |source| BindError { field, address, source };
+    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok(Bound { field, listener, address })
+}
+
+/// Serves at most `connections_max` connections at once until `stop` resolves; requests that have begun are answered.
+pub async fn serve(
+    bound: Bound,
+    router: Router,
+    connections_max: usize,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let Bound { field, listener, address } = bound;
+    let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let permits = Arc::new(Semaphore::new(connections_max));
+    let open = metrics.connections.with_label_values(&[field]);
+    let refused = metrics.connections_refused.with_label_values(&[field]);
+    metrics
+        .connections_limit
+        .with_label_values(&[field])
+        .set(i64::try_from(connections_max).unwrap_or(i64::MAX));
+    let ending = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Of one connection only, or of the whole process: then the descriptors have to come back first.
+                tracing::warn!(%address, %error, "a connection could not be accepted");
+                time::sleep(REST).await;
+                continue;
+            }
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            refused.inc();
+            continue;
+        };
+        let connection = ending.watch(connection(stream, router.clone()));
+        let place = Place::take(open.clone(), permit);
+        connections.spawn(async move {
+            let _place = place;
+            // A client that went away, or was too slow, is no news.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    if time::timeout(END_WITHIN, ending.shutdown()).await.is_err() {
+        tracing::warn!(%address, open = connections.len(), "connections were cut off at the end");
+    }
+    connections.shutdown().await;
+}
+
+/// One of the places for connections; free again when dropped, however the connection ended.
+struct Place {
+    open: IntGauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(open: IntGauge, permit: OwnedSemaphorePermit) -> Self {
+        open.inc();
+        Self { open, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+/// One connection with its deadlines.
+fn connection(
+    stream: TcpStream,
+    router: Router,
+) -> impl GracefulConnection<Error = hyper::Error, Output = hyper::Result<()>> + Send {
+    // Answers are small: Nagle's delay would only hold them up.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY is not to be had");
+    }
+    let (guarded, phase) = Guarded::new(stream);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        phase.answering();
+        let (phase, answer) = (phase.clone(), router.call(request));
+        async move {
+            let answer = time::timeout(ANSWER_WITHIN, answer).await;
+            phase.idle();
+            answer.unwrap_or_else(|_| Ok(too_slow()))
+        }
+    });
+    http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(guarded), service)
+}
+
+/// The answer to a body that did not come in time. The rest of it may still come, so the connection ends.
+fn too_slow() -> Response {
+    (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")]).into_response()
+}

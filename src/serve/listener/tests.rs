@@ -1,0 +1,129 @@
+//! Clients that are slow or many, against real sockets on loopback.
+
+use axum::routing::{get, post};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::oneshot,
+};
+
+use super::*;
+
+struct Served {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    stop: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+async fn served(connections_max: usize, metrics: Arc<Metrics>) -> Served {
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/never", get(std::future::pending::<()>))
+        .route("/body", post(|body: axum::body::Bytes| async move { body.len().to_string() }));
+    let bound = bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address;
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move { drop(stopped.await) };
+    let ended = tokio::spawn(serve(bound, router, connections_max, metrics.clone(), stopped));
+    Served { address, metrics, stop, ended }
+}
+
+async fn connect(served: &Served, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Everything until the server closes; an abrupt end is one, too.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text).await;
+    String::from_utf8(text).unwrap()
+}
+
+async fn first_line(stream: &mut TcpStream) -> String {
+    let mut bytes = [0; 512];
+    let length = stream.read(&mut bytes).await.unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..length]).lines().next().unwrap_or_default().to_owned()
+}
+
+const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const LAST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new("test", ""))
+}
+
+#[tokio::test]
+async fn a_client_that_sends_half_a_head_is_cut_off() {
+    let served = served(10, metrics()).await;
+    let slow = connect(&served, "GET /healthz HTTP/1.1\r\nHo").await;
+    let quick = connect(&served, LAST).await;
+    assert!(rest(quick).await.starts_with("HTTP/1.1 200"));
+    // From here on nothing but the deadline can happen, so time may leap to it.
+    time::pause();
+    assert_eq!(rest(slow).await, "");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_at_once_and_the_other_listener_answers() {
+    let metrics = metrics();
+    let (full, other) = (served(1, metrics.clone()).await, served(1, metrics).await);
+    let mut held = connect(&full, ASK).await;
+    assert_eq!(first_line(&mut held).await, "HTTP/1.1 200 OK");
+    assert_eq!(rest(TcpStream::connect(full.address).await.unwrap()).await, "");
+    assert_eq!(full.metrics.connections_refused.with_label_values(&["gateways_listen"]).get(), 1);
+    assert!(rest(connect(&other, LAST).await).await.starts_with("HTTP/1.1 200"));
+    // The one that is held goes on, and its place is free once it is closed.
+    held.write_all(LAST.as_bytes()).await.unwrap();
+    assert!(rest(held).await.starts_with("HTTP/1.1 200"));
+    let mut answer = String::new();
+    while !answer.starts_with("HTTP/1.1 200") {
+        let Ok(mut next) = TcpStream::connect(full.address).await else { continue };
+        // Until the place is free, it is refused as the one before.
+        if next.write_all(LAST.as_bytes()).await.is_ok() {
+            answer = rest(next).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_and_a_large_head_are_refused() {
+    let served = served(10, metrics()).await;
+    let body = "x".repeat(BODY_BYTES_MAX + 1);
+    let head = "POST /body HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length";
+    let mut large = connect(&served, &format!("{head}: {}\r\n\r\n{body}", body.len())).await;
+    assert_eq!(first_line(&mut large).await, "HTTP/1.1 413 Payload Too Large");
+    let right = connect(&served, &format!("{head}: 3\r\n\r\nabc")).await;
+    assert!(rest(right).await.ends_with("\r\n\r\n3"));
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: {}", "x".repeat(HEAD_BYTES_MAX));
+    let mut large = connect(&served, &head).await;
+    assert!(first_line(&mut large).await.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn the_end_comes_in_time_whoever_is_connected() {
+    let served = served(10, metrics()).await;
+    let mut idle = connect(&served, ASK).await;
+    assert_eq!(first_line(&mut idle).await, "HTTP/1.1 200 OK");
+    let stuck = connect(&served, "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    while served.metrics.connections.with_label_values(&["gateways_listen"]).get() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let _ = served.stop.send(());
+    assert_eq!(rest(idle).await, "", "an idle connection is closed at once");
+    time::pause();
+    served.ended.await.unwrap();
+    assert_eq!(rest(stuck).await, "");
+    assert_eq!(served.metrics.connections.with_label_values(&["gateways_listen"]).get(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
+    let served = served(10, metrics()).await;
+    let slow =
+        connect(&served, "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc").await;
+    assert!(rest(connect(&served, LAST).await).await.starts_with("HTTP/1.1 200"));
+    time::pause();
+    assert!(rest(slow).await.starts_with("HTTP/1.1 408"));
+}
