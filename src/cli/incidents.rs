@@ -86,7 +86,11 @@ fn render(list: &IncidentList) -> String {
     }
     let mut rows = table::table(&["SEVERITY", "VERDICT", "KEY", "SINCE", "STATE", "INCIDENT", "WHY"]);
     for incident in &list.incidents {
-        let state = if incident.is_open() { "open" } else { "closed" };
+        let state = match (incident.is_open(), incident.stale) {
+            (true, true) => "backlog",
+            (true, false) => "open",
+            (false, _) => "closed",
+        };
         let leading = incident.reasons.iter().max_by(|a, b| a.score.total_cmp(&b.score));
         rows.add_row([
             incident.severity.as_str().to_owned(),
