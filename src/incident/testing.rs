@@ -51,19 +51,21 @@ pub fn stolen() -> Incident {
             outcome: "granted".to_owned(),
         }],
         held: vec![Held { step: Step::Suspend, by: "ceiling".to_owned() }],
-        evidence: Evidence {
-            samples: vec![Sample {
-                at: "2026-11-22T03:11:19.000Z".to_owned(),
-                method: "GET".to_owned(),
-                route: "/v1/admin".to_owned(),
-                status: 403,
-                network: "AS14061".to_owned(),
-                country: "NL".to_owned(),
-                prefix: "203.0.113.0/24".to_owned(),
-                agent: "acme-sdk/4.2".to_owned(),
-                position: "kafka:kong-logs/3@1042".to_owned(),
-            }],
-        },
+        evidence: Evidence { samples: vec![sample()] },
         ..Incident::default()
+    }
+}
+
+fn sample() -> Sample {
+    Sample {
+        at: "2026-11-22T03:11:19.000Z".to_owned(),
+        method: "GET".to_owned(),
+        route: "/v1/admin".to_owned(),
+        status: 403,
+        network: "AS14061".to_owned(),
+        country: "NL".to_owned(),
+        prefix: "203.0.113.0/24".to_owned(),
+        agent: "acme-sdk/4.2".to_owned(),
+        position: "kafka:kong-logs/3@1042".to_owned(),
     }
 }
