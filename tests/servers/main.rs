@@ -4,6 +4,7 @@
 
 mod enforce;
 mod harness;
+mod kafka_gaps;
 mod kafka_source;
 mod log_formats;
 mod prometheus;
