@@ -35,7 +35,7 @@ use crate::{
         Asked, Board, Checks, Commander, Decisions, Operators, ToServe, commands::CommandError, listener,
         operators::Access,
     },
-    slot::{Ask, Change, End, Reading, Slot, SlotSettings, Status},
+    slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings, Status},
     source::geo::GeoFiles,
     store::{EmbeddedLog, Outbox, SystemClock},
     telemetry::Metrics,
@@ -162,6 +162,15 @@ fn spawn_slot(
         let mut slot =
             Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
         let back = status.returned();
+        for Gap { input, from, to, reason } in &back.gaps {
+            tracing::error!(
+                input,
+                from,
+                to,
+                reason,
+                "input is gone that had to be replayed; state is without it"
+            );
+        }
         tracing::info!(comparison = ?back.comparison, entries = back.entries, records = back.records, "restored");
         Ok(slot.run(&halt)?)
     };
@@ -295,7 +304,11 @@ async fn housekeeping(shared: Arc<Shared>) {
         ticks.tick().await;
         shared.decisions.sweep(shared.clock.now());
         for notice in shared.status.take_notices() {
-            tracing::warn!(kind = notice.label(), notice = ?notice, "a source has something to say");
+            if notice.is_only_information() {
+                tracing::info!(kind = notice.label(), notice = ?notice, "a source has something to say");
+            } else {
+                tracing::warn!(kind = notice.label(), notice = ?notice, "a source has something to say");
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ pub use self::{
     cadence::CadenceSettings,
     judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
     reading::{Change, Reading},
-    start::{Comparison, Return},
+    start::{Comparison, Gap, Return},
     status::{CAUGHT_UP_BELOW, Status},
     time::{AHEAD_MAX, clamped},
     watermark::OUT_OF_ORDER,
@@ -127,6 +127,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let mut course = Course::new(judge);
         let mut batch = Batch::new(settings.batch_records);
         let (progress, back) = start::come_back(&mut log, &mut course, &mut batch)?;
+        let comparison = back.comparison;
         status.came_back(back);
         status.beat(clock.wall_ms());
         let now = clock.now();
@@ -149,15 +150,17 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             looked: now,
             notices: Vec::new(),
         };
-        slot.begin(back.comparison)?;
+        slot.begin(comparison)?;
         Ok(slot)
     }
 
-    /// A replay must never cross a change of reference data, nor go again over what came out differently.
+    /// A replay must never cross a change of reference data, nor go again over what came out differently or is gone.
     fn begin(&mut self, comparison: Comparison) -> Result<(), LogError> {
         match comparison {
             Comparison::Equal => return Ok(()),
-            Comparison::Differs | Comparison::ReferenceChanged => self.commit(true)?,
+            Comparison::Differs | Comparison::ReferenceChanged | Comparison::Incomplete => {
+                self.commit(true)?;
+            }
             Comparison::New => {}
         }
         self.enter(Entry::Reference(self.course.judge.references()));
@@ -266,12 +269,12 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     }
 }
 
-/// The runs of a batch, whose records are sorted by input.
+/// The runs of a batch, whose records are sorted by input. Positions go back where a log was made anew.
 fn runs_of(batch: &Batch) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for record in batch.records() {
         match runs.last_mut() {
-            Some(run) if run.input == record.input => run.to = record.next,
+            Some(run) if run.input == record.input && run.to <= record.offset => run.to = record.next,
             _ => runs.push(Run { input: record.input, from: record.offset, to: record.next }),
         }
     }

@@ -4,7 +4,7 @@ use super::{course::Course, judge::Judge, watermark::Watermarks};
 use crate::{
     event::EventTime,
     source::Batch,
-    store::{Entry, Log, LogError, Progress, Resume},
+    store::{Entry, Log, LogError, Progress, Resume, Run},
 };
 
 /// What the comparison at the end of a replay said.
@@ -19,16 +19,46 @@ pub enum Comparison {
     Differs,
     /// The rules, the catalogue or the place databases are not those of then, so the effects may be others.
     ReferenceChanged,
+    /// Not all of the input could be read again, so there is nothing to compare. What could be replayed is taken.
+    Incomplete,
+}
+
+/// Records that were applied before and are nowhere to be read again: the state is without them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The input's name.
+    pub input: String,
+    /// The first position that is gone, in records or bytes as the input counts.
+    pub from: u64,
+    /// Where what is left begins.
+    pub to: u64,
+    pub reason: String,
 }
 
 /// What coming back took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Return {
     pub comparison: Comparison,
     /// Entries of the checkpoint.
     pub entries: u64,
     /// Records that were read again.
     pub records: u64,
+    /// What could not be.
+    pub gaps: Vec<Gap>,
+}
+
+impl Return {
+    /// Notes that a part of `run` is gone, and returns where to go on; any other error may pass, and is given back.
+    fn miss(&mut self, run: Run, name: Option<String>, error: LogError) -> Result<u64, LogError> {
+        let Some((from, to)) = error.gone(run).filter(|(_, to)| *to > run.from) else { return Err(error) };
+        let (input, to) = (name.unwrap_or_else(|| format!("input {}", run.input)), to.min(run.to));
+        // Runs follow one another, so that a file that is gone makes one gap and not one a batch.
+        match self.gaps.iter_mut().rev().find(|gap| gap.input == input) {
+            Some(gap) if gap.to == from => gap.to = to,
+            _ => self.gaps.push(Gap { input, from, to, reason: error.to_string() }),
+        }
+        Ok(to)
+    }
 }
 
 /// Brings the course to where the last commit left it, and returns its place with what that took.
@@ -51,49 +81,57 @@ pub fn come_back<L: Log, J: Judge>(
     }
     course.outputs.suppress(true);
     for entry in &sequence {
-        back.records += replay(log, course, batch, entry)?;
+        replay(log, course, batch, entry, &mut back)?;
     }
     course.outputs.suppress(false);
-    back.comparison = compare(course, &progress);
+    back.comparison = compare(course, &progress, &back);
     Ok((progress, back))
 }
 
-/// Applies one entry again; returns how many records it took.
+/// Applies one entry again, as far as its records are still there.
 fn replay<L: Log, J: Judge>(
     log: &mut L,
     course: &mut Course<J>,
     batch: &mut Batch,
     entry: &Entry,
-) -> Result<u64, LogError> {
+    back: &mut Return,
+) -> Result<(), LogError> {
     let Entry::Batch { at_ms, runs } = entry else {
         course.enter(entry);
-        return Ok(0);
+        return Ok(());
     };
     batch.clear();
     course.name_inputs(runs, |input| log.input_name(input));
     let mut records = 0;
+    let mut apply = |batch: &mut Batch| {
+        if !batch.is_empty() {
+            records += batch.len() as u64;
+            course.records(batch, *at_ms);
+            batch.clear();
+        }
+    };
     for &run in runs {
         let mut rest = run;
         while rest.from < rest.to {
-            rest.from = log.read_again(rest, batch)?;
+            rest.from = match log.read_again(rest, batch) {
+                Ok(next) => next,
+                Err(error) => back.miss(rest, log.input_name(run.input), error)?,
+            };
             if rest.from < rest.to || batch.room() == 0 {
-                records += batch.len() as u64;
-                course.records(batch, *at_ms);
-                batch.clear();
+                apply(batch);
             }
         }
     }
-    if !batch.is_empty() {
-        records += batch.len() as u64;
-        course.records(batch, *at_ms);
-    }
+    apply(batch);
+    back.records += records;
     course.end_batch(runs, |input| log.input_name(input));
-    batch.clear();
-    Ok(records)
+    Ok(())
 }
 
-fn compare<J: Judge>(course: &Course<J>, progress: &Progress) -> Comparison {
-    if course.judge.references() != progress.references {
+fn compare<J: Judge>(course: &Course<J>, progress: &Progress, back: &Return) -> Comparison {
+    if !back.gaps.is_empty() {
+        Comparison::Incomplete
+    } else if course.judge.references() != progress.references {
         Comparison::ReferenceChanged
     } else if course.outputs.digest() == progress.digest {
         Comparison::Equal

@@ -79,7 +79,7 @@ impl Status {
 
     /// What coming back took.
     pub fn returned(&self) -> Return {
-        *locked(&self.back)
+        locked(&self.back).clone()
     }
 
     /// Adds the counts of a batch, by source.
@@ -109,7 +109,9 @@ impl Status {
             return;
         }
         let (mut counts, mut waiting) = (locked(&self.notice_counts), locked(&self.notices));
+        let mut reading = locked(&self.reading);
         for notice in notices.drain(..) {
+            count_losses(&mut reading, &notice);
             *counts.entry(notice.label()).or_default() += 1;
             if waiting.len() < NOTICES_MAX {
                 waiting.push(notice);
@@ -118,10 +120,11 @@ impl Status {
     }
 
     pub(super) fn came_back(&self, back: Return) {
-        *locked(&self.back) = back;
         let mut reading = locked(&self.reading);
         reading.digest_mismatches += u64::from(back.comparison == Comparison::Differs);
+        reading.replay_gaps += back.gaps.len() as u64;
         reading.restored = true;
+        *locked(&self.back) = back;
     }
 
     /// The loop has turned.
@@ -168,6 +171,24 @@ impl Status {
             source.lag_seconds = larger(source.lag_seconds, seconds, f64::max);
         }
         self.caught_up.store(caught_up, Relaxed);
+    }
+}
+
+/// Counts what a notice says was lost, or may be.
+fn count_losses(reading: &mut Reading, notice: &Notice) {
+    match *notice {
+        Notice::Lost { source, lost, .. } => {
+            if let Some(source) = reading.sources.get_mut(usize::from(source)) {
+                source.gaps += 1;
+                source.lost_records += lost.unwrap_or(0);
+            }
+        }
+        Notice::ShortRetention { source, .. } => {
+            if let Some(source) = reading.sources.get_mut(usize::from(source)) {
+                source.short_retention += 1;
+            }
+        }
+        _ => {}
     }
 }
 

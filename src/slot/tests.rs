@@ -4,6 +4,7 @@ mod backlog;
 mod crashes;
 mod embedded;
 mod engines;
+mod gaps;
 mod reading;
 mod toy;
 
@@ -16,6 +17,7 @@ use std::{
 use self::toy::Toy;
 use super::*;
 use crate::engine::Action;
+use crate::source::SourceError;
 use crate::store::{Crash, Disk, MemoryLog, Output, ScriptedBatch, Tape, Topic, VirtualClock};
 use crate::telemetry::Status as _;
 

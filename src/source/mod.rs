@@ -50,6 +50,9 @@ pub trait Source: Send {
 
     /// Appends again the records with `from <= offset < to`, up to the batch's room, whatever has been polled
     /// since. Returns where to go on: `to` when all of them have been read. Does not change what `poll` returns.
+    ///
+    /// [`SourceError::Gone`] = the first of them will never be there again; reading may go on where it says. Any
+    /// other error may pass.
     fn read_again(
         &mut self,
         input: u32,
@@ -105,6 +108,13 @@ pub enum Notice {
     Compressed { source: u16, path: String },
     /// A line is too long; it goes on as its beginning only, which the decoder rejects and counts.
     Oversized { source: u16, input: u32, offset: u64, length: u64 },
+    /// A partition no longer has the position where reading was to go on; it goes on at the earliest record that
+    /// there is. `lost` records were never read; `None` = the log was made anew, so nobody knows how many.
+    Lost { source: u16, input: u32, topic: String, partition: i32, from: u64, to: u64, lost: Option<u64> },
+    /// A topic keeps its records for a shorter time, or fewer of them, than a restart may need.
+    ShortRetention { source: u16, topic: String, text: String },
+    /// How long a topic keeps its records could not be asked.
+    RetentionUnknown { source: u16, topic: String, text: String },
 }
 
 impl Notice {
@@ -117,7 +127,15 @@ impl Notice {
             Self::Unreadable { .. } => "unreadable",
             Self::Compressed { .. } => "compressed",
             Self::Oversized { .. } => "oversized",
+            Self::Lost { .. } => "lost",
+            Self::ShortRetention { .. } => "short_retention",
+            Self::RetentionUnknown { .. } => "retention_unknown",
         }
+    }
+
+    /// Whether nobody has to do anything about it.
+    pub const fn is_only_information(&self) -> bool {
+        matches!(self, Self::NewPartition { .. } | Self::RetentionUnknown { .. })
     }
 }
 
@@ -136,18 +154,15 @@ pub enum SourceError {
     Property { name: String, text: String },
     #[error("kafka: cannot find where to start in {topic}/{partition}: {text}")]
     StartOffset { topic: String, partition: i32, text: String },
-    #[error(
-        "kafka: {topic}/{partition} no longer has offset {offset} (it was deleted by retention, or the topic was \
-         created anew); records were lost to Keyhound: choose where to go on with `keyhound state rebase --to \
-         earliest|latest|TIME`, which keeps the profiles"
-    )]
-    OffsetOutOfRange { topic: String, partition: i32, offset: u64 },
     #[error("kafka: reading {topic}/{partition}: {text}")]
     Partition { topic: String, partition: i32, text: String },
     #[error("kafka: {text}")]
     Fatal { text: String },
     #[error("{input} cannot be read again from {from} to {to}: {text}")]
     ReadAgain { input: InputName, from: u64, to: u64, text: String },
+    /// Records that will never be there again: from `from` up to `to`, where those that are left begin.
+    #[error("{input} has nothing left from {from} to {to}: {text}")]
+    Gone { input: InputName, from: u64, to: u64, text: String },
     #[error("file pattern \"{pattern}\": {text}")]
     Pattern { pattern: String, text: String },
     #[error("standard input: {0}")]
@@ -163,10 +178,10 @@ impl SourceError {
             Self::NoSuchTopic { .. } => "no_such_topic",
             Self::Property { .. } => "property",
             Self::StartOffset { .. } => "start_offset",
-            Self::OffsetOutOfRange { .. } => "offset_out_of_range",
             Self::Partition { .. } => "partition",
             Self::Fatal { .. } => "fatal",
             Self::ReadAgain { .. } => "read_again",
+            Self::Gone { .. } => "gone",
             Self::Pattern { .. } => "pattern",
             Self::Stdin(_) => "stdin",
         }

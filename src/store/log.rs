@@ -38,7 +38,8 @@ pub trait Log: Send {
     /// Hands over every entry of the last checkpoint's state, in the order of keys.
     fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError>;
 
-    /// Appends records of a run again, up to the batch's room. Returns where to go on: `run.to` when done.
+    /// Appends records of a run again, up to the batch's room. Returns where to go on: `run.to` when done. Records
+    /// that will never be there again are an error of their own, which says where those that are left begin.
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError>;
 
     /// Appends what has come, up to the batch's room; waits at most `wait` for the first record.
@@ -122,6 +123,15 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// The part of `run` that will never be read again, if that is what this error says.
+    pub(crate) const fn gone(&self, run: Run) -> Option<(u64, u64)> {
+        match self {
+            Self::Source(SourceError::Gone { from, to, .. }) => Some((*from, *to)),
+            Self::UnknownInput { .. } => Some((run.from, run.to)),
+            _ => None,
+        }
+    }
+
     /// A fixed label for metrics.
     pub const fn label(&self) -> &'static str {
         match self {

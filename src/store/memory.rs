@@ -15,7 +15,7 @@ use super::{
     log::{Committed, Log, LogError, ReadEntry},
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
 };
-use crate::source::{Batch, InputLag, Notice, Record};
+use crate::source::{Batch, InputLag, InputName, Notice, Record, SourceError};
 
 /// Batches as they come: the runs of each, and what is said after it.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub struct Tape {
     pub once: bool,
     /// So many records at most are read again at a time; 0 = as many as fit.
     pub again_max: u64,
+    /// Records that cannot be read again any more.
+    pub gone: Vec<Run>,
 }
 
 /// What survives a crash. Clones are the same disk.
@@ -74,6 +76,11 @@ impl Disk {
     /// The state of the last checkpoint.
     pub fn state(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.kept().state.clone()
+    }
+
+    /// Where reading goes on, by input.
+    pub fn positions(&self) -> BTreeMap<u32, u64> {
+        self.kept().next.clone()
     }
 
     /// The last commit.
@@ -171,10 +178,18 @@ impl Log for MemoryLog {
 
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError> {
         self.call(|log| {
+            let holes = || log.tape.gone.iter().filter(|hole| hole.input == run.input);
+            if let Some(hole) = holes().find(|hole| (hole.from..hole.to).contains(&run.from)) {
+                let (input, text) =
+                    (InputName(format!("tape:{}", run.input)), "the test wants it".to_owned());
+                let (from, to) = (run.from, hole.to.min(run.to));
+                return Err(LogError::Source(SourceError::Gone { input, from, to, text }));
+            }
             let most = if log.tape.again_max == 0 { u64::MAX } else { log.tape.again_max };
-            let to = run.to.min(run.from.saturating_add(most));
-            Self::push_run(&log.tape, Run { to, ..run }, batch)
-        })
+            let next_hole = holes().map(|hole| hole.from).filter(|from| *from > run.from).min();
+            let to = run.to.min(run.from.saturating_add(most)).min(next_hole.unwrap_or(u64::MAX));
+            Ok(Self::push_run(&log.tape, Run { to, ..run }, batch))
+        })?
     }
 
     fn poll_batch(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), LogError> {

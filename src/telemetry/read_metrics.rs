@@ -15,6 +15,9 @@ pub(super) struct SlotMetrics {
     clamped: IntCounterVec,
     rejected: IntCounterVec,
     clear_keys: IntCounterVec,
+    gaps: IntCounterVec,
+    lost_records: IntCounterVec,
+    short_retention: IntGaugeVec,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
     late: IntCounter,
@@ -33,6 +36,7 @@ pub(super) struct SlotMetrics {
     checkpoint_seconds: Counter,
     checkpoint_at: Gauge,
     mismatches: IntCounter,
+    replay_gaps: IntCounter,
     outbox: IntGaugeVec,
     table_entries: IntGaugeVec,
     table_limit: IntGaugeVec,
@@ -86,6 +90,21 @@ impl SlotMetrics {
                 "Records that showed an API key in clear, by source.",
                 by_source,
             ),
+            gaps: f.counters(
+                "keyhound_source_gaps_total",
+                "Times that the log no longer had the position to read on at, by source.",
+                by_source,
+            ),
+            lost_records: f.counters(
+                "keyhound_source_lost_records_total",
+                "Records deleted at the source before they were read, as far as that can be known.",
+                by_source,
+            ),
+            short_retention: f.gauges(
+                "keyhound_source_topics_with_short_retention",
+                "Topics that keep records for too short a time to survive a restart, as found at the start.",
+                by_source,
+            ),
             lag_records: f.gauges("keyhound_source_lag_records", "Records that wait at a source.", by_source),
             lag_seconds: f.real_gauges(
                 "keyhound_source_lag_seconds",
@@ -135,6 +154,10 @@ impl SlotMetrics {
                 "keyhound_digest_mismatches_total",
                 "Replays whose effects differed from those that were committed.",
             ),
+            replay_gaps: f.counter(
+                "keyhound_replay_gaps_total",
+                "Ranges of input that were gone when they had to be replayed.",
+            ),
             outbox: f.gauges(
                 "keyhound_outbox_records",
                 "Committed outputs that a dispatcher has not delivered yet, by dispatcher.",
@@ -174,6 +197,7 @@ impl SlotMetrics {
         raise(&self.commits, reading.commits);
         raise(&self.checkpoints, reading.checkpoints);
         raise(&self.mismatches, reading.digest_mismatches);
+        raise(&self.replay_gaps, reading.replay_gaps);
         raise_real(&self.commit_seconds, reading.commit_seconds);
         raise_real(&self.checkpoint_seconds, reading.checkpoint_seconds);
         self.checkpoint_at.set(seconds(reading.checkpoint_at_ms));
@@ -188,6 +212,9 @@ impl SlotMetrics {
         raise(&self.anonymous.with_label_values(label), source.anonymous);
         raise(&self.clamped.with_label_values(label), source.clamped);
         raise(&self.clear_keys.with_label_values(label), source.clear_keys);
+        raise(&self.gaps.with_label_values(label), source.gaps);
+        raise(&self.lost_records.with_label_values(label), source.lost_records);
+        self.short_retention.with_label_values(label).set(signed(source.short_retention));
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
         }

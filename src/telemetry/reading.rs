@@ -43,6 +43,8 @@ pub struct Reading {
     pub checkpoint_at_ms: u64,
     /// Replays whose digest of effects was not the one that was committed.
     pub digest_mismatches: u64,
+    /// Ranges of input that could not be read again in a replay, so that the state is without them.
+    pub replay_gaps: u64,
     /// Records in the outbox that a dispatcher has not acknowledged, by dispatcher.
     pub outbox: Vec<(String, u64)>,
 }
@@ -63,6 +65,12 @@ pub struct SourceReading {
     pub rejected: Vec<(&'static str, u64)>,
     /// Records that showed a raw key in clear.
     pub clear_keys: u64,
+    /// Times that reading could not go on where it had stopped, since the log no longer had that position.
+    pub gaps: u64,
+    /// Records that were deleted before they were read, as far as that can be known.
+    pub lost_records: u64,
+    /// Topics that keep their records for too short a time to survive a restart.
+    pub short_retention: u64,
     /// Records that wait at the source; `None` = the source cannot say.
     pub lag_records: Option<u64>,
     /// How far the newest event read is behind the wall clock, in seconds of event time; 0 where nothing waits, so that

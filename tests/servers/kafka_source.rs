@@ -11,7 +11,7 @@ use keyhound::source::{
     kafka::{KafkaSettings, KafkaSource},
 };
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig,
     admin::{AdminClient, AdminOptions, NewPartitions},
     client::DefaultClientContext,
     producer::{BaseProducer, BaseRecord, Producer},
@@ -22,13 +22,19 @@ use crate::harness::{
     kafka::{Kafka, PASSWORD, kafka},
 };
 
-const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// The table of inputs, in memory.
 #[derive(Default)]
-struct Table {
+pub struct Table {
     names: Vec<InputName>,
-    positions: BTreeMap<u32, u64>,
+    pub positions: BTreeMap<u32, u64>,
+}
+
+impl Table {
+    pub fn name(&self, input: u32) -> InputName {
+        self.names[input as usize].clone()
+    }
 }
 
 impl Inputs for Table {
@@ -62,7 +68,7 @@ fn source(brokers: &str, topic: &str, more: &str) -> KafkaSource {
     KafkaSource::new(0, serde_saphyr::from_str::<KafkaSettings>(&yaml).expect("valid settings"))
 }
 
-fn started(kafka: &Kafka, topic: &str, more: &str, table: &mut Table) -> KafkaSource {
+pub fn started(kafka: &Kafka, topic: &str, more: &str, table: &mut Table) -> KafkaSource {
     let mut source = source(&kafka.plain, topic, more);
     source.start(table).expect("the source starts");
     source
@@ -70,7 +76,12 @@ fn started(kafka: &Kafka, topic: &str, more: &str, table: &mut Table) -> KafkaSo
 
 /// Polls until `count` more records have come, commits each, and gives their texts by input.
 #[track_caller]
-fn consume(source: &mut KafkaSource, table: &mut Table, count: usize, seen: &mut BTreeMap<u32, Vec<String>>) {
+pub fn consume(
+    source: &mut KafkaSource,
+    table: &mut Table,
+    count: usize,
+    seen: &mut BTreeMap<u32, Vec<String>>,
+) {
     let mut batch = Batch::new(512);
     let deadline = Instant::now() + LIMIT;
     let mut left = count;
@@ -87,7 +98,7 @@ fn consume(source: &mut KafkaSource, table: &mut Table, count: usize, seen: &mut
     }
 }
 
-fn texts(from: u32, to: u32) -> Vec<String> {
+pub fn texts(from: u32, to: u32) -> Vec<String> {
     (from..to).map(|number| format!("record {number}")).collect()
 }
 
@@ -167,7 +178,7 @@ fn kafka_source_sees_committed_records_only_and_reads_them_again_over_the_gaps()
     }
 }
 
-fn admin(kafka: &Kafka) -> AdminClient<DefaultClientContext> {
+pub fn admin(kafka: &Kafka) -> AdminClient<DefaultClientContext> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &kafka.plain).create().expect("an admin client can be made")
 }
@@ -226,36 +237,6 @@ fn kafka_source_starts_at_the_first_record_that_is_new_enough() {
         let mut table = Table::default();
         started(kafka, &topic, &format!("start: '{start}'"), &mut table);
         assert_eq!(table.positions[&0], position, "{start}");
-    }
-}
-
-#[test]
-fn kafka_source_says_what_to_do_when_retention_was_faster() {
-    let kafka = kafka();
-    let topic = kafka.topic("source-retention", 1);
-    kafka.produce(&topic, texts(0, 10));
-    let mut table = Table::default();
-    drop(started(kafka, &topic, "start: earliest", &mut table));
-    let mut before = TopicPartitionList::new();
-    before.add_partition_offset(&topic, 0, Offset::Offset(5)).expect("a valid offset");
-    let deleted = RUNTIME.block_on(admin(kafka).delete_records(&before, &AdminOptions::new()));
-    deleted.expect("records are deleted");
-    for how in ["batch", "poll"] {
-        let mut source = started(kafka, &topic, &format!("consume: {how}"), &mut table);
-        let deadline = Instant::now() + LIMIT;
-        let mut batch = Batch::new(10);
-        let error = loop {
-            assert!(Instant::now() < deadline, "no error came");
-            match source.poll(&mut batch, &mut table, Duration::from_millis(100)) {
-                Ok(()) => {}
-                Err(error) => break error,
-            }
-        };
-        assert!(
-            matches!(error, SourceError::OffsetOutOfRange { partition: 0, offset: 0, .. }),
-            "{how}: {error}"
-        );
-        assert!(batch.is_empty(), "nothing is skipped silently");
     }
 }
 

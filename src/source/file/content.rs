@@ -44,7 +44,8 @@ impl Content {
         let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(64 << 10, Cursor { file, at: 0 }));
         let skipped = io::copy(&mut decoder.by_ref().take(offset), &mut io::sink())?;
         if skipped < offset {
-            return Err(io::Error::other(format!("it holds {skipped} bytes, {offset} had been read of it")));
+            let text = format!("it holds {skipped} bytes, {offset} had been read of it");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
         Ok(Self::Gzip(Box::new(decoder)))
     }

@@ -173,7 +173,7 @@ impl FileSource {
             _ => {
                 let file = self.files.iter().find(|file| file.input == input).ok_or_else(|| {
                     let text = "no file with this identity is left in the folders of \"paths\"".to_owned();
-                    SourceError::ReadAgain { input: name.clone(), from, to, text }
+                    SourceError::Gone { input: name.clone(), from, to, text }
                 })?;
                 Ok(Again { input, to, lines: file.open_range(name, from, to)? })
             }
@@ -236,7 +236,8 @@ impl Source for FileSource {
                     }
                     let position = again.lines.position();
                     if position < to {
-                        return Err(failed(format!("the file ends at {position}")));
+                        let text = format!("the file ends at {position}");
+                        return Err(SourceError::Gone { input: name.clone(), from: position, to, text });
                     }
                 }
             }

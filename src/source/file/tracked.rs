@@ -243,12 +243,15 @@ impl Tracked {
         to: u64,
     ) -> Result<LineReader<Box<dyn Read + Send>>, SourceError> {
         let failed = |text: String| SourceError::ReadAgain { input: name.clone(), from, to, text };
+        let gone = |text: String| SourceError::Gone { input: name.clone(), from, to, text };
         if *name != self.identity.input_name(self.truncations) {
-            return Err(failed(format!("{} has been truncated since", self.path.display())));
+            return Err(gone(format!("{} has been truncated since", self.path.display())));
         }
         // Through the open file, since its name may be another's by now.
-        let content = Content::at(Arc::clone(&self.file), self.gzip, from)
-            .map_err(|error| failed(format!("{}: {error}", self.path.display())))?;
+        let content = Content::at(Arc::clone(&self.file), self.gzip, from).map_err(|error| {
+            let text = format!("{}: {error}", self.path.display());
+            if error.kind() == io::ErrorKind::UnexpectedEof { gone(text) } else { failed(text) }
+        })?;
         Ok(LineReader::new(Box::new(content.take(to - from)) as Box<dyn Read + Send>, from))
     }
 }

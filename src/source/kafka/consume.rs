@@ -12,7 +12,6 @@ use super::{
     super::{Batch, Inputs, Notice, Record, SourceError, batch::Position},
     Client, KafkaSource,
     batch_queue::BatchQueue,
-    offsets,
 };
 
 impl KafkaSource {
@@ -28,7 +27,7 @@ impl KafkaSource {
         self.serve(client, batch, inputs)?;
         let wait = if batch.len() > before { Duration::ZERO } else { wait };
         match &client.queue {
-            Some(queue) => self.take_batch(queue, batch, wait),
+            Some(queue) => self.take_batch(client, queue, batch, wait),
             None if wait.is_zero() || batch.room() == 0 => Ok(()),
             None => {
                 self.poll_once(client, batch, wait)?;
@@ -45,6 +44,9 @@ impl KafkaSource {
         inputs: &mut dyn Inputs,
     ) -> Result<(), SourceError> {
         while batch.room() > 0 && self.poll_once(client, batch, Duration::ZERO)? {}
+        if self.retention.as_mut().is_some_and(|question| question.is_answered(&mut self.notices)) {
+            self.retention = None;
+        }
         let context = client.consumer.context();
         let source = self.source;
         self.notices.extend(context.take_texts().into_iter().map(|text| Notice::Transport { source, text }));
@@ -84,44 +86,33 @@ impl KafkaSource {
             }
             Some(Err(KafkaError::MessageConsumption(code))) => {
                 // The plain way does not say which partition an error is about.
-                let lost = |code| {
-                    matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-                };
-                let place = if lost(code) { self.out_of_range(client) } else { None };
-                self.judge(code, place, code.to_string()).map(|()| true)
+                self.judge(client, code, None, code.to_string()).map(|()| true)
             }
             Some(Err(error)) => Err(SourceError::Fatal { text: error.to_string() }),
         }
     }
 
-    /// The partition whose position its log does not have.
-    fn out_of_range(&self, client: &Client) -> Option<usize> {
-        let lost = self.partitions.iter().find(|partition| {
-            offsets::watermarks(&client.consumer, &partition.topic, partition.number, offsets::ANSWER_WITHIN)
-                .is_ok_and(|(low, high)| !(low..=high).contains(&partition.position))
-        });
-        lost.and_then(|partition| self.partitions.place(&partition.topic, partition.number))
-    }
-
     /// Takes what is ready from the queue; if that is nothing, waits for the first message.
     fn take_batch(
         &mut self,
+        client: &Client,
         queue: &Arc<BatchQueue>,
         batch: &mut Batch,
         wait: Duration,
     ) -> Result<(), SourceError> {
         let before = batch.len();
-        self.take(queue, batch, usize::MAX, Duration::ZERO)?;
+        self.take(client, queue, batch, usize::MAX, Duration::ZERO)?;
         if batch.len() == before && !wait.is_zero() && batch.room() > 0 {
             // Asked for more than one, librdkafka would wait until all of them are there.
-            self.take(queue, batch, 1, wait)?;
-            self.take(queue, batch, usize::MAX, Duration::ZERO)?;
+            self.take(client, queue, batch, 1, wait)?;
+            self.take(client, queue, batch, usize::MAX, Duration::ZERO)?;
         }
         Ok(())
     }
 
     fn take(
         &mut self,
+        client: &Client,
         queue: &Arc<BatchQueue>,
         batch: &mut Batch,
         most: usize,
@@ -143,7 +134,7 @@ impl KafkaSource {
             }
             if let Some(code) = head.error {
                 let text = messages.error_text(index);
-                self.judge(code, place, text)?;
+                self.judge(client, code, place, text)?;
             } else if let Some(place) = place {
                 let log_time_ms = messages.time_ms(index);
                 if let Some(position) = self.advance(place, head.offset.unsigned_abs(), log_time_ms) {
@@ -168,18 +159,20 @@ impl KafkaSource {
         Some(Position { source, input: partition.input, offset, next, log_time_ms })
     }
 
-    /// What an error means: the end of a partition, something that passes, or the end of reading.
+    /// What an error means: the end of a partition, a position that is gone, something that passes, or the end of
+    /// reading.
     fn judge(
         &mut self,
+        client: &Client,
         code: RDKafkaErrorCode,
         place: Option<usize>,
         text: String,
     ) -> Result<(), SourceError> {
         let about = place.map(|place| {
             let partition = self.partitions.at(place);
-            (partition.topic.clone(), partition.number, partition.position)
+            (partition.topic.clone(), partition.number)
         });
-        let (topic, partition, offset) = about.unwrap_or_else(|| (self.settings.topics().join(","), -1, 0));
+        let (topic, partition) = about.unwrap_or_else(|| (self.settings.topics().join(","), -1));
         match code {
             RDKafkaErrorCode::PartitionEOF => {
                 if let Some(place) = place {
@@ -188,7 +181,7 @@ impl KafkaSource {
                 Ok(())
             }
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                Err(SourceError::OffsetOutOfRange { topic, partition, offset })
+                self.find_again(client, place)
             }
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed

@@ -8,10 +8,12 @@ pub(super) mod batch_queue;
 pub mod client;
 mod consume;
 mod context;
+mod lost;
 mod offsets;
 mod partitions;
 mod properties;
 mod replay;
+mod retention;
 mod sample;
 mod settings;
 mod start;
@@ -30,6 +32,7 @@ use self::{
     context::Statistics,
     partitions::{Partition, Partitions},
     replay::{Range, Replay},
+    retention::Question,
 };
 pub use self::{
     properties::{FileValue, PropertyError, Value},
@@ -53,6 +56,8 @@ pub struct KafkaSource {
     client: Option<Client>,
     partitions: Partitions,
     replay: Option<Replay>,
+    /// How long topics keep their records, until the answer has come.
+    retention: Option<Question>,
     notices: Vec<Notice>,
 }
 
@@ -65,6 +70,7 @@ impl KafkaSource {
             client: None,
             partitions: Partitions::default(),
             replay: None,
+            retention: None,
             notices: Vec::new(),
         }
     }
@@ -174,6 +180,7 @@ impl Source for KafkaSource {
             let numbers = offsets::partitions(&client.consumer, self.source, &brokers, &topic)?;
             self.assign(&client, &topic, &numbers, self.settings.start(), inputs)?;
         }
+        self.retention = Some(Question::ask(self.source, &self.settings)?);
         self.client = Some(client);
         Ok(())
     }
@@ -201,9 +208,10 @@ impl Source for KafkaSource {
         to: u64,
         batch: &mut Batch,
     ) -> Result<u64, SourceError> {
-        let failed =
-            |text: &str| SourceError::ReadAgain { input: name.clone(), from, to, text: text.to_owned() };
-        let partition = self.partitions.of_input(input).ok_or_else(|| failed("the partition is not read"))?;
+        let partition = self.partitions.of_input(input).ok_or_else(|| {
+            let text = "the topic has no such partition, or is not in the settings any more".to_owned();
+            SourceError::Gone { input: name.clone(), from, to, text }
+        })?;
         let (topic, partition) = (partition.topic.as_str(), partition.number);
         let replay = match &mut self.replay {
             Some(replay) => replay,

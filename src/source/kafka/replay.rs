@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::RDKafk
 use super::{
     super::{Batch, InputName, SourceError, batch::Position},
     batch_queue::{BatchQueue, Consumer},
-    client,
+    client, offsets,
     settings::KafkaSettings,
 };
 
@@ -36,7 +36,11 @@ pub struct Range<'a> {
 
 impl Range<'_> {
     fn failed(&self, text: String) -> SourceError {
-        SourceError::ReadAgain { input: self.name.clone(), from: self.from, to: self.to, text }
+        SourceError::ReadAgain { input: self.input_name(), from: self.from, to: self.to, text }
+    }
+
+    fn input_name(&self) -> InputName {
+        self.name.clone()
     }
 }
 
@@ -118,12 +122,30 @@ impl Replay {
             // Everything up to here has been given; what is missing is no record (the mark of a transaction).
             Some(RDKafkaErrorCode::PartitionEOF) => Ok(offset.min(range.to)),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                let text =
-                    "the log no longer has it: its retention must be longer than the checkpoint interval";
-                Err(range.failed(text.to_owned()))
+                Err(self.gone(reader, range)?)
             }
             Some(_) => Err(range.failed(messages.error_text(index))),
         }
+    }
+
+    /// What is left of a range whose start the log no longer has, as an error that says so.
+    fn gone(&mut self, reader: usize, range: &Range<'_>) -> Result<SourceError, SourceError> {
+        // After this error librdkafka fetches nothing more, and refuses to seek: the next range assigns it anew.
+        let from = self.readers.remove(reader).next.unwrap_or(range.from);
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(range.topic, range.partition);
+        self.consumer.incremental_unassign(&list).map_err(|error| range.failed(error.to_string()))?;
+        let (low, high) =
+            offsets::watermarks(&self.consumer, range.topic, range.partition, offsets::ANSWER_WITHIN)?;
+        let input = range.input_name();
+        let (to, text) = if low > from {
+            (low.min(range.to), format!("retention has deleted what was before {low}"))
+        } else if high < range.to {
+            (range.to, format!("the log ends at {high}: the topic was created anew, or lost its end"))
+        } else {
+            return Ok(range.failed(format!("refused, although the log has {low} to {high}")));
+        };
+        Ok(SourceError::Gone { input, from, to, text })
     }
 
     /// The reader of the range's partition, at its start.

@@ -208,28 +208,48 @@ fn a_partition_is_idle_once_it_is_read_and_its_lag_is_none() {
 }
 
 #[test]
-fn an_offset_that_is_gone_is_an_error_that_says_what_to_do() {
+fn a_position_beyond_the_log_goes_on_at_the_earliest_record_and_is_told() {
     for how in ["batch", "poll"] {
-        let cluster = Cluster::new(&[("a", 1)]);
-        cluster.produce("a", 1, 0, 10);
+        let cluster = Cluster::new(&[("a", 2)]);
+        cluster.produce("a", 2, 0, 10);
         let mut table = Table::default();
         commit(&mut table, "kafka:a/0", 5_000);
+        commit(&mut table, "kafka:a/1", 4);
         let mut source = cluster.source("a", &format!("consume: {how}"));
         source.start(&mut table).unwrap();
-        let mut batch = Batch::new(10);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let error = loop {
-            assert!(Instant::now() < deadline, "no error came");
-            if let Err(error) = source.poll(&mut batch, &mut table, Duration::from_millis(100)) {
-                break error;
-            }
-        };
-        let SourceError::OffsetOutOfRange { topic, partition: 0, offset: 5_000 } = &error else {
-            panic!("{how}: {error}")
+        let mut seen = consume(&mut source, &mut table, 100, 16);
+        let mut whole = expected(&table, 0, 10);
+        assert_eq!(seen.remove(&0), whole.remove(&0), "{how}: read from its beginning");
+        assert_eq!(seen.remove(&1).unwrap(), whole.remove(&1).unwrap()[4..], "{how}: undisturbed");
+        let mut notices = Vec::new();
+        source.notices(&mut notices);
+        let lost: Vec<_> = notices.iter().filter(|notice| matches!(notice, Notice::Lost { .. })).collect();
+        let [Notice::Lost { source: 3, input: 0, topic, partition: 0, from: 5_000, to: 0, lost: None }] =
+            lost[..]
+        else {
+            panic!("{how}: {notices:?}")
         };
         assert_eq!(topic, "a");
-        assert!(error.to_string().contains("keyhound state rebase --to"), "{error}");
+        // And what comes next is read as ever.
+        cluster.produce("a", 2, 10, 3);
+        assert_eq!(consume(&mut source, &mut table, 100, 6), expected(&table, 10, 3), "{how}");
     }
+}
+
+#[test]
+fn a_range_beyond_the_log_is_gone_and_others_are_read_all_the_same() {
+    let cluster = Cluster::new(&[("a", 1)]);
+    cluster.produce("a", 1, 0, 10);
+    let mut table = Table::default();
+    let mut source = cluster.source("a", "start: earliest");
+    source.start(&mut table).unwrap();
+    let mut batch = Batch::new(32);
+    let name = table.name(0);
+    let gone = source.read_again(0, &name, 5_000, 5_010, &mut batch).unwrap_err();
+    assert!(matches!(gone, SourceError::Gone { from: 5_000, to: 5_010, .. }), "{gone}");
+    assert!(gone.to_string().contains("kafka:a/0 has nothing left from 5000 to 5010"), "{gone}");
+    assert_eq!(source.read_again(0, &name, 2, 5, &mut batch).unwrap(), 5);
+    assert_eq!(batch.records().map(|record| record.offset).collect::<Vec<_>>(), [2, 3, 4]);
 }
 
 #[test]
