@@ -95,7 +95,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let metrics =
         Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
     metrics.watch(status.clone());
-    metrics.config_reload_successful.set(1);
+    tell_loaded(&metrics, &clock);
     let shared = Arc::new(Shared {
         metrics,
         decisions: Arc::new(
@@ -115,7 +115,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let stop = Arc::new(Stop::default());
     let delivery = deliver(&runtime, &config, &shared, &outbox, &stop, brokers)?;
 
-    let reference = parts::reference(&config, &geo.current())?;
+    let reference = parts::reference(&config, &geo.current(), &pepper)?;
     shared.catalogue.store(reference.catalogue.clone());
     tracing::info!(
         rules = reference.rules.rules.len(),
@@ -131,7 +131,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let slot = spawn_slot(log, reading, asked, status, halt.clone(), ended)?;
 
     runtime.spawn(housekeeping(shared.clone()));
-    let reloader = Reloader { path, overrides, geo, shared: shared.clone() };
+    let reloader = Reloader { path, overrides, geo, pepper, shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader));
     runtime.block_on(async {
         tokio::select! {
@@ -329,6 +329,7 @@ struct Reloader {
     path: PathBuf,
     overrides: Overrides,
     geo: Arc<GeoFiles>,
+    pepper: Arc<Pepper>,
     shared: Arc<Shared>,
 }
 
@@ -347,7 +348,11 @@ async fn reload_on_hangup(reloader: Reloader) {
                 tracing::error!(error = format!("{error:#}"), "reload refused; what was in force stays");
                 continue;
             }
-            Err(_) => continue,
+            Err(_) => {
+                metrics.config_reload_successful.set(0);
+                tracing::error!("a reload ended in a panic; what was in force stays");
+                continue;
+            }
         };
         let version = change.reference.rules.version.clone();
         let catalogue = change.reference.catalogue.clone();
@@ -358,8 +363,17 @@ async fn reload_on_hangup(reloader: Reloader) {
             reloader.shared.catalogue.store(catalogue);
         }
         metrics.config_reload_successful.set(i64::from(in_force));
+        if in_force {
+            tell_loaded(metrics, &reloader.shared.clock);
+        }
         tracing::info!(in_force, rules = version, "reloaded");
     }
+}
+
+/// Settings have come into force: at the start, and with each reload.
+fn tell_loaded(metrics: &Metrics, clock: &WallClock) {
+    metrics.config_reload_successful.set(1);
+    metrics.config_reload_success_seconds.set(Duration::from_millis(clock.now().0).as_secs_f64());
 }
 
 impl Reloader {
@@ -367,7 +381,7 @@ impl Reloader {
         let config = Config::load(&self.path, &self.overrides)?;
         self.geo.reload()?;
         let geo = self.geo.current();
-        let reference = parts::reference(&config, &geo)?;
+        let reference = parts::reference(&config, &geo, &self.pepper)?;
         Ok(Change { reference, geo: Some(geo) })
     }
 }

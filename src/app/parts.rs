@@ -1,6 +1,6 @@
 //! What the daemon is built from: each made from its section of the settings.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
@@ -53,12 +53,17 @@ pub fn engine_settings(config: &Config, pepper: &Pepper) -> engine::Settings {
 }
 
 /// Rules, catalogue and mode, with the version of the place databases.
-pub fn reference(config: &Config, geo: &Geo) -> anyhow::Result<Reference> {
+pub fn reference(config: &Config, geo: &Geo, pepper: &Pepper) -> anyhow::Result<Reference> {
     let rules = config::rules(&config.rules)?;
-    let catalogue = match &config.catalogue {
+    let mut catalogue = match &config.catalogue {
         Some(path) => config::catalogue(path)?,
         None => Catalogue::default(),
     };
+    let namespaces: BTreeSet<&str> =
+        config.sources.iter().map(|source| source.decode.namespace.as_str()).collect();
+    catalogue.know_credentials(|credential| {
+        namespaces.iter().map(|namespace| credential_fingerprint(pepper, namespace, credential)).collect()
+    });
     Ok(Reference {
         rules: Arc::new(rules),
         catalogue: Arc::new(catalogue),

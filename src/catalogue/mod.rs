@@ -94,6 +94,16 @@ impl Catalogue {
         Ok(Self { entries, by_id, by_credential, version })
     }
 
+    /// Makes entries by credential known under the ids that keys get from it: `ids` gives those, one for each gateway
+    /// namespace. An entry that names such an id itself goes first.
+    pub fn know_credentials(&mut self, ids: impl Fn(&str) -> Vec<KeyId>) {
+        for (credential, index) in &self.by_credential {
+            for id in ids(credential) {
+                self.by_id.entry(id).or_insert(*index);
+            }
+        }
+    }
+
     /// The entry of a key, by its id first, then by its credential (empty = none).
     pub fn get(&self, key: &KeyId, credential: &str) -> Option<&Entry> {
         let index = self.by_id.get(key).or_else(|| self.by_credential.get(credential))?;

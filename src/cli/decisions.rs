@@ -43,7 +43,7 @@ enum Action {
     Lift(Target),
     /// Makes nothing automatic until `resume`; what is in force stays.
     Pause(Said),
-    /// Ends a pause, and the quiet start.
+    /// Ends a pause.
     Resume(Said),
 }
 

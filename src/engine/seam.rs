@@ -46,7 +46,7 @@ pub enum Action {
     Lift { key: String },
     /// Grant nothing automatic until resumed.
     Pause,
-    /// End the pause, and the quiet start.
+    /// End the pause.
     Resume,
 }
 

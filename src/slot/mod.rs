@@ -128,7 +128,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let mut batch = Batch::new(settings.batch_records);
         let (progress, back) = start::come_back(&mut log, &mut course, &mut batch)?;
         let comparison = back.comparison;
-        status.came_back(back);
+        status.came_back(back, clock.wall_ms());
         status.beat(clock.wall_ms());
         let now = clock.now();
         let mut slot = Self {

@@ -45,6 +45,8 @@ pub struct Return {
     pub records: u64,
     /// What could not be.
     pub gaps: Vec<Gap>,
+    /// When the checkpoint was taken, in milliseconds since the Unix epoch; `None` = there was none.
+    pub checkpoint_at_ms: Option<u64>,
 }
 
 impl Return {
@@ -71,6 +73,7 @@ pub fn come_back<L: Log, J: Judge>(
     let Some(progress) = progress else { return Ok((Progress::default(), Return::default())) };
     let mut back = Return::default();
     if let Some(mark) = mark {
+        back.checkpoint_at_ms = Some(mark.at_ms);
         log.restore(&mut |key, value| {
             back.entries += 1;
             course.judge.restore(key, value).map_err(LogError::State)

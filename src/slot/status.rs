@@ -119,10 +119,12 @@ impl Status {
         }
     }
 
-    pub(super) fn came_back(&self, back: Return) {
+    pub(super) fn came_back(&self, back: Return, wall_ms: u64) {
         let mut reading = locked(&self.reading);
         reading.digest_mismatches += u64::from(back.comparison == Comparison::Differs);
         reading.replay_gaps += back.gaps.len() as u64;
+        // An empty state is as old as the process.
+        reading.checkpoint_at_ms = back.checkpoint_at_ms.unwrap_or(wall_ms);
         reading.restored = true;
         *locked(&self.back) = back;
     }

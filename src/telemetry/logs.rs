@@ -20,7 +20,7 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// The `log` section of the settings.
+/// The `logs` section of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {

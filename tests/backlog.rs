@@ -1,0 +1,131 @@
+//! The first start on retained history: what looks stolen in it is listed and pages nobody, while a live leak pages.
+
+mod daemon;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use daemon::{FileSource, LIMIT, PEPPER, Site};
+use keyhound::decode::{Pepper, fingerprint};
+
+/// Keys as clients send them: one was tried out ten hours ago, one is right now.
+const THEN: &str = "sk_live_leaked_ten_hours_ago";
+const NOW: &str = "sk_live_leaked_just_now";
+
+fn key_id(raw: &str) -> String {
+    fingerprint(&Pepper::new(PEPPER).expect("long enough"), raw.as_bytes()).to_string()
+}
+
+/// An Alertmanager that takes everything: each request as it came.
+fn alertmanager() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let told = taken.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let told = told.clone();
+            thread::spawn(move || take(stream, &told));
+        }
+    });
+    (url, taken)
+}
+
+/// Answers requests of one connection until its end.
+fn take(mut stream: TcpStream, told: &Mutex<Vec<String>>) {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        });
+        if body.len() >= length.unwrap_or(0) {
+            told.lock().expect("no panic").push(body.to_owned());
+            bytes.clear();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    }
+}
+
+/// Four days of two servers' steady use, each tried out by a stranger for three minutes, up to the present second.
+fn log() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let mut lines = Vec::new();
+    for (key, last) in [(THEN, now - 10 * 3_600), (NOW, now)] {
+        lines.extend((now - 4 * 86_400..now).step_by(20).map(|at| (at, key, 200)));
+        lines.extend((last - 180..last).step_by(2).map(|at| (at, key, 403)));
+    }
+    lines.sort_unstable();
+    lines.iter().fold(String::new(), |mut text, (at, key, status)| {
+        let _ = writeln!(
+            text,
+            r#"{{"msec":"{at}.000","status":"{status}","method":"GET","uri":"/v1/a","api_key":"{key}","remote_addr":"203.0.113.7"}}"#
+        );
+        text
+    })
+}
+
+fn incidents(site: &Site) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_keyhound"))
+        .args(["incidents", "--url", &format!("http://{}", site.listen), "list", "--state", "all"])
+        .output()
+        .expect("the command runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn until(site: &Site, what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < LIMIT, "{what}: not within {LIMIT:?}\n{}", site.last_words());
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_backlog_is_listed_and_pages_nobody_while_a_live_leak_pages() {
+    let (url, told) = alertmanager();
+    // Wide enough for a busy machine, and far less than ten hours.
+    let more = format!("alertmanagers: [\"{url}\"]\nresponse: {{ fresh_within: 10m }}");
+    let source = FileSource { name: "access.json", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], true, &more);
+    fs::write(site.path("access.json"), log()).expect("written");
+    let daemon = site.start(&[]);
+    let (then, now) = (key_id(THEN), key_id(NOW));
+
+    until(&site, "the live leak pages", || {
+        told.lock().expect("no panic").iter().any(|body| body.contains(&now))
+    });
+    until(&site, "both are listed", || {
+        let list = incidents(&site);
+        list.lines().filter(|line| line.contains("KeyProbing")).count() == 2
+    });
+    let list = incidents(&site);
+    let stale: Vec<&str> = list.lines().filter(|line| line.contains("backlog")).collect();
+    assert_eq!(stale.len(), 1, "{list}");
+    assert!(daemon.stop().success());
+
+    let bodies = told.lock().expect("no panic").join("\n");
+    assert!(!bodies.contains(&then), "{bodies}");
+
+    // A second start tells of what is open once more, and of nothing else.
+    told.lock().expect("no panic").clear();
+    let daemon = site.start(&[]);
+    until(&site, "the open incident is told again", || {
+        told.lock().expect("no panic").iter().any(|body| body.contains(&now))
+    });
+    assert!(daemon.stop().success());
+    let bodies = told.lock().expect("no panic").join("\n");
+    assert!(!bodies.contains(&then), "{bodies}");
+}
