@@ -109,7 +109,7 @@ fn a_backlog_is_listed_and_pages_nobody_while_a_live_leak_pages() {
     });
     until(&site, "both are listed", || {
         let list = incidents(&site);
-        list.lines().filter(|line| line.contains("KeyProbing")).count() == 2
+        list.lines().filter(|line| line.contains("KeyAbused")).count() == 2
     });
     let list = incidents(&site);
     let stale: Vec<&str> = list.lines().filter(|line| line.contains("backlog")).collect();

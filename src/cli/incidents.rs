@@ -89,7 +89,8 @@ fn render(list: &IncidentList) -> String {
         let state = match (incident.is_open(), incident.stale) {
             (true, true) => "backlog",
             (true, false) => "open",
-            (false, _) => "closed",
+            (false, true) => "backlog, closed",
+            (false, false) => "closed",
         };
         let leading = incident.reasons.iter().max_by(|a, b| a.score.total_cmp(&b.score));
         rows.add_row([
