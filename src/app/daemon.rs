@@ -75,6 +75,8 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let geo = Arc::new(parts::geo(&config)?);
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
+    // From here on a signal is an orderly end, however early it comes.
+    let interrupted = interrupted(&runtime)?;
     let brokers = parts::brokers(&config)?;
     let mut dispatchers = vec![ToAlertmanagers::NAME.to_owned(), ToServe::NAME.to_owned()];
     if brokers.is_some() {
@@ -135,7 +137,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     runtime.spawn(reload_on_hangup(reloader));
     runtime.block_on(async {
         tokio::select! {
-            () = interrupted() => tracing::info!("stopping on a signal"),
+            () = interrupted => tracing::info!("stopping on a signal"),
             _ = end => {}
         }
     });
@@ -313,15 +315,16 @@ async fn housekeeping(shared: Arc<Shared>) {
     }
 }
 
-async fn interrupted() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
+/// Ends with the first SIGTERM or SIGINT after this call.
+fn interrupted(runtime: &Runtime) -> std::io::Result<impl Future<Output = ()> + use<>> {
+    let _in_runtime = runtime.enter();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }
 
 /// What a reload needs: where the settings are, and whom to tell.
