@@ -8,6 +8,8 @@ mod counting;
 mod daemon;
 #[path = "crash/daemon.rs"]
 mod daemon_tests;
+#[path = "crash/gone.rs"]
+mod gone;
 
 use std::{
     fmt::Write as _,

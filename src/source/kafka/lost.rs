@@ -3,7 +3,7 @@
 //! Reading goes on at the earliest record that there is, never silently at the latest, and what was lost is told and
 //! counted. A topic that was made anew is read from its beginning: nothing of it has been read.
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{
     super::{Notice, SourceError},
@@ -11,51 +11,47 @@ use super::{
 };
 
 impl KafkaSource {
-    /// Goes on at the earliest record of the partition at `place`; without one, looks at all of them.
-    pub(super) fn find_again(&mut self, client: &Client, place: Option<usize>) -> Result<(), SourceError> {
-        let places = place.map_or(0..self.partitions.len(), |place| place..place + 1);
-        for place in places {
+    /// Moves every position that its log no longer has to the earliest record. The client is of no use afterwards:
+    /// librdkafka fetches nothing more of such a partition, refuses to seek it, and forgets its queue when it is
+    /// unassigned.
+    pub(super) fn find_again(&mut self, client: &Client) -> Result<(), SourceError> {
+        self.is_stale = true;
+        for place in 0..self.partitions.len() {
             let partition = self.partitions.at(place);
-            let (topic, number) = (partition.topic.clone(), partition.number);
-            let (low, high) = offsets::watermarks(&client.consumer, &topic, number, offsets::ANSWER_WITHIN)?;
-            let partition = self.partitions.at(place);
+            let (low, high) = offsets::watermarks(
+                &client.consumer,
+                &partition.topic,
+                partition.number,
+                offsets::ANSWER_WITHIN,
+            )?;
             let from = partition.position;
-            if !(low..=high).contains(&from) {
-                partition.position = low;
-                partition.end = Some(high);
-                partition.at_end = false;
-                let (source, input) = (self.source, partition.input);
-                let lost = low.checked_sub(from);
-                let topic = topic.clone();
-                self.notices.push(Notice::Lost {
-                    source,
-                    input,
-                    topic,
-                    partition: number,
-                    from,
-                    to: low,
-                    lost,
-                });
+            if (low..=high).contains(&from) {
+                continue;
             }
-            // Even where the log has the position by now: after this error librdkafka fetches nothing more of it.
-            self.assign_anew(client, place)?;
+            partition.position = low;
+            partition.end = Some(high);
+            partition.at_end = false;
+            let (source, input, topic) = (self.source, partition.input, partition.topic.clone());
+            let (partition, lost) = (partition.number, low.checked_sub(from));
+            self.notices.push(Notice::Lost { source, input, topic, partition, from, to: low, lost });
         }
         Ok(())
     }
 
-    /// Assigns a partition again at its position. What was fetched before is thrown away by librdkafka.
-    fn assign_anew(&mut self, client: &Client, place: usize) -> Result<(), SourceError> {
-        let partition = self.partitions.at(place);
-        let (topic, number) = (partition.topic.as_str(), partition.number);
-        let mut list = TopicPartitionList::with_capacity(1);
-        let offset = Offset::Offset(i64::try_from(partition.position).unwrap_or(i64::MAX));
-        list.add_partition_offset(topic, number, offset).map_err(|error| failed(topic, number, &error))?;
-        client.consumer.incremental_unassign(&list).map_err(|error| failed(topic, number, &error))?;
-        if let Some(queue) = &client.queue
-            && !queue.forward(topic, number)
-        {
-            return Err(failed(topic, number, "no queue for the partition"));
+    /// Another client that goes on where the one before stood.
+    pub(super) fn reopen(&mut self) -> Result<Client, SourceError> {
+        let client = Client::new(&self.settings)?;
+        let mut list = TopicPartitionList::with_capacity(self.partitions.len());
+        for place in 0..self.partitions.len() {
+            let partition = self.partitions.at(place);
+            let (topic, number) = (partition.topic.as_str(), partition.number);
+            let offset = Offset::Offset(i64::try_from(partition.position).unwrap_or(i64::MAX));
+            list.add_partition_offset(topic, number, offset)
+                .map_err(|error| failed(topic, number, &error))?;
+            client.forward(topic, number)?;
         }
-        client.consumer.incremental_assign(&list).map_err(|error| failed(topic, number, &error))
+        client.assign(&list)?;
+        self.is_stale = false;
+        Ok(client)
     }
 }

@@ -49,12 +49,43 @@ struct Client {
     consumer: Arc<Consumer>,
 }
 
+impl Client {
+    fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
+        let consumer = client::create(settings, &[])?;
+        let queue = match settings.consume() {
+            Consume::Poll => None,
+            Consume::Batch => {
+                let queue = BatchQueue::new(Arc::clone(&consumer));
+                Some(Arc::new(queue.ok_or_else(|| SourceError::Fatal { text: "no queue".to_owned() })?))
+            }
+        };
+        Ok(Self { queue, consumer })
+    }
+
+    /// Sends a partition's messages to the queue, if there is one. To be called before it is assigned.
+    fn forward(&self, topic: &str, partition: i32) -> Result<(), SourceError> {
+        match &self.queue {
+            Some(queue) if !queue.forward(topic, partition) => {
+                Err(failed(topic, partition, "no queue for the partition"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn assign(&self, list: &TopicPartitionList) -> Result<(), SourceError> {
+        let assigned = self.consumer.incremental_assign(list);
+        assigned.map_err(|error| SourceError::Fatal { text: error.to_string() })
+    }
+}
+
 /// The source of a `kafka` section.
 pub struct KafkaSource {
     source: u16,
     settings: KafkaSettings,
     client: Option<Client>,
     partitions: Partitions,
+    /// Whether a position was lost, so that the client cannot go on.
+    is_stale: bool,
     replay: Option<Replay>,
     /// How long topics keep their records, until the answer has come.
     retention: Option<Question>,
@@ -69,6 +100,7 @@ impl KafkaSource {
             settings,
             client: None,
             partitions: Partitions::default(),
+            is_stale: false,
             replay: None,
             retention: None,
             notices: Vec::new(),
@@ -104,11 +136,7 @@ impl KafkaSource {
             let offset = Offset::Offset(i64::try_from(position).unwrap_or(i64::MAX));
             list.add_partition_offset(topic, number, offset)
                 .map_err(|error| failed(topic, number, &error))?;
-            if let Some(queue) = &client.queue
-                && !queue.forward(topic, number)
-            {
-                return Err(failed(topic, number, "no queue for the partition"));
-            }
+            client.forward(topic, number)?;
             self.partitions.add(Partition {
                 topic: topic.to_owned(),
                 number,
@@ -119,10 +147,7 @@ impl KafkaSource {
                 newest_log_time_ms: None,
             });
         }
-        client
-            .consumer
-            .incremental_assign(&list)
-            .map_err(|error| SourceError::Fatal { text: error.to_string() })
+        client.assign(&list)
     }
 
     /// Takes where each partition ends from the statistics, and reads partitions that were not there before.
@@ -166,15 +191,7 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
-        let consumer = client::create(&self.settings, &[])?;
-        let queue = match self.settings.consume() {
-            Consume::Poll => None,
-            Consume::Batch => {
-                let queue = BatchQueue::new(Arc::clone(&consumer));
-                Some(Arc::new(queue.ok_or_else(|| SourceError::Fatal { text: "no queue".to_owned() })?))
-            }
-        };
-        let client = Client { queue, consumer };
+        let client = Client::new(&self.settings)?;
         let brokers = self.settings.brokers().join(",");
         for topic in self.settings.topics().to_vec() {
             let numbers = offsets::partitions(&client.consumer, self.source, &brokers, &topic)?;
@@ -196,7 +213,7 @@ impl Source for KafkaSource {
         let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
         let client = self.client.take().ok_or_else(not_started)?;
         let polled = self.consume(&client, batch, inputs, wait);
-        self.client = Some(client);
+        self.client = Some(if self.is_stale { self.reopen()? } else { client });
         polled
     }
 

@@ -1,6 +1,7 @@
 //! Reading again what has been read before, by a consumer of its own, so that what is new is not disturbed.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +17,8 @@ use super::{
 
 /// How long a range may take without a single record.
 const RECORDS_WITHIN: Duration = Duration::from_mins(1);
+/// A log that ended before a range has to stand there for so long: after a change of leader, it may say so for a moment.
+const END_STANDS: Duration = Duration::from_secs(10);
 /// How long to wait for messages before events are served again.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -36,12 +39,18 @@ pub struct Range<'a> {
 
 impl Range<'_> {
     fn failed(&self, text: String) -> SourceError {
-        SourceError::ReadAgain { input: self.input_name(), from: self.from, to: self.to, text }
+        SourceError::ReadAgain { input: self.name.clone(), from: self.from, to: self.to, text }
     }
+}
 
-    fn input_name(&self) -> InputName {
-        self.name.clone()
-    }
+/// What one message meant.
+enum Taken {
+    /// The range has been read so far.
+    To(u64),
+    /// The log ends here, before the end of the range.
+    End(u64),
+    /// The log does not have the position.
+    Refused,
 }
 
 struct Reader {
@@ -55,18 +64,26 @@ struct Reader {
 pub struct Replay {
     readers: Vec<Reader>,
     consumer: Arc<Consumer>,
+    settings: KafkaSettings,
+    /// Where the logs of inputs begin and end that did not have all that was asked for.
+    bounds: HashMap<u32, (u64, u64)>,
 }
 
 impl Replay {
     pub fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
-        Ok(Self { readers: Vec::new(), consumer: client::create(settings, &QUEUES)? })
+        let consumer = client::create(settings, &QUEUES)?;
+        Ok(Self { readers: Vec::new(), consumer, settings: settings.clone(), bounds: HashMap::new() })
     }
 
     /// Appends the range's records up to the batch's room; returns where to go on.
     pub fn read(&mut self, range: &Range<'_>, batch: &mut Batch) -> Result<u64, SourceError> {
+        if let Some(gone) = self.gone(range.from, range) {
+            return Err(gone);
+        }
         let reader = self.reader_at(range)?;
         let queue = Arc::clone(&self.readers[reader].queue);
         let mut next = range.from;
+        let mut end = None;
         let mut deadline = Instant::now() + RECORDS_WITHIN;
         while next < range.to {
             // Offsets may have gaps, so never more than `to - next` records are left.
@@ -77,11 +94,20 @@ impl Replay {
             let before = next;
             let taken = queue.take(batch.messages_mut(), most, SLICE);
             for index in taken {
-                next = next.max(self.accept(reader, range, index, batch)?);
+                match self.accept(reader, range, index, batch)? {
+                    Taken::To(offset) => next = next.max(offset),
+                    Taken::End(offset) => (next, end) = (next.max(offset), Some(offset)),
+                    Taken::Refused => return Err(self.refused(next, range)?),
+                }
             }
             while self.consumer.poll(Duration::ZERO).is_some() {}
             if next > before {
                 deadline = Instant::now() + RECORDS_WITHIN;
+            } else if let Some(end) = end.filter(|_| Instant::now() + RECORDS_WITHIN > deadline + END_STANDS)
+            {
+                self.bounds.insert(range.input, (0, end));
+                let odd = || range.failed(format!("nothing came, although the log ends at {end}"));
+                return Err(self.gone(next, range).unwrap_or_else(odd));
             } else if Instant::now() > deadline {
                 let reasons = self.consumer.context().take_texts().join("; ");
                 let text = format!("nothing came within {} s {reasons}", RECORDS_WITHIN.as_secs());
@@ -91,23 +117,22 @@ impl Replay {
         Ok(next.min(range.to))
     }
 
-    /// Takes one message: a record of the range, one behind it, the end of the partition, or an error. Returns how
-    /// far the range has been read.
+    /// Takes one message: a record of the range, one behind it, the end of the partition, or an error.
     fn accept(
         &mut self,
         reader: usize,
         range: &Range<'_>,
         index: usize,
         batch: &mut Batch,
-    ) -> Result<u64, SourceError> {
+    ) -> Result<Taken, SourceError> {
         let messages = batch.messages_mut();
         let head = messages.head(index);
         let offset = u64::try_from(head.offset).unwrap_or(0);
         match head.error {
-            None if offset < range.from => Ok(range.from),
+            None if offset < range.from => Ok(Taken::To(range.from)),
             None if offset >= range.to => {
                 self.readers[reader].next = None;
-                Ok(range.to)
+                Ok(Taken::To(range.to))
             }
             None => {
                 let log_time_ms = messages.time_ms(index);
@@ -117,35 +142,42 @@ impl Replay {
                 if let Some(expected) = &mut self.readers[reader].next {
                     *expected = next;
                 }
-                Ok(next)
+                Ok(Taken::To(next))
             }
             // Everything up to here has been given; what is missing is no record (the mark of a transaction).
-            Some(RDKafkaErrorCode::PartitionEOF) => Ok(offset.min(range.to)),
+            Some(RDKafkaErrorCode::PartitionEOF) if offset >= range.to => Ok(Taken::To(range.to)),
+            Some(RDKafkaErrorCode::PartitionEOF) => Ok(Taken::End(offset)),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                Err(self.gone(reader, range)?)
+                Ok(Taken::Refused)
             }
             Some(_) => Err(range.failed(messages.error_text(index))),
         }
     }
 
-    /// What is left of a range whose start the log no longer has, as an error that says so.
-    fn gone(&mut self, reader: usize, range: &Range<'_>) -> Result<SourceError, SourceError> {
-        // After this error librdkafka fetches nothing more, and refuses to seek: the next range assigns it anew.
-        let from = self.readers.remove(reader).next.unwrap_or(range.from);
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(range.topic, range.partition);
-        self.consumer.incremental_unassign(&list).map_err(|error| range.failed(error.to_string()))?;
-        let (low, high) =
+    /// Looks what the log still has, after it refused a range. This consumer is of no use afterwards: librdkafka
+    /// fetches nothing more of the partition, and refuses to seek it.
+    fn refused(&mut self, from: u64, range: &Range<'_>) -> Result<SourceError, SourceError> {
+        let bounds =
             offsets::watermarks(&self.consumer, range.topic, range.partition, offsets::ANSWER_WITHIN)?;
-        let input = range.input_name();
-        let (to, text) = if low > from {
-            (low.min(range.to), format!("retention has deleted what was before {low}"))
-        } else if high < range.to {
-            (range.to, format!("the log ends at {high}: the topic was created anew, or lost its end"))
+        self.bounds.insert(range.input, bounds);
+        self.readers.clear();
+        self.consumer = client::create(&self.settings, &QUEUES)?;
+        let (low, high) = bounds;
+        let odd = || range.failed(format!("refused at {from}, although the log has {low} to {high}"));
+        Ok(self.gone(from, range).unwrap_or_else(odd))
+    }
+
+    /// What a log without the range's start has of the range, as an error that says so.
+    fn gone(&self, from: u64, range: &Range<'_>) -> Option<SourceError> {
+        let &(low, high) = self.bounds.get(&range.input)?;
+        let (to, text) = if from < low {
+            (low.min(range.to), format!("the log begins at {low}: retention has deleted what was before"))
+        } else if from >= high {
+            (range.to, format!("the log ends at {high}: the topic was made anew, or has lost its end"))
         } else {
-            return Ok(range.failed(format!("refused, although the log has {low} to {high}")));
+            return None;
         };
-        Ok(SourceError::Gone { input, from, to, text })
+        Some(SourceError::Gone { input: range.name.clone(), from, to, text })
     }
 
     /// The reader of the range's partition, at its start.

@@ -248,8 +248,14 @@ fn a_range_beyond_the_log_is_gone_and_others_are_read_all_the_same() {
     let gone = source.read_again(0, &name, 5_000, 5_010, &mut batch).unwrap_err();
     assert!(matches!(gone, SourceError::Gone { from: 5_000, to: 5_010, .. }), "{gone}");
     assert!(gone.to_string().contains("kafka:a/0 has nothing left from 5000 to 5010"), "{gone}");
+    let gone = source.read_again(0, &name, 4_000, 4_010, &mut batch).unwrap_err();
+    assert!(matches!(gone, SourceError::Gone { from: 4_000, to: 4_010, .. }), "{gone}");
     assert_eq!(source.read_again(0, &name, 2, 5, &mut batch).unwrap(), 5);
     assert_eq!(batch.records().map(|record| record.offset).collect::<Vec<_>>(), [2, 3, 4]);
+    batch.clear();
+    let gone = source.read_again(0, &name, 8, 30, &mut batch).unwrap_err();
+    assert!(matches!(gone, SourceError::Gone { from: 10, to: 30, .. }), "{gone}");
+    assert_eq!(batch.len(), 2, "what it still has was read");
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! The daemon, killed, and the file that it would have to read again is gone by the time it comes back.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use keyhound::generate::{Plan, Traffic};
+
+use super::daemon::{FileSource, LIMIT, Site};
+
+/// Lines of nginx's log.
+fn lines(count: usize) -> Vec<Vec<u8>> {
+    let mut traffic = Traffic::new(Plan { days: 2, keys: 20, ..Plan::default() }).expect("a valid plan");
+    let mut lines = Vec::new();
+    while lines.len() < count {
+        let line = traffic.next_line().expect("two days have more");
+        lines.push([line.bytes, b"\n"].concat());
+    }
+    lines
+}
+
+/// The status line and the body of an answer; nothing while nobody listens.
+fn get(address: &str, path: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
+    asked.map(|_| String::from_utf8_lossy(&answer).into_owned()).unwrap_or_default()
+}
+
+/// The sum of a metric's samples.
+fn metric(site: &Site, name: &str) -> Option<u64> {
+    let text = get(&site.listen, "/metrics");
+    let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+    samples.map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[track_caller]
+fn wait(site: &Site, what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < LIMIT, "{what}: {}", site.last_words());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn append(path: &Path, lines: &[Vec<u8>]) {
+    let mut file = fs::File::options().create(true).append(true).open(path).expect("opened");
+    file.write_all(&lines.concat()).expect("written");
+}
+
+/// Whatever happens to the file, it comes back ready, tells of the gap once, and reads what is new.
+#[track_caller]
+fn comes_back_after(happens: impl FnOnce(&Path)) {
+    let site = Site::new(&[FileSource { name: "access.log", format: "nginx", key: "raw" }], true, "");
+    let (path, lines) = (site.path("access.log"), lines(2_150));
+    append(&path, &lines[..2_000]);
+    let daemon = site.start(&[]);
+    wait(&site, "2000 records", || metric(&site, "keyhound_records_total") == Some(2_000));
+    // What is said of the file's end is committed after its last line.
+    let before = metric(&site, "keyhound_commits_total");
+    append(&path, &lines[2_000..2_001]);
+    wait(&site, "a commit", || metric(&site, "keyhound_commits_total") > before);
+    assert_eq!(metric(&site, "keyhound_checkpoints_total"), Some(0), "else there is nothing to replay");
+    daemon.kill();
+    happens(&path);
+
+    append(&path, &lines[2_001..2_100]);
+    let daemon = site.start(&[]);
+    wait(&site, "ready", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
+    wait(&site, "99 new records", || metric(&site, "keyhound_records_total") == Some(99));
+    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(1), "{}", site.last_words());
+    let said = site.said();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("had to be replayed")).collect();
+    assert_eq!(told.len(), 1, "{}", site.last_words());
+    let told: serde_json::Value = serde_json::from_str(told[0]).expect("a JSON line");
+    assert_eq!((&told["level"], &told["from"]), (&"ERROR".into(), &0.into()), "{told}");
+    assert!(told["to"].as_u64() > Some(100_000) && told["input"].as_str().is_some(), "{told}");
+    append(&path, &lines[2_100..]);
+    wait(&site, "50 more records", || metric(&site, "keyhound_records_total") == Some(149));
+    daemon.kill();
+
+    // The next start has nothing to miss.
+    let daemon = site.start(&[]);
+    wait(&site, "ready again", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
+    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
+    assert!(daemon.stop().success(), "{}", site.last_words());
+}
+
+#[test]
+fn the_daemon_goes_on_when_the_file_was_truncated_while_it_was_down() {
+    comes_back_after(|path| drop(fs::File::create(path).expect("truncated")));
+}
+
+#[test]
+fn the_daemon_goes_on_when_the_file_was_deleted_while_it_was_down() {
+    comes_back_after(|path| fs::remove_file(path).expect("removed"));
+}
