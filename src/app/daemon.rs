@@ -20,7 +20,10 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use super::parts;
+use super::{
+    parts,
+    reload::{Reloader, reload_on_hangup, tell_loaded},
+};
 use crate::{
     catalogue::Catalogue,
     config::{Config, Overrides},
@@ -36,7 +39,6 @@ use crate::{
         operators::Access,
     },
     slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings, Status},
-    source::geo::GeoFiles,
     store::{EmbeddedLog, Outbox, SystemClock},
     telemetry::Metrics,
 };
@@ -57,15 +59,37 @@ const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 type Asks = SyncSender<Ask<Change>>;
 
 /// What the tasks share.
-struct Shared {
-    metrics: Arc<Metrics>,
-    decisions: Arc<Decisions>,
-    board: Arc<Board>,
+pub(super) struct Shared {
+    pub metrics: Arc<Metrics>,
+    pub decisions: Arc<Decisions>,
+    pub board: Arc<Board>,
     /// What operators are told of a key's owner.
-    catalogue: Arc<ArcSwap<Catalogue>>,
-    status: Arc<Status>,
-    clock: WallClock,
-    asks: Asks,
+    pub catalogue: Arc<ArcSwap<Catalogue>>,
+    pub status: Arc<Status>,
+    pub clock: WallClock,
+    pub asks: Asks,
+}
+
+impl Shared {
+    fn new(
+        config: &Config,
+        metrics: Arc<Metrics>,
+        status: Arc<Status>,
+        clock: WallClock,
+        asks: Asks,
+    ) -> Self {
+        let fresh_within = Duration::from_secs(config.response.fresh_within.seconds());
+        let decisions = Decisions::new(config.serve.table_limit as usize);
+        Self {
+            metrics,
+            decisions: Arc::new(decisions.fresh_for(fresh_within + COMMITTED_WITHIN)),
+            board: Arc::new(Board::default()),
+            catalogue: Arc::default(),
+            status,
+            clock,
+            asks,
+        }
+    }
 }
 
 /// Runs until a signal, or until no record will ever come again. `path` and `overrides` are read again on SIGHUP.
@@ -98,18 +122,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
         Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
     metrics.watch(status.clone());
     tell_loaded(&metrics, &clock);
-    let shared = Arc::new(Shared {
-        metrics,
-        decisions: Arc::new(
-            Decisions::new(config.serve.table_limit as usize)
-                .fresh_for(Duration::from_secs(config.response.fresh_within.seconds()) + COMMITTED_WITHIN),
-        ),
-        board: Arc::new(Board::default()),
-        catalogue: Arc::default(),
-        status: status.clone(),
-        clock,
-        asks,
-    });
+    let shared = Arc::new(Shared::new(&config, metrics, status.clone(), clock, asks));
 
     // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
     let stopping = watch::Sender::new(false);
@@ -325,68 +338,6 @@ fn interrupted(runtime: &Runtime) -> std::io::Result<impl Future<Output = ()> + 
             _ = int.recv() => {}
         }
     })
-}
-
-/// What a reload needs: where the settings are, and whom to tell.
-struct Reloader {
-    path: PathBuf,
-    overrides: Overrides,
-    geo: Arc<GeoFiles>,
-    pepper: Arc<Pepper>,
-    shared: Arc<Shared>,
-}
-
-/// On SIGHUP, rules, catalogue, place databases and mode are read again; what is wrong leaves the old in force.
-async fn reload_on_hangup(reloader: Reloader) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    let reloader = Arc::new(reloader);
-    while hangups.recv().await.is_some() {
-        let loading = reloader.clone();
-        let loaded = tokio::task::spawn_blocking(move || loading.load()).await;
-        let metrics = &reloader.shared.metrics;
-        let change = match loaded {
-            Ok(Ok(change)) => change,
-            Ok(Err(error)) => {
-                metrics.config_reload_successful.set(0);
-                tracing::error!(error = format!("{error:#}"), "reload refused; what was in force stays");
-                continue;
-            }
-            Err(_) => {
-                metrics.config_reload_successful.set(0);
-                tracing::error!("a reload ended in a panic; what was in force stays");
-                continue;
-            }
-        };
-        let version = change.reference.rules.version.clone();
-        let catalogue = change.reference.catalogue.clone();
-        let (done, taken) = oneshot::channel();
-        let sent = reloader.shared.asks.try_send(Ask::Change { change, done }).is_ok();
-        let in_force = sent && taken.await.is_ok();
-        if in_force {
-            reloader.shared.catalogue.store(catalogue);
-        }
-        metrics.config_reload_successful.set(i64::from(in_force));
-        if in_force {
-            tell_loaded(metrics, &reloader.shared.clock);
-        }
-        tracing::info!(in_force, rules = version, "reloaded");
-    }
-}
-
-/// Settings have come into force: at the start, and with each reload.
-fn tell_loaded(metrics: &Metrics, clock: &WallClock) {
-    metrics.config_reload_successful.set(1);
-    metrics.config_reload_success_seconds.set(Duration::from_millis(clock.now().0).as_secs_f64());
-}
-
-impl Reloader {
-    fn load(&self) -> anyhow::Result<Change> {
-        let config = Config::load(&self.path, &self.overrides)?;
-        self.geo.reload()?;
-        let geo = self.geo.current();
-        let reference = parts::reference(&config, &geo, &self.pepper)?;
-        Ok(Change { reference, geo: Some(geo) })
-    }
 }
 
 /// Lets what was committed leave, then closes the doors.

@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod demo;
 pub mod parts;
+mod reload;
 pub mod secrecy;
 
 pub use daemon::run;

@@ -141,9 +141,9 @@ mod tests {
     }
 
     fn decoded(decoder: &mut Decoder, record: &str) -> String {
-        let (arena, mut text) = (Bump::new(), String::new());
-        decoder.decode(record.as_bytes(), &arena, |decoded: Decoded<'_>| text += &format!("{decoded:?}"));
-        text
+        let (arena, mut parts) = (Bump::new(), Vec::new());
+        decoder.decode(record.as_bytes(), &arena, |decoded: Decoded<'_>| parts.push(format!("{decoded:?}")));
+        parts.concat()
     }
 
     proptest! {

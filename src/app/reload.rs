@@ -1,0 +1,79 @@
+//! On SIGHUP: rules, catalogue, place databases and mode are read again, and come into force between two batches.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+use super::{daemon::Shared, parts};
+use crate::{
+    config::{Config, Overrides},
+    decode::Pepper,
+    deliver::WallClock,
+    slot::{Ask, Change},
+    source::geo::GeoFiles,
+    telemetry::Metrics,
+};
+
+/// What a reload needs: where the settings are, and whom to tell.
+pub struct Reloader {
+    pub path: PathBuf,
+    pub overrides: Overrides,
+    pub geo: Arc<GeoFiles>,
+    pub pepper: Arc<Pepper>,
+    pub shared: Arc<Shared>,
+}
+
+/// On SIGHUP, rules, catalogue, place databases and mode are read again; what is wrong leaves the old in force.
+pub async fn reload_on_hangup(reloader: Reloader) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    let reloader = Arc::new(reloader);
+    while hangups.recv().await.is_some() {
+        let loading = reloader.clone();
+        let loaded = tokio::task::spawn_blocking(move || loading.load()).await;
+        let metrics = &reloader.shared.metrics;
+        let change = match loaded {
+            Ok(Ok(change)) => change,
+            Ok(Err(error)) => {
+                metrics.config_reload_successful.set(0);
+                tracing::error!(error = format!("{error:#}"), "reload refused; what was in force stays");
+                continue;
+            }
+            Err(_) => {
+                metrics.config_reload_successful.set(0);
+                tracing::error!("a reload ended in a panic; what was in force stays");
+                continue;
+            }
+        };
+        let version = change.reference.rules.version.clone();
+        let catalogue = change.reference.catalogue.clone();
+        let (done, taken) = oneshot::channel();
+        let sent = reloader.shared.asks.try_send(Ask::Change { change, done }).is_ok();
+        let in_force = sent && taken.await.is_ok();
+        if in_force {
+            reloader.shared.catalogue.store(catalogue);
+            tell_loaded(metrics, &reloader.shared.clock);
+        } else {
+            metrics.config_reload_successful.set(0);
+        }
+        tracing::info!(in_force, rules = version, "reloaded");
+    }
+}
+
+/// Settings have come into force: at the start, and with each reload.
+pub fn tell_loaded(metrics: &Metrics, clock: &WallClock) {
+    metrics.config_reload_successful.set(1);
+    metrics.config_reload_success_seconds.set(Duration::from_millis(clock.now().0).as_secs_f64());
+}
+
+impl Reloader {
+    fn load(&self) -> anyhow::Result<Change> {
+        let config = Config::load(&self.path, &self.overrides)?;
+        self.geo.reload()?;
+        let geo = self.geo.current();
+        let reference = parts::reference(&config, &geo, &self.pepper)?;
+        Ok(Change { reference, geo: Some(geo) })
+    }
+}
