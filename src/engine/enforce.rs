@@ -229,10 +229,15 @@ impl Engine {
         let wanting: Vec<KeyId> =
             self.forces.iter().filter(|(_, force)| force.wants_extension(now)).map(|(key, _)| *key).collect();
         for key in wanting {
+            let reference = self.now.reference.clone();
+            let entry = self.entry(&reference.catalogue, &key, None);
             let Some(force) = self.forces.get_mut(&key) else { continue };
+            if entry.is_some_and(|entry| entry.protected) {
+                // It became protected meanwhile: what is in force ends by itself.
+                continue;
+            }
             force.asked = true;
             let before = force.decision.clone();
-            let reference = self.now.reference.clone();
             let draft = Draft {
                 key,
                 step: before.step,
@@ -244,7 +249,7 @@ impl Engine {
                 incident: before.incident,
                 reason: format!("Extended: still refused {} times in 5 min. {}", PRESSURE_BAR, before.reason),
                 handles: before.handles,
-                entry: reference.catalogue.get(&key, ""),
+                entry,
             };
             let decision = self.draft(&draft);
             effects.push(proposal(key, now, decision, false));
@@ -260,7 +265,7 @@ impl Engine {
         };
         let Ok(key) = key.parse::<KeyId>() else { return };
         let reference = self.now.reference.clone();
-        let entry = reference.catalogue.get(&key, "");
+        let entry = self.entry(&reference.catalogue, &key, None);
         let at = EventTime(command.at_ms);
         if let Some(rail) = rails::refusal(step, entry) {
             effects.push(Effect::Grant(Box::new(Grant { key, step, at, outcome: Err(rail) })));
@@ -322,3 +327,7 @@ fn millis_text(millis: u64) -> String {
     let at = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
     at.map_or_else(String::new, |at| format!("{at:.3}"))
 }
+
+#[cfg(test)]
+#[path = "enforce_tests.rs"]
+mod tests;

@@ -69,8 +69,8 @@ impl Engines {
         }
     }
 
-    /// The requests that come next were read then, as the sequence of inputs has it. Not kept over a restart: until the
-    /// first request nothing is late.
+    /// The requests that come next were read then, as the sequence of inputs has it. Not part of the state: the
+    /// checkpoint's mark has it.
     pub fn read_at(&mut self, at: EventTime) {
         self.engines.iter_mut().for_each(|engine| engine.read_at = at);
     }

@@ -2,7 +2,7 @@
 
 use super::{engine::Engine, groups::second_of, seam::Effect};
 use crate::{
-    catalogue::Entry,
+    catalogue::{Catalogue, Entry},
     detect::{Finding, Signal},
     event::{Event, EventTime, KeyId, NetworkType, prefix_text},
     incident::{Case, Cause, Incident, IncidentId, MATURE, Reason, Sample},
@@ -26,8 +26,7 @@ impl Engine {
         let key = self.table.hot(index).key;
         let maturity = self.table.hot(index).maturity();
         let reference = self.now.reference.clone();
-        let credential = event.map_or("", |event| event.handles.credential);
-        let entry = reference.catalogue.get(&key, credential);
+        let entry = self.entry(&reference.catalogue, &key, event);
         let late = self.is_late(at);
         let mut any = false;
         for signal in signals.drain(..) {
@@ -54,6 +53,18 @@ impl Engine {
         if any {
             self.weigh(index, at, entry, effects);
         }
+    }
+
+    /// What the catalogue says of a key: by its id, by the credential that the request shows, or by its other id.
+    pub(super) fn entry<'c>(
+        &self,
+        catalogue: &'c Catalogue,
+        key: &KeyId,
+        event: Option<&Event<'_>>,
+    ) -> Option<&'c Entry> {
+        let shown = event.map_or("", |event| event.handles.credential);
+        let by_alias = || self.aliases.get(key).and_then(|alias| catalogue.get(alias, ""));
+        catalogue.get(key, shown).or_else(by_alias)
     }
 
     fn holds(

@@ -32,6 +32,9 @@ pub struct Command {
     pub at_ms: u64,
     /// Who gave it.
     pub by: String,
+    /// The address that it came from; empty if it is not known.
+    #[serde(default)]
+    pub from: String,
     pub reason: String,
     pub action: Action,
 }

@@ -30,6 +30,9 @@ pub struct Case {
     last_ms: u64,
     told_ms: u64,
     told: bool,
+    /// It was told as fresh, so that there is an alert to end.
+    #[serde(default)]
+    paged: bool,
     changed: bool,
     /// A step that has been proposed and not answered yet.
     pub asked: Option<Step>,
@@ -46,6 +49,7 @@ impl Case {
             last_ms: at.0,
             told_ms: 0,
             told: false,
+            paged: false,
             changed: false,
             asked: None,
             handles: Vec::new(),
@@ -86,7 +90,7 @@ impl Case {
         self.record.score = rounded(verdict.score);
         self.record.maturity = rounded(maturity);
         if verdict.severity > self.record.severity || self.record.verdict.is_empty() {
-            self.record.severity_before = self.told.then_some(self.record.severity);
+            self.record.severity_before = self.paged.then_some(self.record.severity);
             self.record.severity = verdict.severity.max(self.record.severity);
             self.record.detected_at = at.rfc3339();
             verdict.name.clone_into(&mut self.record.verdict);
@@ -122,6 +126,7 @@ impl Case {
         let record = self.record.clone();
         self.record.severity_before = None;
         self.told = true;
+        self.paged |= !record.stale;
         self.told_ms = at.0;
         self.changed = false;
         Some(record)

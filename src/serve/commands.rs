@@ -78,7 +78,8 @@ mod tests {
     use crate::engine::Action;
 
     fn pause() -> Command {
-        Command { sequence: 0, at_ms: 0, by: String::new(), reason: String::new(), action: Action::Pause }
+        let (by, from, reason) = Default::default();
+        Command { sequence: 0, at_ms: 0, by, from, reason, action: Action::Pause }
     }
 
     #[tokio::test(start_paused = true)]

@@ -87,6 +87,8 @@ impl ToServe {
             let labels = [incident.severity.as_str(), incident.verdict.as_str()];
             self.metrics.incidents.with_label_values(&labels).inc();
         }
+        let was_stale = known.as_ref().is_some_and(|known| known.stale);
+        self.metrics.incidents_stale.inc_by(u64::from(incident.stale && !was_stale));
         let held = known.as_ref().map_or(0, |known| known.held.len());
         for held in incident.held.iter().skip(held) {
             self.metrics.held.with_label_values(&[held.by.as_str()]).inc();

@@ -99,6 +99,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             progress: self.progress.clone(),
             inputs: self.course.watermarks.states(),
             at_ms: self.clock.wall_ms(),
+            read_at_ms: self.course.read_at_ms,
         };
         self.log.checkpoint(&mark)?;
         self.status.checkpoint(mark.at_ms, written);

@@ -21,6 +21,8 @@ pub struct Course<J> {
     pub outputs: Outputs,
     /// Commands applied so far.
     pub commands: u64,
+    /// The wall clock when the last batch came.
+    pub read_at_ms: u64,
     outcome: Outcome,
     /// Inputs whose names the judge knows.
     named: BTreeSet<u32>,
@@ -33,6 +35,7 @@ impl<J: Judge> Course<J> {
             watermarks: Watermarks::default(),
             outputs: Outputs::default(),
             commands: 0,
+            read_at_ms: 0,
             outcome: Outcome::default(),
             named: BTreeSet::new(),
         }
@@ -49,6 +52,7 @@ impl<J: Judge> Course<J> {
 
     /// Reads the records of a batch, or of a part of one. [`Self::end_batch`] has to follow after the last part.
     pub fn records(&mut self, batch: &Batch, at_ms: u64) {
+        self.read_at_ms = at_ms;
         self.judge.read(batch, at_ms, &mut self.outcome);
     }
 

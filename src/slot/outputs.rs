@@ -53,6 +53,8 @@ struct AuditRecord<'a> {
     sequence: u64,
     at: String,
     by: &'a str,
+    /// The address that it came from.
+    from: &'a str,
     action: &'static str,
     /// Empty for pause and resume.
     key: &'a str,
@@ -151,6 +153,7 @@ impl Outputs {
             sequence: command.sequence,
             at: EventTime(command.at_ms).rfc3339(),
             by: &command.by,
+            from: &command.from,
             action,
             key,
             for_seconds,
@@ -258,8 +261,8 @@ mod tests {
     fn a_command_leaves_a_record_of_who_and_why_and_what_came_of_it() {
         let mut outputs = Outputs::default();
         let action = Action::Take { key: "kf1_00".to_owned(), step: Step::Revoke, for_seconds: 60 };
-        let (by, reason) = ("ana".to_owned(), "in a gist".to_owned());
-        let command = Command { sequence: 7, at_ms: 1_795_317_100_000, by, reason, action };
+        let (by, from, reason) = ("ana".to_owned(), "10.0.0.7".to_owned(), "in a gist".to_owned());
+        let command = Command { sequence: 7, at_ms: 1_795_317_100_000, by, from, reason, action };
         let key = KeyId { kind: KeyKind::Raw, hash: [0; 16] };
         let grant = Grant { key, step: Step::Revoke, at: EventTime(0), outcome: Err("class") };
         outputs.command(&command, &[Effect::Grant(Box::new(grant))]);
@@ -269,7 +272,7 @@ mod tests {
             String::from_utf8_lossy(&written[0].value),
             concat!(
                 r#"{"schema":"keyhound.audit/1","sequence":7,"at":"2026-11-22T03:11:40Z","by":"ana","#,
-                r#""action":"revoke","key":"kf1_00","for_seconds":60,"reason":"in a gist","outcome":"held: class","#,
+                r#""from":"10.0.0.7","action":"revoke","key":"kf1_00","for_seconds":60,"reason":"in a gist","outcome":"held: class","#,
                 r#""decisions":[]}"#
             )
         );

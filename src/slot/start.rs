@@ -81,6 +81,9 @@ pub fn come_back<L: Log, J: Judge>(
         course.watermarks = Watermarks::restore(&mark.inputs, EventTime(mark.progress.watermark_ms));
         course.outputs.set_digest(&mark.progress.digest);
         course.commands = mark.progress.commands;
+        // Nothing is read; but what still waits in the state came then, and may be judged before the next batch.
+        batch.clear();
+        course.records(batch, mark.read_at_ms);
     }
     course.outputs.suppress(true);
     for entry in &sequence {

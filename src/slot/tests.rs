@@ -154,8 +154,8 @@ fn a_committed_command_is_applied_again_after_a_crash() {
     let open = || MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), None);
     let (ask, asks) = mpsc::channel();
     let (done, mut answer) = oneshot::channel();
-    let (by, reason, action) = ("ann".to_owned(), "test".to_owned(), Action::Pause);
-    let command = Command { sequence: 9, at_ms: 7, by, reason, action };
+    let (by, from, reason) = ("ann".to_owned(), String::new(), "test".to_owned());
+    let command = Command { sequence: 9, at_ms: 7, by, from, reason, action: Action::Pause };
     ask.send(Ask::Command { command, done }).unwrap();
     let mut slot =
         Slot::start(open(), Toy::default(), clock.clone(), settings(8), asks, Arc::default()).unwrap();
@@ -170,6 +170,25 @@ fn a_committed_command_is_applied_again_after_a_crash() {
     assert_eq!(status.returned().comparison, Comparison::Equal);
     assert_eq!(slot.run(&AtomicBool::new(false)).unwrap(), End::Finished);
     assert_eq!(disk.progress().unwrap().commands, 1);
+}
+
+#[test]
+fn what_waits_in_a_checkpoint_is_after_a_restart_as_late_as_it_was_before() {
+    let (disk, tape) = (Disk::default(), Arc::new(tape(1, "0 1 a\n---\n0 2 a\n---")));
+    let clock = VirtualClock::new(START_MS);
+    let start = || {
+        let log = MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), None);
+        let (_ask, asks) = mpsc::channel();
+        Slot::start(log, Toy::default(), clock.clone(), settings(8), asks, Arc::default()).unwrap()
+    };
+    let mut slot = start();
+    slot.step().unwrap();
+    slot.commit(true).unwrap();
+    let read_at_ms = slot.course.judge.read_at_ms();
+    assert!(read_at_ms >= START_MS);
+    drop(slot);
+    clock.advance(Duration::from_hours(1));
+    assert_eq!(start().course.judge.read_at_ms(), read_at_ms);
 }
 
 #[test]

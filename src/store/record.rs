@@ -89,6 +89,9 @@ pub struct Mark {
     pub inputs: Vec<InputState>,
     /// The wall clock when it was taken.
     pub at_ms: u64,
+    /// The wall clock when the last batch before it came: what is judged before the next one is as late as that.
+    #[serde(default)]
+    pub read_at_ms: u64,
 }
 
 /// What a log kept of the time before.

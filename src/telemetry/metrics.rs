@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{Gauge, Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use super::{
     family::Families,
@@ -35,6 +35,8 @@ pub struct Metrics {
     pub findings: IntCounterVec,
     /// `keyhound_incidents_total{severity,verdict}`: opened, or raised to this severity.
     pub incidents: IntCounterVec,
+    /// `keyhound_incidents_stale_total`: found in a backlog.
+    pub incidents_stale: IntCounter,
     /// `keyhound_incidents_open{severity}`.
     pub incidents_open: IntGaugeVec,
     /// `keyhound_decisions_total{step,mode}`.
@@ -110,6 +112,10 @@ impl Metrics {
                 "keyhound_incidents_total",
                 "Incidents that opened or changed to a severity, by severity and verdict.",
                 &["severity", "verdict"],
+            ),
+            incidents_stale: f.counter(
+                "keyhound_incidents_stale_total",
+                "Incidents that were found in a backlog: listed, not sent to Alertmanager.",
             ),
             incidents_open: f.gauges(
                 "keyhound_incidents_open",

@@ -12,7 +12,7 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Durati
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{ConnectInfo, DefaultBodyLimit, Request},
     http::{StatusCode, header::CONNECTION},
     response::{IntoResponse, Response},
 };
@@ -99,8 +99,8 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Of one connection only, or of the whole process: then the descriptors have to come back first.
                 tracing::warn!(%address, %error, "a connection could not be accepted");
@@ -112,7 +112,7 @@ pub async fn serve(
             refused.inc();
             continue;
         };
-        let connection = ending.watch(connection(stream, router.clone()));
+        let connection = ending.watch(connection(stream, peer, router.clone()));
         let place = Place::take(open.clone(), permit);
         connections.spawn(async move {
             let _place = place;
@@ -151,6 +151,7 @@ impl Drop for Place {
 /// One connection with its deadlines.
 fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     router: Router,
 ) -> impl GracefulConnection<Error = hyper::Error, Output = hyper::Result<()>> + Send {
     // Answers are small: Nagle's delay would only hold them up.
@@ -159,7 +160,9 @@ fn connection(
     }
     let (guarded, phase) = Guarded::new(stream);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        // For those who write down where a command came from.
+        request.extensions_mut().insert(ConnectInfo(peer));
         phase.answering();
         let (phase, answer) = (phase.clone(), router.call(request));
         async move {

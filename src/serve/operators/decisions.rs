@@ -1,11 +1,11 @@
 //! Reading decisions, and the commands that make or lift them.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{ConnectInfo, Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,7 @@ pub(super) async fn list(
 pub(super) async fn command(
     State(operators): State<Arc<Operators>>,
     Path(action): Path<String>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<CommandAnswer>), Problem> {
     let request = read_body(&body)?;
@@ -120,7 +121,15 @@ pub(super) async fn command(
     let now = operators.clock.now();
     let (by, reason) = (plain("by", &request.by, BY_MAX)?, plain("reason", &request.reason, REASON_MAX)?);
     let by = if by.is_empty() { "operator".to_owned() } else { by };
-    let command = Command { sequence: 0, at_ms: now.0, by: by.clone(), reason: reason.clone(), action };
+    let from = peer.map_or_else(String::new, |Extension(ConnectInfo(peer))| peer.ip().to_string());
+    let command = Command {
+        sequence: 0,
+        at_ms: now.0,
+        by: by.clone(),
+        from: from.clone(),
+        reason: reason.clone(),
+        action,
+    };
     let before = operators.board.decision_on(&key).map_or(0, |shown| shown.decision.epoch);
     let applied = match operators.commands.apply(command).await {
         Ok(effects) => Ok(answer(&operators, &key, before, &effects).await),
@@ -136,7 +145,7 @@ pub(super) async fn command(
         Err(CommandError::Gone) => ("gone".to_owned(), "gone"),
     };
     operators.metrics.commands.with_label_values(&[name, label]).inc();
-    tracing::info!(by, action = name, key, reason, outcome, "operator's command");
+    tracing::info!(by, from, action = name, key, reason, outcome, "operator's command");
     match applied {
         Ok(answer) if label == "held" => Ok((StatusCode::CONFLICT, Json(answer))),
         Ok(answer) => Ok((StatusCode::OK, Json(answer))),

@@ -71,6 +71,7 @@ fn a_leak_that_goes_on_when_the_backlog_ends_is_acted_on_then() {
     let (incidents, steps) = said(|since| if since < caught_up { LATE } else { Duration::ZERO });
     let first_fresh = incidents.iter().position(|incident| !incident.stale).expect("it is told in the end");
     assert!(first_fresh > 0, "it was found in the backlog first");
+    assert_eq!(incidents[first_fresh].severity_before, None, "nobody was told, so no alert is to be ended");
     assert!(
         incidents[first_fresh..]
             .iter()

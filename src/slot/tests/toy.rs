@@ -29,12 +29,18 @@ pub struct Toy {
     wanted: BTreeSet<String>,
     watermark: EventTime,
     commands: u64,
+    read_at_ms: u64,
     rules: String,
 }
 
 impl Toy {
     pub fn commands(&self) -> u64 {
         self.commands
+    }
+
+    /// When the last batch was read.
+    pub fn read_at_ms(&self) -> u64 {
+        self.read_at_ms
     }
 
     fn observe(&mut self, key: &str, time: EventTime, out: &mut Outcome) {
@@ -87,6 +93,7 @@ impl Judge for Toy {
     type Change = String;
 
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
+        self.read_at_ms = at_ms;
         for record in batch.records() {
             out.tally(record.source).records += 1;
             let text = String::from_utf8_lossy(record.bytes);

@@ -1,0 +1,161 @@
+//! Tests of steps: what is late, what pressure extends, and what a key's class and protection hold back.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    catalogue::{Catalogue, KeyClass},
+    detect::Family,
+    engine::{Engines, IdKey, Input, Settings, engine::InForce, seam::Reference},
+    event::KeyKind,
+    incident::{Cause, Incident, IncidentId, Reason, Severity},
+    profile::Hot,
+    respond::Caps,
+};
+
+const START: EventTime = EventTime(1_800_000_000_000);
+const KEY: KeyId = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
+
+fn at(seconds: u64) -> EventTime {
+    START.after(Duration::from_secs(seconds))
+}
+
+fn settings() -> Settings {
+    Settings {
+        partitions: 1,
+        keys_max: 10,
+        ids: IdKey([7; 32]),
+        throttle_for: Duration::from_hours(1),
+        fresh_within: Duration::from_mins(2),
+        caps: Caps { share_of_active_keys: 1.0, ..Caps::default() },
+    }
+}
+
+/// A grown-up key with an incident that asks for a throttle.
+fn attacked() -> Engine {
+    let mut engine = Engine::new(std::sync::Arc::new(settings()));
+    let mut hot = Hot::new(KEY, second_of(START) - 8 * 86_400);
+    hot.advance(second_of(START));
+    hot.total = 100_000;
+    engine.table.insert(hot);
+    let record = Incident { id: IncidentId("inc_1".to_owned()), ..Incident::default() };
+    let mut case = Case::new(record, START);
+    let spike = Cause {
+        rule: "key-volume-spike".to_owned(),
+        family: Family::Volume,
+        score: 20.0,
+        severity: Severity::High,
+        respond: Step::Throttle,
+    };
+    case.add(START, spike, Reason::default(), None);
+    engine.cases.insert(KEY, case);
+    engine
+}
+
+/// Evidence for a throttle at this time; what was proposed is granted. Gives the decision, if there was one.
+fn evidence(engine: &mut Engine, at: EventTime) -> Option<Decision> {
+    let mut effects = Vec::new();
+    let index = engine.table.find(&KEY).unwrap();
+    engine.propose(index, at, Step::Throttle, None, &mut effects);
+    grant(engine, effects)
+}
+
+fn grant(engine: &mut Engine, effects: Vec<Effect>) -> Option<Decision> {
+    let proposal = effects.into_iter().find_map(|effect| match effect {
+        Effect::Proposal(proposal) => Some(proposal),
+        _ => None,
+    })?;
+    let Proposal { key, step, at, decision, .. } = *proposal;
+    engine.granted(&Grant { key, step, at, outcome: Ok(decision.clone()) }, &mut Vec::new());
+    Some(*decision)
+}
+
+#[test]
+fn late_evidence_is_held_and_never_stands_in_the_way_of_what_is_fresh() {
+    let mut engine = attacked();
+    engine.read_at = at(1_000);
+    assert_eq!(evidence(&mut engine, at(0)), None);
+    assert_eq!(engine.cases[&KEY].record.held[0].by, "late");
+    assert!(evidence(&mut engine, at(990)).is_some());
+    assert_eq!(evidence(&mut engine, at(999)), None, "one decision, for as long as it is in force");
+}
+
+#[test]
+fn pressure_extends_a_step_for_a_day() {
+    let mut engine = attacked();
+    evidence(&mut engine, at(0)).unwrap();
+    let mut extended = 0;
+    let mut second = 0;
+    while engine.forces.contains_key(&KEY) {
+        second += 30;
+        for _ in 0..4 {
+            if let Some(force) = engine.forces.get_mut(&KEY) {
+                force.press(second_of(at(second)));
+            }
+        }
+        engine.watermark = at(second);
+        let mut effects = Vec::new();
+        engine.end_forces(&mut effects);
+        extended += u32::from(grant(&mut engine, effects).is_some());
+    }
+    assert!((24..=25).contains(&extended) && second / 3_600 == 24, "{extended} times, {second} s");
+}
+
+fn command(step: Step) -> Command {
+    let action = Action::Take { key: KEY.to_string(), step, for_seconds: 60 };
+    let (by, from, reason) = Default::default();
+    Command { sequence: 0, at_ms: START.0, by, from, reason, action }
+}
+
+/// Engines with a catalogue of one entry by credential, whose id is [`KEY`].
+fn engines(entry: Entry) -> Engines {
+    let mut catalogue = Catalogue::new(vec![entry], "c".to_owned()).unwrap();
+    catalogue.know_credentials(|_| vec![KEY]);
+    let mut engines = Engines::new(settings());
+    let reference = Reference { catalogue: std::sync::Arc::new(catalogue), ..Reference::default() };
+    engines.apply(Input::Reference(&reference), &mut Vec::new());
+    engines
+}
+
+fn entry(class: KeyClass, protected: bool) -> Entry {
+    Entry { credential: Some("c1".to_owned()), class, protected, ..Entry::default() }
+}
+
+#[test]
+fn revoking_a_key_that_ships_in_an_app_is_refused_and_throttling_it_is_not() {
+    let mut engines = engines(entry(KeyClass::Mobile, false));
+    let mut effects = Vec::new();
+    engines.apply(Input::Command(&command(Step::Revoke)), &mut effects);
+    assert!(
+        matches!(&effects[..], [Effect::Grant(grant)] if grant.outcome == Err("class")),
+        "the entry is found by the credential that the id comes from: {effects:?}"
+    );
+    effects.clear();
+    engines.apply(Input::Command(&command(Step::Throttle)), &mut effects);
+    engines.settle(&mut effects);
+    assert!(matches!(&effects[..], [Effect::Decision(_)]), "{effects:?}");
+}
+
+#[test]
+fn a_protected_key_is_left_alone_by_rules_and_not_by_operators() {
+    let mut engines = engines(entry(KeyClass::Server, true));
+    let mut effects = Vec::new();
+    engines.apply(Input::Command(&command(Step::Revoke)), &mut effects);
+    engines.settle(&mut effects);
+    assert!(matches!(&effects[..], [Effect::Decision(_)]), "{effects:?}");
+
+    let mut engine = attacked();
+    evidence(&mut engine, at(0)).unwrap();
+    let catalogue = Catalogue::new(
+        vec![Entry { id: Some(KEY.to_string()), protected: true, ..Entry::default() }],
+        "c".to_owned(),
+    );
+    let reference = Reference { catalogue: std::sync::Arc::new(catalogue.unwrap()), ..Reference::default() };
+    let now = InForce::new(reference, &engine.now);
+    engine.refer(now);
+    (0..30).for_each(|_| engine.forces.get_mut(&KEY).unwrap().press(second_of(at(3_590))));
+    engine.watermark = at(3_590);
+    effects.clear();
+    engine.end_forces(&mut effects);
+    assert!(effects.is_empty(), "nor is a step on it extended: {effects:?}");
+}
