@@ -3,7 +3,11 @@
 //! Compared are the state entry by entry, the digest over all effects, and the current incidents and decisions. The
 //! digest is a chain over every output in order, so equal digests mean equal outputs, with equal ids.
 
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{
+    fmt::Write as _,
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use keyhound::{
     decode::{Pepper, credential_fingerprint},
@@ -29,14 +33,25 @@ const RESTORED: &str = "\"message\":\"restored\"";
 /// What it says once other settings are in force.
 const RELOADED: &str = "\"message\":\"reloaded\"";
 
-/// A few days of a hundred keys; three of them leak or are sold, and some records are broken.
+/// How long before the end of the log each of three keys is abused: two in what is a backlog to every run, and one so
+/// lately that to every run it is fresh (`response.fresh_within` is an hour), since nothing is decided in a backlog.
+const ABUSED: [(Scenario, Duration); 3] = [
+    (Scenario::Leak, Duration::from_hours(30)),
+    (Scenario::Enumeration, Duration::from_hours(24)),
+    (Scenario::Leak, Duration::from_mins(20)),
+];
+
+/// Eight days of a hundred keys, until now; some records are broken.
 fn log() -> Vec<u8> {
-    let plan = Plan { days: 8, keys: 100, lines_max: 120_000, ..Plan::default() };
+    let days = 8;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let start = now - Duration::from_hours(24 * u64::from(days));
+    let start = EventTime(u64::try_from(start.as_millis()).expect("not that late"));
+    let plan = Plan { start, days, keys: 100, lines_max: 120_000, ..Plan::default() };
     let mut traffic = Traffic::new(plan).expect("a valid plan");
-    for (nth, scenario) in [Scenario::Leak, Scenario::Enumeration, Scenario::Leak].into_iter().enumerate() {
+    for (scenario, before_end) in ABUSED {
         let target = traffic.key_like(ClientKind::Server, 3.0).expect("a server key");
-        let hours = 30 - 6 * nth as u64;
-        let at = EventTime(traffic.plan().end().0 - hours * 3_600_000);
+        let at = traffic.plan().end().before(before_end);
         traffic.inject(Injection { scenario, at, target }).expect("within the plan");
     }
     let (mut text, mut count) = (Vec::new(), 0_u32);
@@ -120,7 +135,11 @@ fn difference(left: &Left, right: &Left) -> String {
 
 fn site() -> Site {
     let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
-    let site = Site::new(&[source], false, "geo: { city: places.mmdb, asn: places.mmdb }");
+    let site = Site::new(
+        &[source],
+        false,
+        "geo: { city: places.mmdb, asn: places.mmdb }\nresponse: { fresh_within: 1h }",
+    );
     fs::write(site.path("access.log"), log()).expect("written");
     fs::write(site.path("places.mmdb"), world::database()).expect("written");
     site
