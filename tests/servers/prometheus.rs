@@ -77,13 +77,19 @@ fn alert_operands() -> BTreeMap<String, String> {
             let (name, expression) =
                 (rule["alert"].as_str().expect("a name"), rule["expr"].as_str().expect("text"));
             for part in expression.split(" and ").flat_map(|part| part.split(" unless ")) {
-                let operand = without_comparison(part);
+                let operand = without_comparison(without_matching(part));
                 operands.insert(format!("{name}: {operand}"), operand);
             }
         }
     }
     assert!(operands.len() > 10, "{operands:?}");
     operands
+}
+
+/// An operand without the labels that it is matched on: `on (job, instance) …`.
+fn without_matching(operand: &str) -> &str {
+    let matched = operand.trim_start().strip_prefix("on (");
+    matched.and_then(|rest| rest.split_once(')')).map_or(operand, |(_, expression)| expression)
 }
 
 /// An expression without the comparisons at its end, and without brackets that have lost their other half.
