@@ -16,9 +16,9 @@ use crate::{
 
 /// Groups are summed and spikes judged against them each so often, in event time.
 const TICK_MS: u64 = 5_000;
-/// The entry key of what belongs to no partition.
 /// Requests whose profiles are fetched ahead.
 const AHEAD: usize = 32;
+/// The entry key of what belongs to no partition.
 const FLEET_ENTRY: &[u8] = b"fleet";
 
 /// P engines, the groups and the fleet.

@@ -112,5 +112,4 @@ pub enum Effect {
     Proposal(Box<Proposal>),
     Grant(Box<Grant>),
     Decision(Box<Decision>),
-    Partial(Box<Partial>),
 }

@@ -86,7 +86,7 @@ impl Outputs {
         self.suppressed = suppressed;
     }
 
-    /// Takes an effect over. Proposals, grants and partials stay inside.
+    /// Takes an effect over. Proposals and grants stay inside.
     pub fn effect(&mut self, effect: &Effect, rule_id: impl Fn(u16) -> String) {
         match effect {
             Effect::Finding(key, finding) => self.finding(*key, finding, &rule_id(finding.rule)),
@@ -99,7 +99,7 @@ impl Outputs {
                 let kept = Kept::Until(decision.expires().after(KEPT_AFTER_END).0);
                 self.push(Topic::Decisions, decision.subject.id.clone(), json(decision), kept);
             }
-            Effect::Proposal(_) | Effect::Grant(_) | Effect::Partial(_) => {}
+            Effect::Proposal(_) | Effect::Grant(_) => {}
         }
     }
 
