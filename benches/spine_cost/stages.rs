@@ -15,7 +15,7 @@ use keyhound::{
         stream::{Stream, StreamPlan},
         world,
     },
-    respond::Caps,
+    respond::{Caps, FRESH_WITHIN},
     slot::{Judge as _, Outcome, Reading},
     source::{Batch, Record},
 };
@@ -115,7 +115,7 @@ fn reading() -> Reading {
         keys_max: 20_000_000,
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_secs(1800),
-        fresh_within: Duration::from_secs(120),
+        fresh_within: FRESH_WITHIN,
         caps: Caps::default(),
     });
     let rules = config::rules(&["shipped".into()]).expect("the shipped rules");

@@ -32,33 +32,20 @@ pub async fn reload_on_hangup(reloader: Reloader) {
     let reloader = Arc::new(reloader);
     while hangups.recv().await.is_some() {
         let loading = reloader.clone();
-        let loaded = tokio::task::spawn_blocking(move || loading.load()).await;
-        let metrics = &reloader.shared.metrics;
-        let change = match loaded {
-            Ok(Ok(change)) => change,
+        let in_force = match tokio::task::spawn_blocking(move || loading.load()).await {
+            Ok(Ok(change)) => reloader.put_into_force(change).await,
             Ok(Err(error)) => {
-                metrics.config_reload_successful.set(0);
                 tracing::error!(error = format!("{error:#}"), "reload refused; what was in force stays");
-                continue;
+                false
             }
             Err(_) => {
-                metrics.config_reload_successful.set(0);
                 tracing::error!("a reload ended in a panic; what was in force stays");
-                continue;
+                false
             }
         };
-        let version = change.reference.rules.version.clone();
-        let catalogue = change.reference.catalogue.clone();
-        let (done, taken) = oneshot::channel();
-        let sent = reloader.shared.asks.try_send(Ask::Change { change, done }).is_ok();
-        let in_force = sent && taken.await.is_ok();
-        if in_force {
-            reloader.shared.catalogue.store(catalogue);
-            tell_loaded(metrics, &reloader.shared.clock);
-        } else {
-            metrics.config_reload_successful.set(0);
+        if !in_force {
+            reloader.shared.metrics.config_reload_successful.set(0);
         }
-        tracing::info!(in_force, rules = version, "reloaded");
     }
 }
 
@@ -75,5 +62,20 @@ impl Reloader {
         let geo = self.geo.current();
         let reference = parts::reference(&config, &geo, &self.pepper)?;
         Ok(Change { reference, geo: Some(geo) })
+    }
+
+    /// Whether the slot took it.
+    async fn put_into_force(&self, change: Change) -> bool {
+        let version = change.reference.rules.version.clone();
+        let catalogue = change.reference.catalogue.clone();
+        let (done, taken) = oneshot::channel();
+        let sent = self.shared.asks.try_send(Ask::Change { change, done }).is_ok();
+        let in_force = sent && taken.await.is_ok();
+        if in_force {
+            self.shared.catalogue.store(catalogue);
+            tell_loaded(&self.shared.metrics, &self.shared.clock);
+        }
+        tracing::info!(in_force, rules = version, "reloaded");
+        in_force
     }
 }

@@ -45,7 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             Schema::Settings => config::schema(),
             Schema::Rules => crate::rules::schema(),
         };
-        println!("{}", serde_json::to_string_pretty(&schema)?);
+        print_json(&schema)?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.docs {
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => print_json(&told.document(&file))?,
         Output::Table if told.wrong.is_empty() => println!("{}: ok: {}", file.display(), told.words()),
-        Output::Table => drop(refuse(&told.wrong.join("\n"))),
+        Output::Table => return Ok(refuse(&told.wrong.join("\n"))),
     }
     Ok(if told.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) })
 }

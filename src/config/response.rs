@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::span::Span;
 use crate::{
-    respond::{Caps, Mode},
+    respond::{Caps, FRESH_WITHIN, Mode},
     rules::document::{Node, Problems},
 };
 
@@ -29,7 +29,7 @@ impl Default for ResponseSettings {
         Self {
             mode: Mode::Shadow,
             throttle_for: Span::from_seconds(3_600),
-            fresh_within: Span::from_seconds(120),
+            fresh_within: Span::from_seconds(FRESH_WITHIN.as_secs()),
             caps: Caps::default(),
         }
     }

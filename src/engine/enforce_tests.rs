@@ -10,7 +10,7 @@ use crate::{
     event::KeyKind,
     incident::{Cause, Incident, IncidentId, Reason, Severity},
     profile::Hot,
-    respond::Caps,
+    respond::{Caps, FRESH_WITHIN},
 };
 
 const START: EventTime = EventTime(1_800_000_000_000);
@@ -26,7 +26,7 @@ fn settings() -> Settings {
         keys_max: 10,
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_hours(1),
-        fresh_within: Duration::from_mins(2),
+        fresh_within: FRESH_WITHIN,
         caps: Caps { share_of_active_keys: 1.0, ..Caps::default() },
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Groups are summed and spikes judged against them each so often, in event time.
 const TICK_MS: u64 = 5_000;
 /// Requests whose profiles are fetched ahead.
-const AHEAD: usize = 32;
+pub const AHEAD: usize = 32;
 /// The entry key of what belongs to no partition.
 const FLEET_ENTRY: &[u8] = b"fleet";
 
@@ -78,18 +78,20 @@ impl Engines {
     /// Judges requests in their order. Their profiles are fetched ahead, [`AHEAD`] at a time.
     pub fn apply_events(&mut self, events: &[Event<'_>], effects: &mut Vec<Effect>) {
         for events in events.chunks(AHEAD) {
-            let mut guesses = [None; AHEAD];
-            for (guess, event) in guesses.iter_mut().zip(events) {
-                *guess = self.owner(&event.key).guess(&event.key);
+            // Each request's partition, and where its key is in all likelihood.
+            let mut places = [(0, None); AHEAD];
+            for (place, event) in places.iter_mut().zip(events) {
+                let partition = self.partition(&event.key);
+                *place = (partition, self.engines[partition].guess(&event.key));
             }
-            for (guess, event) in guesses.iter().zip(events) {
-                self.owner(&event.key).prefetch_warm(*guess);
+            for (partition, guess) in &places[..events.len()] {
+                self.engines[*partition].prefetch_warm(*guess);
             }
-            for (guess, event) in guesses.into_iter().zip(events) {
+            for ((partition, guess), event) in places.into_iter().zip(events) {
                 if event.time.0 >= self.tick_ms {
                     self.tick(event.time, effects);
                 }
-                self.owner(&event.key).observe(event, guess, effects);
+                self.engines[partition].observe(event, guess, effects);
             }
         }
     }
@@ -172,7 +174,12 @@ impl Engines {
     }
 
     fn owner(&mut self, key: &KeyId) -> &mut Engine {
-        &mut self.engines[usize::from(key.partition(self.settings.partitions))]
+        let partition = self.partition(key);
+        &mut self.engines[partition]
+    }
+
+    fn partition(&self, key: &KeyId) -> usize {
+        usize::from(key.partition(self.settings.partitions))
     }
 
     /// Names an input partition, for evidence.

@@ -16,6 +16,6 @@ mod observe;
 pub mod seam;
 
 pub use engine::{Counts, Engine, Settings};
-pub use engines::Engines;
+pub use engines::{AHEAD, Engines};
 pub use ids::IdKey;
 pub use seam::{Action, Command, Context, Effect, Grant, Input, Partial, Proposal, Reference};

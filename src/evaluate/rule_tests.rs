@@ -8,7 +8,7 @@ use crate::{
     engine::{Effect, Engines, IdKey, Input, Reference, Settings},
     event::{Event, EventTime, KeyId},
     incident::Severity,
-    respond::{Caps, Step},
+    respond::{Caps, FRESH_WITHIN, Step},
     rules::{
         Rule, RuleSet, RuleTest,
         runner::{self, Judge, Outcome, Reaction},
@@ -69,7 +69,7 @@ impl EngineJudge {
             keys_max: 10_000,
             ids: IdKey([0; 32]),
             throttle_for: Duration::from_hours(1),
-            fresh_within: Duration::from_mins(2),
+            fresh_within: FRESH_WITHIN,
             caps: Caps::default(),
         });
         let reference = Reference { rules: Arc::new(RuleSet::alone(rule)), ..Reference::default() };

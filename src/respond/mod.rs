@@ -10,3 +10,6 @@ pub mod step;
 pub use decision::{Decision, DecisionId, Handle, Mode, Only, Rate, SubjectRef};
 pub use fleet::{Caps, Fleet};
 pub use step::Step;
+
+/// How old evidence may be for anything automatic to come of it, unless the settings say otherwise.
+pub const FRESH_WITHIN: std::time::Duration = std::time::Duration::from_mins(2);

@@ -2,8 +2,8 @@
 //!
 //! One current decision a subject: the one with the greatest epoch that came in time. Records may come twice and in
 //! any order. A decision is served until it ends by the wall clock; in shadow mode it is counted and never served.
-//! An automatic decision that came later than a limit ([`FRESH_FOR`] by default) after its evidence neither begins nor ends anything: a
-//! backlog must not act. What has ended stays until nothing older could come back, for its epoch.
+//! An automatic decision that came later than a limit ([`FRESH_WITHIN`] by default) after its evidence neither begins
+//! nor ends anything: a backlog must not act. What has ended stays until nothing older could come back, for its epoch.
 
 use std::{
     collections::HashMap,
@@ -15,11 +15,9 @@ use super::bucket::Bucket;
 use crate::{
     deliver::WallTime,
     event::KeyId,
-    respond::{Decision, DecisionId, Mode, Step},
+    respond::{Decision, DecisionId, FRESH_WITHIN, Mode, Step},
 };
 
-/// How old an automatic decision's evidence may be when the decision is first seen.
-pub const FRESH_FOR: Duration = Duration::from_mins(2);
 /// How long a lift is remembered, for its epoch: as long as its tombstone takes.
 const LIFT_KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// A power of two, so that one insertion or sweep holds up few readers.
@@ -112,7 +110,7 @@ impl Decisions {
     /// A table for at most `limit` subjects.
     pub fn new(limit: usize) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, limit, fresh_for: FRESH_FOR, writer: Mutex::new(0) }
+        Self { shards, limit, fresh_for: FRESH_WITHIN, writer: Mutex::new(0) }
     }
 
     /// The same, with another age of evidence up to which an automatic decision acts.

@@ -1,7 +1,7 @@
 //! The judgement of the daemon: decode, enrich, and the engines of all partitions, in one thread.
 //!
-//! Requests go through in chunks of 32, so that the engines can fetch their profiles ahead. Nothing is allocated for
-//! a request: texts lie in the batch or in an arena that is wiped after it.
+//! Requests go through in chunks of [`AHEAD`], so that the engines can fetch their profiles ahead. Nothing is allocated
+//! for a request: texts lie in the batch or in an arena that is wiped after it.
 
 use std::{hash::Hasher, sync::Arc};
 
@@ -14,16 +14,13 @@ use super::{
 };
 use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
-    engine::{Command, Counts, Engines, Input, Reference},
+    engine::{AHEAD, Command, Counts, Engines, Input, Reference},
     enrich::{Enricher, Geo},
     event::{Event, EventTime, Flags, Place},
     source::{Batch, Record},
     store::References,
     telemetry::{self, PartitionReading, TableReading},
 };
-
-/// Requests that go through together.
-const CHUNK: usize = 32;
 
 /// Other reference data, loaded and checked.
 pub struct Change {
@@ -72,7 +69,7 @@ impl Judge for Reading {
         let arena = &*arena;
         engines.read_at(EventTime(at_ms));
         // Twice the chunk, so that a record with several requests does not make it grow.
-        let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * CHUNK);
+        let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * AHEAD);
         for record in batch.records() {
             let tally = out.tally(record.source);
             tally.records += 1;
@@ -96,8 +93,8 @@ impl Judge for Reading {
                 }
                 index = index.saturating_add(1);
             });
-            if chunk.len() >= CHUNK {
-                chunk.chunks(CHUNK).for_each(|events| engines.apply_events(events, &mut out.effects));
+            if chunk.len() >= AHEAD {
+                engines.apply_events(&chunk, &mut out.effects);
                 chunk.clear();
             }
         }

@@ -84,13 +84,7 @@ fn kafka_source_reads_a_topic_that_was_made_anew_from_its_beginning() {
     let (mut table, mut seen) = (Table::default(), BTreeMap::new());
     consume(&mut started(kafka, &topic, "start: earliest", &mut table), &mut table, 10, &mut seen);
     make_anew(kafka, &topic);
-    eventually("its leader takes records", LIMIT, || {
-        admin(kafka).inner().fetch_metadata(Some(&topic), LIMIT).ok()?.topics()[0]
-            .partitions()
-            .iter()
-            .all(|partition| partition.leader() >= 0)
-            .then_some(())
-    });
+    kafka.wait_for_leaders(&topic, 1);
     kafka.produce(&topic, texts(100, 103));
     let mut source = started(kafka, &topic, "start: earliest", &mut table);
     table.starts_at(0, 0);

@@ -61,15 +61,7 @@ impl Gate {
             metrics: metrics.clone(),
         }
         .router();
-        let bound = runtime.block_on(listener::bind("demo", loopback()))?;
-        let checks_at = bound.address;
-        runtime.spawn(listener::serve(
-            bound,
-            router,
-            CONNECTIONS_MAX,
-            metrics.clone(),
-            std::future::pending(),
-        ));
+        let checks_at = listen(&runtime, router, &metrics)?;
         Ok(Self {
             runtime,
             decisions,
@@ -124,16 +116,7 @@ impl Gate {
             ready_lag_seconds_max: 0,
         }
         .router();
-        let bound = self.runtime.block_on(listener::bind("demo", loopback()))?;
-        let address = bound.address;
-        self.runtime.spawn(listener::serve(
-            bound,
-            router,
-            CONNECTIONS_MAX,
-            self.metrics.clone(),
-            std::future::pending(),
-        ));
-        Ok(address)
+        listen(&self.runtime, router, &self.metrics)
     }
 
     /// Resolves to a flag that is set by Ctrl-C.
@@ -153,4 +136,17 @@ impl Gate {
 /// Any free port of this machine alone.
 fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// Serves a router on a port of its own; its address.
+fn listen(
+    runtime: &tokio::runtime::Runtime,
+    router: axum::Router,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<SocketAddr> {
+    let bound = runtime.block_on(listener::bind("demo", loopback()))?;
+    let address = bound.address;
+    let forever = std::future::pending();
+    runtime.spawn(listener::serve(bound, router, CONNECTIONS_MAX, metrics.clone(), forever));
+    Ok(address)
 }

@@ -10,7 +10,7 @@ use crate::{
     enrich::{Databases, Geo},
     event::EventTime,
     generate::{Format, Line, world},
-    respond::{Caps, Mode},
+    respond::{Caps, FRESH_WITHIN, Mode},
     rules::RuleSet,
     slot::{Judge, Outcome, Reading},
     source::{Batch, Record},
@@ -21,7 +21,6 @@ const BATCH_RECORDS: usize = 512;
 const TURN: Duration = Duration::from_secs(10);
 /// How long an automatic throttle holds: the default of `response`.
 const THROTTLE_FOR: Duration = Duration::from_hours(1);
-const FRESH_WITHIN: Duration = Duration::from_mins(2);
 const PARTITIONS: u16 = 8;
 
 /// What was read so far.

@@ -33,7 +33,7 @@ pub fn guess(sample: &[Piece], pepper: &Pepper) -> anyhow::Result<Format> {
         let Some(format) = Format::preset(name) else { continue };
         let survey = Survey::of(trial, &Settings::new(format.clone(), KeyPolicy::Raw), pepper)?;
         let facts = Slot::ALL.iter().map(|slot| survey.coverage.seen(*slot)).sum();
-        let read = survey.requests + survey.anonymous;
+        let read = survey.read();
         if best.as_ref().is_none_or(|(most, most_facts, _)| (read, facts) > (*most, *most_facts)) {
             best = Some((read, facts, format));
         }

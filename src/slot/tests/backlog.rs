@@ -12,6 +12,7 @@ use crate::{
     slot::{Judge, Outcome},
     source::{Batch, Record},
 };
+
 /// Far too late.
 const LATE: Duration = FRESH_WITHIN.saturating_mul(2);
 

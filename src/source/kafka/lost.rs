@@ -3,11 +3,11 @@
 //! Reading goes on at the earliest record that there is, never silently at the latest, and what was lost is told and
 //! counted. A topic that was made anew is read from its beginning: nothing of it has been read.
 
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::TopicPartitionList;
 
 use super::{
     super::{Notice, SourceError},
-    Client, KafkaSource, failed, offsets,
+    Client, KafkaSource, offsets,
 };
 
 impl KafkaSource {
@@ -44,11 +44,7 @@ impl KafkaSource {
         let mut list = TopicPartitionList::with_capacity(self.partitions.len());
         for place in 0..self.partitions.len() {
             let partition = self.partitions.at(place);
-            let (topic, number) = (partition.topic.as_str(), partition.number);
-            let offset = Offset::Offset(i64::try_from(partition.position).unwrap_or(i64::MAX));
-            list.add_partition_offset(topic, number, offset)
-                .map_err(|error| failed(topic, number, &error))?;
-            client.forward(topic, number)?;
+            client.include(&mut list, &partition.topic, partition.number, partition.position)?;
         }
         client.assign(&list)?;
         self.is_stale = false;

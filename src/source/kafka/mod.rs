@@ -25,7 +25,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _};
+use rdkafka::{TopicPartitionList, consumer::Consumer as _};
 
 use self::{
     batch_queue::{BatchQueue, Consumer},
@@ -62,8 +62,16 @@ impl Client {
         Ok(Self { queue, consumer })
     }
 
-    /// Sends a partition's messages to the queue, if there is one. To be called before it is assigned.
-    fn forward(&self, topic: &str, partition: i32) -> Result<(), SourceError> {
+    /// Adds a partition to what is to be assigned, and sends its messages to the queue, if there is one.
+    fn include(
+        &self,
+        list: &mut TopicPartitionList,
+        topic: &str,
+        partition: i32,
+        position: u64,
+    ) -> Result<(), SourceError> {
+        list.add_partition_offset(topic, partition, offsets::at(position))
+            .map_err(|error| failed(topic, partition, &error))?;
         match &self.queue {
             Some(queue) if !queue.forward(topic, partition) => {
                 Err(failed(topic, partition, "no queue for the partition"))
@@ -133,10 +141,7 @@ impl KafkaSource {
             if next.is_none() {
                 inputs.starts_at(input, position);
             }
-            let offset = Offset::Offset(i64::try_from(position).unwrap_or(i64::MAX));
-            list.add_partition_offset(topic, number, offset)
-                .map_err(|error| failed(topic, number, &error))?;
-            client.forward(topic, number)?;
+            client.include(&mut list, topic, number, position)?;
             self.partitions.add(Partition {
                 topic: topic.to_owned(),
                 number,

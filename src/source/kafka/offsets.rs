@@ -99,6 +99,11 @@ pub fn resolve(
     offsets.collect()
 }
 
+/// A position as librdkafka takes it.
+pub fn at(position: u64) -> Offset {
+    Offset::Offset(i64::try_from(position).unwrap_or(i64::MAX))
+}
+
 /// The first offset that a partition still has, and the one that comes next.
 pub fn watermarks(
     consumer: &Consumer,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::RDKafkaErrorCode};
+use rdkafka::{TopicPartitionList, consumer::Consumer as _, error::RDKafkaErrorCode};
 
 use super::{
     super::{Batch, InputName, SourceError, batch::Position},
@@ -182,7 +182,7 @@ impl Replay {
 
     /// The reader of the range's partition, at its start.
     fn reader_at(&mut self, range: &Range<'_>) -> Result<usize, SourceError> {
-        let from = Offset::Offset(i64::try_from(range.from).unwrap_or(i64::MAX));
+        let from = offsets::at(range.from);
         let place = self.readers.iter().position(|reader| reader.input == range.input);
         let place = match place {
             Some(place) if self.readers[place].next == Some(range.from) => return Ok(place),

@@ -8,7 +8,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context as Task, Poll, Waker},
-    time::Duration,
 };
 
 use rdkafka::{
@@ -20,6 +19,7 @@ use super::{
     super::{Notice, SourceError},
     client,
     context::Context,
+    offsets,
     settings::KafkaSettings,
 };
 
@@ -27,7 +27,6 @@ use super::{
 const MS_MIN: u64 = 3_600_000;
 /// Of one partition: a checkpoint interval at 30,000 records of 400 B a second.
 const BYTES_MIN: u64 = 128 << 20;
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 type Answer = KafkaResult<Vec<ConfigResourceResult>>;
 
@@ -47,7 +46,7 @@ impl Question {
         let topics = settings.topics().to_vec();
         let asked = topics.clone();
         let answer = Box::pin(async move {
-            let options = AdminOptions::new().request_timeout(Some(ANSWER_WITHIN));
+            let options = AdminOptions::new().request_timeout(Some(offsets::ANSWER_WITHIN));
             let topics: Vec<_> = asked.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
             admin.describe_configs(&topics, &options).await
         });

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
+    Message as _, TopicPartitionList,
     consumer::Consumer as _,
     error::KafkaError,
     metadata::{Metadata, MetadataPartition, MetadataTopic},
@@ -164,8 +164,8 @@ fn read(
     };
     let mut list = TopicPartitionList::with_capacity(wanted.len());
     for (number, (from, _)) in &wanted {
-        let from = Offset::Offset(i64::try_from(*from).unwrap_or(i64::MAX));
-        list.add_partition_offset(topic, *number, from).map_err(|error| failed(error.to_string()))?;
+        list.add_partition_offset(topic, *number, offsets::at(*from))
+            .map_err(|error| failed(error.to_string()))?;
     }
     consumer.assign(&list).map_err(|error| failed(error.to_string()))?;
     let (mut records, mut bytes) = (Vec::new(), 0);

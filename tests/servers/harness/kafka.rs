@@ -91,13 +91,20 @@ impl Kafka {
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
         let created = RUNTIME.block_on(admin.create_topics(&wanted, &options)).expect("the broker answers");
         created[0].as_ref().unwrap_or_else(|error| panic!("topic {topic} could not be created: {error:?}"));
-        // The controller answers before the broker has heard of the topic.
+        self.wait_for_leaders(&topic, partitions);
+        topic
+    }
+
+    /// Waits until every partition of a topic has a leader: the controller answers a creation before the broker has
+    /// heard of it.
+    #[track_caller]
+    pub fn wait_for_leaders(&self, topic: &str, partitions: i32) {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer can be made");
         eventually(&format!("the broker leads every partition of {topic}"), ANSWER_LIMIT, || {
-            let metadata = admin.inner().fetch_metadata(Some(&topic), ANSWER_LIMIT).ok()?;
+            let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).ok()?;
             let led = metadata.topics().first()?.partitions().iter().filter(|one| one.leader() >= 0).count();
             (i32::try_from(led) == Ok(partitions)).then_some(())
         });
-        topic
     }
 
     /// Writes records, keyless, spread over the topic's partitions in turn, and waits until the broker has them.
