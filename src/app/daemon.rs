@@ -99,7 +99,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let geo = Arc::new(parts::geo(&config)?);
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
-    // From here on a signal is an orderly end, however early it comes.
+    // From here on a signal is remembered; it is obeyed once the slot has come back.
     let interrupted = interrupted(&runtime)?;
     let brokers = parts::brokers(&config)?;
     let mut dispatchers = vec![ToAlertmanagers::NAME.to_owned(), ToServe::NAME.to_owned()];

@@ -18,7 +18,8 @@ pub struct ResponseSettings {
     pub mode: Mode,
     /// How long an automatic throttle holds, unless pressure extends it. From 1m to 24h.
     pub throttle_for: Span,
-    /// How old evidence may be for anything automatic to come of it; older evidence is told as stale. From 10s to 1h.
+    /// How old evidence may be for anything automatic to come of it; what is older is listed as a backlog, and
+    /// nobody is told. From 10s to 1h.
     pub fresh_within: Span,
     /// How much may be done automatically, over all keys together.
     pub caps: Caps,
