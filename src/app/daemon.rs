@@ -101,6 +101,11 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
     // From here on a signal is remembered; it is obeyed once the slot has come back.
     let interrupted = interrupted(&runtime)?;
+    // And one that would end it by default waits until it can be obeyed.
+    let hangups = {
+        let _in_runtime = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
     let brokers = parts::brokers(&config)?;
     let mut dispatchers = vec![ToAlertmanagers::NAME.to_owned(), ToServe::NAME.to_owned()];
     if brokers.is_some() {
@@ -147,7 +152,7 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
 
     runtime.spawn(housekeeping(shared.clone()));
     let reloader = Reloader { path, overrides, geo, pepper, shared: shared.clone() };
-    runtime.spawn(reload_on_hangup(reloader));
+    runtime.spawn(reload_on_hangup(reloader, hangups));
     runtime.block_on(async {
         tokio::select! {
             () = interrupted => tracing::info!("stopping on a signal"),

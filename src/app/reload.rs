@@ -2,10 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-};
+use tokio::{signal::unix::Signal, sync::oneshot};
 
 use super::{daemon::Shared, parts};
 use crate::{
@@ -27,8 +24,7 @@ pub struct Reloader {
 }
 
 /// On SIGHUP, rules, catalogue, place databases and mode are read again; what is wrong leaves the old in force.
-pub async fn reload_on_hangup(reloader: Reloader) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+pub async fn reload_on_hangup(reloader: Reloader, mut hangups: Signal) {
     let reloader = Arc::new(reloader);
     while hangups.recv().await.is_some() {
         let loading = reloader.clone();
