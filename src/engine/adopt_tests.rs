@@ -145,5 +145,5 @@ fn nothing_changes_where_the_state_knows_it_all() {
     assert_eq!(adopt(&mut whole, vec![out], vec![incident("inc_1")]), []);
     let mut changed: Vec<u8> = Vec::new();
     whole.checkpoint(&mut |key, _| changed.extend(key.get(3).filter(|kind| **kind == b'i')));
-    assert_eq!(changed, [], "no incident or step was written again");
+    assert!(changed.is_empty(), "an incident or step was written again");
 }
