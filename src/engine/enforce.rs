@@ -40,6 +40,15 @@ impl Force {
         Self { decision, since_ms: at.0, until_ms, pressure: [0; 10], pressure_second: 0, asked: false }
     }
 
+    /// One that is out, and of which the state knows at most what was before it.
+    pub(super) fn resumed(decision: &Decision, before: Option<&Self>) -> Self {
+        let mut force = Self::new(decision.clone(), decision.as_of());
+        if decision.cause == "policy" {
+            force.since_ms = before.map_or(force.since_ms, |before| before.since_ms);
+        }
+        force
+    }
+
     /// Whether it held at an event's time.
     pub fn holds_at(&self, at: EventTime) -> bool {
         (self.since_ms..self.until_ms).contains(&at.0)
@@ -139,7 +148,9 @@ impl Engine {
 
     fn draft(&self, draft: &Draft<'_>) -> Decision {
         let hot = self.table.find(&draft.key).map(|index| self.table.hot(index));
-        let epoch = hot.map_or(0, |hot| hot.epoch + 1).max(draft.at.0);
+        let in_force = self.forces.get(&draft.key).map_or(0, |force| force.decision.epoch);
+        let epoch = hot.map_or(0, |hot| hot.epoch).max(in_force) + 1;
+        let epoch = epoch.max(draft.at.0);
         let rate = hot.filter(|_| draft.step == Step::Throttle).map(|hot| {
             let usual = detect::volume::usual_rate(hot);
             Rate { known: usual, unknown: usual }

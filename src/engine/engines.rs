@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    adopt::{self, Told, ToldHere},
     checkpoint::WriteEntry,
     engine::{Counts, Engine, InForce, Settings},
     groups::Groups,
@@ -171,6 +172,29 @@ impl Engines {
         }
         let grant = Grant { key: proposal.key, step: proposal.step, at: proposal.at, outcome };
         effects.push(Effect::Grant(Box::new(grant)));
+    }
+
+    /// Makes steps and incidents those that were told, after a replay that cannot vouch for them.
+    pub fn adopt(&mut self, told: &Told, effects: &mut Vec<Effect>) {
+        let mut here: Vec<ToldHere<'_>> = self.engines.iter().map(|_| ToldHere::default()).collect();
+        let partition = |id: &str| {
+            let key = id.parse::<KeyId>().ok()?;
+            Some((key, usize::from(key.partition(self.settings.partitions))))
+        };
+        for decision in &told.decisions {
+            if let Some((key, partition)) = partition(&decision.subject.id) {
+                here[partition].decisions.insert(key, decision);
+            }
+        }
+        for incident in told.incidents.iter().filter(|incident| incident.is_open()) {
+            if let Some((key, partition)) = partition(&incident.subject.id) {
+                here[partition].incidents.push((key, incident));
+            }
+        }
+        for (engine, told) in self.engines.iter_mut().zip(&here) {
+            engine.adopt(told, effects);
+        }
+        self.fleet.adopt(adopt::in_force(told, self.watermark()));
     }
 
     fn owner(&mut self, key: &KeyId) -> &mut Engine {

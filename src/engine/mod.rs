@@ -4,6 +4,7 @@
 //! partitions of a process, and lets go round in memory what they have to say to each other.
 
 mod admit;
+mod adopt;
 mod checkpoint;
 mod enforce;
 #[allow(clippy::module_inception)] // the engine is what the module is named for
@@ -15,6 +16,7 @@ mod ids;
 mod observe;
 pub mod seam;
 
+pub use adopt::Told;
 pub use engine::{Counts, Engine, Settings};
 pub use engines::{AHEAD, Engines};
 pub use ids::IdKey;

@@ -56,6 +56,35 @@ impl Case {
         }
     }
 
+    /// One that was told, as it was told last. `causes` are in the order of the record's reasons.
+    pub fn resumed(record: Incident, causes: Vec<Cause>, handles: Vec<Handle>) -> Self {
+        let told_ms = millis(&record.updated_at);
+        Self {
+            last_ms: told_ms,
+            told_ms,
+            told: true,
+            paged: !record.stale,
+            changed: false,
+            asked: None,
+            causes,
+            handles,
+            record: Incident { severity_before: None, ..record },
+        }
+    }
+
+    /// Whether it was ever told.
+    pub const fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Whether it is what was told, or what became of that.
+    pub fn knows(&self, told: &Incident) -> bool {
+        self.told
+            && (self.paged || told.stale)
+            && self.record.severity >= told.severity
+            && millis(&self.record.updated_at) >= millis(&told.updated_at)
+    }
+
     /// Takes a finding in. Of one rule's findings the most surprising stays.
     pub fn add(&mut self, at: EventTime, cause: Cause, reason: Reason, sample: Option<Sample>) {
         self.last_ms = self.last_ms.max(at.0);
@@ -159,6 +188,11 @@ impl Case {
     pub fn freezes(&self) -> bool {
         self.record.severity >= Severity::Medium && self.record.maturity >= fuse::MATURE
     }
+}
+
+fn millis(text: &str) -> u64 {
+    let millis = text.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
+    u64::try_from(millis).unwrap_or(0)
 }
 
 /// Two decimals: what people read, and the same on every machine.

@@ -51,6 +51,11 @@ const FAMILIES: [Family; 8] = [
     Family::Probing,
 ];
 
+/// The family of that name.
+pub fn family(name: &str) -> Option<Family> {
+    FAMILIES.into_iter().find(|family| family.as_str() == name)
+}
+
 /// Weighs the causes against each other.
 pub fn judge(causes: &[Cause], maturity: f64) -> Verdict {
     let contributions = FAMILIES.map(|family| contribution(causes, family));

@@ -100,6 +100,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// Knows of automatic steps that are out, and until when. The hour's grants stay those that it remembers.
+    pub fn adopt(&mut self, out: impl Iterator<Item = (KeyId, EventTime)>) {
+        self.in_force = out.map(|(key, until)| (key.to_string(), until.0)).collect();
+    }
+
     /// Automatic steps that it knows to be in force.
     pub fn in_force(&self) -> usize {
         self.in_force.len()

@@ -8,7 +8,7 @@ use super::{
     watermark::Watermarks,
 };
 use crate::{
-    engine::{Command, Effect},
+    engine::{Command, Effect, Told},
     event::EventTime,
     source::Batch,
     store::{Entry, Run},
@@ -111,6 +111,13 @@ impl<J: Judge> Course<J> {
     /// Puts other reference data into force.
     pub fn change(&mut self, change: J::Change) {
         self.judge.change(change, &mut self.outcome);
+        self.settle();
+    }
+
+    /// Takes in what was told before. What follows from it goes out with the next commit, which has to be a checkpoint:
+    /// no replay goes over it.
+    pub fn adopt(&mut self, told: &Told) {
+        self.judge.adopt(told, &mut self.outcome);
         self.settle();
     }
 

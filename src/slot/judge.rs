@@ -2,7 +2,7 @@
 //! small counting one in the tests of the slot.
 
 use crate::{
-    engine::{Command, Effect},
+    engine::{Command, Effect, Told},
     event::EventTime,
     source::Batch,
     store::References,
@@ -50,6 +50,9 @@ pub trait Judge {
 
     /// Says how full it is, once a second. Counters and gauges of partitions and tables are its own to set.
     fn measure(&self, reading: &mut Reading);
+
+    /// Takes in what was told before, after a replay that cannot vouch for it.
+    fn adopt(&mut self, told: &Told, out: &mut Outcome);
 
     /// Takes one entry of a checkpoint back. The error says what is wrong with it.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;

@@ -155,10 +155,13 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     }
 
     /// A replay must never cross a change of reference data, nor go again over what came out differently or is gone.
+    /// What was told then may not be in the state, so it is taken in first.
     fn begin(&mut self, comparison: Comparison) -> Result<(), LogError> {
         match comparison {
             Comparison::Equal => return Ok(()),
             Comparison::Differs | Comparison::ReferenceChanged | Comparison::Incomplete => {
+                let told = start::told(&mut self.log)?;
+                self.course.adopt(&told);
                 self.commit(true)?;
             }
             Comparison::New => {}

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
-    engine::{AHEAD, Command, Counts, Engines, Input, Reference},
+    engine::{AHEAD, Command, Counts, Engines, Input, Reference, Told},
     enrich::{Enricher, Geo},
     event::{Event, EventTime, Flags, Place},
     source::{Batch, Record},
@@ -150,6 +150,10 @@ impl Judge for Reading {
 
     fn measure(&self, reading: &mut telemetry::Reading) {
         measure(&self.engines, reading);
+    }
+
+    fn adopt(&mut self, told: &Told, out: &mut Outcome) {
+        self.engines.adopt(told, &mut out.effects);
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {

@@ -1,10 +1,13 @@
 //! Coming back: restore the checkpoint, replay what came after it, compare.
 
+use serde::de::DeserializeOwned;
+
 use super::{course::Course, judge::Judge, watermark::Watermarks};
 use crate::{
+    engine::Told,
     event::EventTime,
     source::Batch,
-    store::{Entry, Log, LogError, Progress, Resume, Run},
+    store::{Entry, Log, LogError, Progress, Resume, Run, Topic},
 };
 
 /// What the comparison at the end of a replay said.
@@ -92,6 +95,15 @@ pub fn come_back<L: Log, J: Judge>(
     course.outputs.suppress(false);
     back.comparison = compare(course, &progress, &back);
     Ok((progress, back))
+}
+
+/// What is out. A record that this version cannot read is left as it is.
+pub fn told<L: Log>(log: &mut L) -> Result<Told, LogError> {
+    Ok(Told { decisions: read(&log.told(Topic::Decisions)?), incidents: read(&log.told(Topic::Incidents)?) })
+}
+
+fn read<T: DeserializeOwned>(values: &[Vec<u8>]) -> Vec<T> {
+    values.iter().filter_map(|value| serde_json::from_slice(value).ok()).collect()
 }
 
 /// Applies one entry again, as far as its records are still there.

@@ -34,6 +34,10 @@ pub trait Inputs {
     /// Keeps where the first reading of an input starts, so that a restart before its first record starts there.
     fn starts_at(&mut self, input: u32, next: u64);
 
+    /// The log of an input no longer has `from`: reading goes on at `to`, after a restart before its first record too.
+    /// A position `from` that is still on its way to the next commit is passed over.
+    fn moved(&mut self, input: u32, from: u64, to: u64);
+
     /// An input has been read to its end and will never come back (a rotated file that is gone): its position
     /// may be forgotten once nothing needs to be read again from it.
     fn ended(&mut self, input: u32);

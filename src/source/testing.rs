@@ -45,6 +45,10 @@ impl Inputs for Table {
         self.positions.insert(input, next);
     }
 
+    fn moved(&mut self, input: u32, _from: u64, to: u64) {
+        self.positions.insert(input, to);
+    }
+
     fn ended(&mut self, input: u32) {
         self.ended.push(input);
     }

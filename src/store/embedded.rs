@@ -9,7 +9,7 @@ use super::{
     inputs::InputTable,
     log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
-    record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run},
+    record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
     tables::{self, Changes},
 };
 use crate::source::{Batch, InputLag, InputName, Notice, Source};
@@ -112,6 +112,11 @@ impl Log for EmbeddedLog {
             entry(column(0).unwrap_or_default(), column(1).unwrap_or_default())?;
         }
         Ok(())
+    }
+
+    fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError> {
+        let current = self.outbox.current(topic, topic == Topic::Incidents)?;
+        Ok(current.into_iter().map(|record| record.value).collect())
     }
 
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError> {

@@ -35,6 +35,8 @@ pub(super) struct InputTable {
     ended: Vec<u32>,
     /// Ended, and the slot has been told: forgotten at the next checkpoint.
     leaving: Vec<u32>,
+    /// Positions that logs no longer have, and that the next commit may still bring.
+    left: HashMap<u32, u64>,
     /// Changed outside of positions: to be written with the next commit.
     changed: Vec<u32>,
 }
@@ -84,7 +86,9 @@ impl InputTable {
     pub fn advance(&mut self, positions: &[InputPosition]) {
         for position in positions {
             if let Some(known) = self.known.get_mut(&position.input) {
-                known.next = Some(position.next);
+                if self.left.get(&position.input) != Some(&position.next) {
+                    known.next = Some(position.next);
+                }
                 known.newest_ms = known.newest_ms.max(position.newest_ms);
                 self.changed.push(position.input);
             }
@@ -101,6 +105,7 @@ impl InputTable {
                 tx.execute("DELETE FROM inputs WHERE input = ?1", [input])?;
             }
         }
+        self.left.clear();
         self.changed.sort_unstable();
         self.changed.dedup();
         let mut put = tx.prepare_cached("INSERT OR REPLACE INTO inputs VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -143,9 +148,42 @@ impl Inputs for InputTable {
         }
     }
 
+    fn moved(&mut self, input: u32, from: u64, to: u64) {
+        self.left.insert(input, from);
+        self.starts_at(input, to);
+    }
+
     fn ended(&mut self, input: u32) {
         if !self.ended.contains(&input) && !self.leaving.contains(&input) {
             self.ended.push(input);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_its_log_lost_is_not_brought_back_by_the_commit_on_its_way() {
+        let mut table = InputTable::default();
+        let name = InputName("kafka:logs/0".to_owned());
+        let (input, _) = table.input(0, &name);
+        let commit = |table: &mut InputTable, next: u64| {
+            table.advance(&[InputPosition { input, next, newest_ms: 0 }]);
+            let mut db = Connection::open_in_memory().unwrap();
+            db.execute_batch(
+                "CREATE TABLE inputs (input, source, name, next, newest_ms); CREATE TABLE meta (name, value)",
+            )
+            .unwrap();
+            table.write(&db.transaction().unwrap(), false).unwrap();
+            table.input(0, &name).1
+        };
+        assert_eq!(commit(&mut table, 1_000), Some(1_000));
+        table.moved(input, 1_000, 0);
+        assert!(table.is_changed(), "so that a restart before the first record goes on there too");
+        assert_eq!(commit(&mut table, 1_000), Some(0));
+        assert_eq!(commit(&mut table, 3), Some(3));
+        assert_eq!(commit(&mut table, 1_000), Some(1_000), "of the new log");
     }
 }

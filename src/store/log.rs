@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     database::StoreError,
-    record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run},
+    record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
 };
 use crate::source::{Batch, InputLag, Notice, SourceError};
 
@@ -37,6 +37,9 @@ pub trait Log: Send {
 
     /// Hands over every entry of the last checkpoint's state, in the order of keys.
     fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError>;
+
+    /// The current record of each key of a topic that keeps them; of incidents, those only that are open.
+    fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError>;
 
     /// Appends records of a run again, up to the batch's room. Returns where to go on: `run.to` when done. Records
     /// that will never be there again are an error of their own, which says where those that are left begin.

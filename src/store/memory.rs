@@ -13,7 +13,7 @@ use std::{
 use super::{
     clock::VirtualClock,
     log::{Committed, Log, LogError, ReadEntry},
-    record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
+    record::{Entry, InputPosition, Kept, Mark, Output, Progress, Resume, Run, Topic},
 };
 use crate::source::{Batch, InputLag, InputName, Notice, Record, SourceError};
 
@@ -43,10 +43,10 @@ pub struct Tape {
 
 /// What survives a crash. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Arc<Mutex<Kept>>);
+pub struct Disk(Arc<Mutex<Held>>);
 
 #[derive(Clone, Debug, Default)]
-struct Kept {
+struct Held {
     next: BTreeMap<u32, u64>,
     /// Scripted batches whose positions were committed.
     batches: usize,
@@ -58,7 +58,7 @@ struct Kept {
 }
 
 impl Disk {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,7 +113,7 @@ pub struct MemoryLog {
     /// The next scripted batch.
     turn: usize,
     opened: bool,
-    pending: Kept,
+    pending: Held,
     gone: Vec<Vec<u8>>,
 }
 
@@ -121,7 +121,7 @@ impl MemoryLog {
     /// Opens the disk, to crash as told.
     pub fn open(disk: Disk, tape: Arc<Tape>, clock: VirtualClock, crash: Option<Crash>) -> Self {
         let turn = disk.kept().batches;
-        let pending = Kept::default();
+        let pending = Held::default();
         Self { disk, tape, clock, crash, calls: 0, turn, opened: false, pending, gone: Vec::new() }
     }
 
@@ -174,6 +174,17 @@ impl Log for MemoryLog {
     fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError> {
         let state = self.call(|log| log.disk.state())?;
         state.iter().try_for_each(|(key, value)| entry(key, value))
+    }
+
+    fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError> {
+        self.call(|log| {
+            let outputs = log.disk.outputs().into_iter().filter(|output| output.topic == topic);
+            let current: BTreeMap<String, Output> =
+                outputs.map(|output| (output.key.clone(), output)).collect();
+            let wanted =
+                current.into_values().filter(|output| topic != Topic::Incidents || output.kept == Kept::Open);
+            wanted.map(|output| output.value).collect()
+        })
     }
 
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError> {
@@ -245,7 +256,7 @@ impl Log for MemoryLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        self.call(|log| log.pending = Kept::default())
+        self.call(|log| log.pending = Held::default())
     }
 
     fn produce(&mut self, output: Output) -> Result<(), LogError> {
@@ -302,6 +313,6 @@ impl Log for MemoryLog {
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
-        self.call(|log| log.pending = Kept::default())
+        self.call(|log| log.pending = Held::default())
     }
 }

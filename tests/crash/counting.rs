@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyhound::{
-    engine::{Command, Effect},
+    engine::{Command, Effect, Told},
     event::EventTime,
     incident::{Incident, IncidentId},
     slot::{Judge, Outcome, Rejection, WriteEntry},
@@ -76,6 +76,8 @@ impl Judge for Counting {
     }
 
     fn measure(&self, _reading: &mut Reading) {}
+
+    fn adopt(&mut self, _told: &Told, _out: &mut Outcome) {}
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let number = u64::from_be_bytes(value.try_into().map_err(|_| "not 8 bytes".to_owned())?);

@@ -60,6 +60,10 @@ impl Inputs for Table {
         self.positions.insert(input, next);
     }
 
+    fn moved(&mut self, input: u32, _from: u64, to: u64) {
+        self.positions.insert(input, to);
+    }
+
     fn ended(&mut self, _input: u32) {}
 }
 

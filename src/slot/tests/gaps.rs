@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::Told;
 
 /// Forty batches of three records each on one input, a checkpoint about every twelfth.
 fn long_tape() -> Tape {
@@ -79,6 +80,25 @@ fn goes_on_without(gone: &[Run], steps: usize) {
 
 const fn hole(from: u64, to: u64) -> Run {
     Run { input: 0, from, to }
+}
+
+#[test]
+fn what_was_told_is_taken_in_where_the_replay_was_not_whole() {
+    let told_with = |gone: Vec<Run>| {
+        let (disk, clock, whole) = (Disk::default(), VirtualClock::new(START_MS), long_tape());
+        live(&disk, &whole, &clock, 20);
+        let log = MemoryLog::open(disk.clone(), Arc::new(Tape { gone, ..whole }), clock.clone(), None);
+        let (_ask, asks) = mpsc::channel();
+        let slot = Slot::start(log, Toy::default(), clock, settings(256), asks, Arc::default()).unwrap();
+        (slot.course.judge.told().clone(), disk)
+    };
+    assert_eq!(told_with(Vec::new()).0, Told::default(), "a whole replay vouches for its state");
+    let (told, disk) = told_with(vec![hole(0, 120)]);
+    let ids = |topic| disk.current(topic).into_keys().collect::<Vec<_>>();
+    let decisions: Vec<String> = told.decisions.into_iter().map(|decision| decision.subject.id).collect();
+    let incidents: Vec<String> = told.incidents.into_iter().map(|incident| incident.id.0).collect();
+    assert!(!decisions.is_empty() && !incidents.is_empty());
+    assert_eq!((decisions, incidents), (ids(Topic::Decisions), ids(Topic::Incidents)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    engine::{Command, Effect},
+    engine::{Command, Effect, Told},
     event::EventTime,
     incident::{Incident, IncidentId},
     respond::{Decision, DecisionId, Mode, Step, SubjectRef},
@@ -31,11 +31,17 @@ pub struct Toy {
     commands: u64,
     read_at_ms: u64,
     rules: String,
+    told: Told,
 }
 
 impl Toy {
     pub fn commands(&self) -> u64 {
         self.commands
+    }
+
+    /// What was told before, if it had to be taken in.
+    pub fn told(&self) -> &Told {
+        &self.told
     }
 
     /// When the last batch was read.
@@ -164,6 +170,10 @@ impl Judge for Toy {
     }
 
     fn measure(&self, _reading: &mut Reading) {}
+
+    fn adopt(&mut self, told: &Told, _out: &mut Outcome) {
+        self.told = told.clone();
+    }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let value = String::from_utf8(value.to_vec()).map_err(|error| error.to_string())?;

@@ -33,6 +33,7 @@ impl KafkaSource {
             partition.at_end = false;
             let (source, input, topic) = (self.source, partition.input, partition.topic.clone());
             let (partition, lost) = (partition.number, low.checked_sub(from));
+            self.moved.push((input, from, low));
             self.notices.push(Notice::Lost { source, input, topic, partition, from, to: low, lost });
         }
         Ok(())

@@ -94,6 +94,8 @@ pub struct KafkaSource {
     partitions: Partitions,
     /// Whether a position was lost, so that the client cannot go on.
     is_stale: bool,
+    /// Inputs whose position was lost: where it was, and where reading goes on.
+    moved: Vec<(u32, u64, u64)>,
     replay: Option<Replay>,
     /// How long topics keep their records, until the answer has come.
     retention: Option<Question>,
@@ -109,6 +111,7 @@ impl KafkaSource {
             client: None,
             partitions: Partitions::default(),
             is_stale: false,
+            moved: Vec::new(),
             replay: None,
             retention: None,
             notices: Vec::new(),
@@ -218,6 +221,9 @@ impl Source for KafkaSource {
         let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
         let client = self.client.take().ok_or_else(not_started)?;
         let polled = self.consume(&client, batch, inputs, wait);
+        for (input, from, to) in self.moved.drain(..) {
+            inputs.moved(input, from, to);
+        }
         self.client = Some(if self.is_stale { self.reopen()? } else { client });
         polled
     }

@@ -1,0 +1,136 @@
+//! What was told before and the state does not know, taken in again.
+//!
+//! After a replay that could not be whole, or that came out differently, the state may lack decisions that gateways
+//! obey and incidents that people see as open. Outputs are the truth then: a decision that is out stays in force with
+//! its epoch, so that the next one is above it, and an incident that is out is closed by quiet like any other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{enforce::Force, engine::Engine, seam::Effect};
+use crate::{
+    event::{EventTime, KeyId},
+    incident::{Case, Cause, Incident, IncidentId, fuse},
+    respond::Decision,
+};
+
+/// The current records that were committed: the newest decision on each key, and the incidents that are open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    pub decisions: Vec<Decision>,
+    pub incidents: Vec<Incident>,
+}
+
+/// What was told of the keys of one partition.
+#[derive(Debug, Default)]
+pub(super) struct ToldHere<'a> {
+    pub decisions: BTreeMap<KeyId, &'a Decision>,
+    pub incidents: Vec<(KeyId, &'a Incident)>,
+}
+
+impl Engine {
+    /// Makes steps and incidents those that were told. Changes nothing where the state knows them.
+    pub(super) fn adopt(&mut self, told: &ToldHere<'_>, effects: &mut Vec<Effect>) {
+        self.adopt_decisions(told);
+        self.drop_closed(told);
+        for &(key, incident) in &told.incidents {
+            self.adopt_incident(key, incident, effects);
+        }
+    }
+
+    fn adopt_decisions(&mut self, told: &ToldHere<'_>) {
+        let is_out = |key: &KeyId, force: &Force| {
+            told.decisions.get(key).is_some_and(|decision| decision.id == force.decision.id)
+        };
+        let not_out: Vec<KeyId> =
+            self.forces.iter().filter(|(key, force)| !is_out(key, force)).map(|(key, _)| *key).collect();
+        let before: BTreeMap<KeyId, Force> =
+            not_out.iter().filter_map(|key| Some((*key, self.forces.remove(key)?))).collect();
+        self.changed_cases.extend(not_out);
+        for (&key, &decision) in &told.decisions {
+            if let Some(index) =
+                self.table.find(&key).filter(|index| self.table.hot(*index).epoch < decision.epoch)
+            {
+                self.table.hot_mut(index).epoch = decision.epoch;
+            }
+            let holds = decision.step.is_enforced() && decision.expires() > self.watermark;
+            if holds && !self.forces.contains_key(&key) {
+                self.forces.insert(key, Force::resumed(decision, before.get(&key)));
+                self.changed_cases.push(key);
+            }
+        }
+    }
+
+    /// Forgets incidents that were told and are not open any more: their end has been told too.
+    fn drop_closed(&mut self, told: &ToldHere<'_>) {
+        let open: BTreeSet<&IncidentId> = told.incidents.iter().map(|(_, incident)| &incident.id).collect();
+        let closed = |case: &Case| case.is_told() && !open.contains(&case.record.id);
+        let over: Vec<KeyId> =
+            self.cases.iter().filter(|(_, case)| closed(case)).map(|(key, _)| *key).collect();
+        for key in over {
+            self.cases.remove(&key);
+            self.freeze(&key, false);
+            self.changed_cases.push(key);
+        }
+    }
+
+    fn adopt_incident(&mut self, key: KeyId, told: &Incident, effects: &mut Vec<Effect>) {
+        let known = self.cases.get(&key);
+        if known.is_some_and(|case| case.record.id == told.id && case.knows(told)) {
+            return;
+        }
+        if known.is_some_and(|case| case.record.id != told.id) {
+            // The same evidence makes another incident of it now: two would be open for one key.
+            let ended = Some(self.watermark.rfc3339());
+            let ended = Incident { updated_at: self.watermark.rfc3339(), closed_at: ended, ..told.clone() };
+            effects.push(Effect::Incident(Box::new(ended)));
+            return;
+        }
+        let handles = match (known, self.forces.get(&key)) {
+            (Some(case), _) => case.handles.clone(),
+            (None, Some(force)) => force.decision.handles.clone(),
+            (None, None) => Vec::new(),
+        };
+        let (record, causes) = self.with_causes(told);
+        let case = Case::resumed(record, causes, handles);
+        self.freeze(&key, case.freezes());
+        self.cases.insert(key, case);
+        self.changed_cases.push(key);
+    }
+
+    /// The record with a cause for each of its reasons, from the rules in force.
+    fn with_causes(&self, told: &Incident) -> (Incident, Vec<Cause>) {
+        let mut record = told.clone();
+        let mut causes = Vec::new();
+        record.reasons.retain(|reason| {
+            let Some(family) = fuse::family(&reason.family) else { return false };
+            let rule = self.now.reference.rules.rules.iter().find(|rule| rule.id == reason.rule);
+            causes.push(Cause {
+                rule: reason.rule.clone(),
+                family,
+                score: reason.score,
+                severity: rule.map(|rule| rule.severity).unwrap_or_default(),
+                respond: rule.map(|rule| rule.respond).unwrap_or_default(),
+            });
+            true
+        });
+        (record, causes)
+    }
+
+    fn freeze(&mut self, key: &KeyId, frozen: bool) {
+        if let Some(index) = self.table.find(key) {
+            self.table.hot_mut(index).frozen = frozen;
+        }
+    }
+}
+
+/// Until when each automatic step holds that is out and has not ended by then.
+pub(super) fn in_force(told: &Told, now: EventTime) -> impl Iterator<Item = (KeyId, EventTime)> {
+    let automatic = |decision: &&Decision| decision.cause == "policy" && decision.step.is_enforced();
+    let out = told.decisions.iter().filter(automatic);
+    out.filter_map(|decision| Some((decision.subject.id.parse().ok()?, decision.expires())))
+        .filter(move |(_, until)| *until > now)
+}
+
+#[cfg(test)]
+#[path = "adopt_tests.rs"]
+mod tests;
