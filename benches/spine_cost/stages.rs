@@ -120,5 +120,5 @@ fn reading() -> Reading {
     });
     let rules = config::rules(&["shipped".into()]).expect("the shipped rules");
     let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
-    Reading::new(vec![decoder()], Arc::new(geo()), engines, reference, &pepper())
+    Reading::new(vec![decoder()], Arc::new(geo()), engines, reference, String::new(), &pepper())
 }

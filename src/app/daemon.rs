@@ -145,7 +145,9 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
         "starting"
     );
     let decoders = parts::decoders(&config, &pepper)?;
-    let reading = Reading::new(decoders, geo.current(), parts::engines(&config, &pepper), reference, &pepper);
+    let engines = parts::engines(&config, &pepper);
+    let settings = parts::settings_version(&config);
+    let reading = Reading::new(decoders, geo.current(), engines, reference, settings, &pepper);
     let halt = Arc::new(AtomicBool::new(false));
     let (ended, end) = oneshot::channel();
     let slot = spawn_slot(log, reading, asked, status, halt.clone(), ended)?;

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     catalogue::Catalogue,
@@ -11,6 +12,7 @@ use crate::{
     decode::{Decoder, Pepper, credential_fingerprint},
     engine::{self, Engines, IdKey, Reference},
     enrich::Geo,
+    respond::Mode,
     source::{self, Settings, geo::GeoFiles, kafka},
     store::Identity,
 };
@@ -50,6 +52,15 @@ pub fn engine_settings(config: &Config, pepper: &Pepper) -> engine::Settings {
         fresh_within: Duration::from_secs(config.response.fresh_within.seconds()),
         caps: config.response.caps,
     }
+}
+
+/// A hash over the settings that the judgement hangs on and that no reload changes, and over this version.
+pub fn settings_version(config: &Config) -> String {
+    let response = config::ResponseSettings { mode: Mode::Shadow, ..config.response };
+    let sources: Vec<_> = config.sources.iter().map(|source| &source.decode).collect();
+    // Plain data with text keys: it cannot fail to serialize.
+    let text = serde_json::to_vec(&(env!("CARGO_PKG_VERSION"), response, sources)).unwrap_or_default();
+    Sha256::digest(text).iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Rules, catalogue and mode, with the version of the place databases.

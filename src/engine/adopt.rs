@@ -1,10 +1,15 @@
 //! What was told before and the state does not know, taken in again.
 //!
-//! After a replay that could not be whole, or that came out differently, the state may lack decisions that gateways
-//! obey and incidents that people see as open. Outputs are the truth then: a decision that is out stays in force with
-//! its epoch, so that the next one is above it, and an incident that is out is closed by quiet like any other.
+//! A replay sends nothing, since what it leads to is out already. After one that could not be whole, or that came out
+//! differently, that is not so: the state may lack decisions that gateways obey and incidents that people see as open,
+//! and hold others that nobody was told of. Outputs are the truth then:
+//!
+//! - A decision that is out stays in force, with its epoch, so that the next one is above it. One that is not out is not
+//!   in force: the next evidence proposes it again.
+//! - An incident that is out as open is closed by quiet like any other; one that is out as closed is over. One that
+//!   nobody was told of is told now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{enforce::Force, engine::Engine, seam::Effect};
 use crate::{
@@ -13,7 +18,7 @@ use crate::{
     respond::Decision,
 };
 
-/// The current records that were committed: the newest decision on each key, and the incidents that are open.
+/// The current records that were committed: the newest decision on each key, and incidents, open or closed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Told {
     pub decisions: Vec<Decision>,
@@ -31,8 +36,8 @@ impl Engine {
     /// Makes steps and incidents those that were told. Changes nothing where the state knows them.
     pub(super) fn adopt(&mut self, told: &ToldHere<'_>, effects: &mut Vec<Effect>) {
         self.adopt_decisions(told);
-        self.drop_closed(told);
-        for &(key, incident) in &told.incidents {
+        self.match_cases(told, effects);
+        for &(key, incident) in told.incidents.iter().filter(|(_, incident)| incident.is_open()) {
             self.adopt_incident(key, incident, effects);
         }
     }
@@ -45,6 +50,11 @@ impl Engine {
             self.forces.iter().filter(|(key, force)| !is_out(key, force)).map(|(key, _)| *key).collect();
         let before: BTreeMap<KeyId, Force> =
             not_out.iter().filter_map(|key| Some((*key, self.forces.remove(key)?))).collect();
+        for (key, force) in &before {
+            if let Some(case) = self.cases.get_mut(key) {
+                case.undo(force.decision.step);
+            }
+        }
         self.changed_cases.extend(not_out);
         for (&key, &decision) in &told.decisions {
             if let Some(index) =
@@ -60,16 +70,28 @@ impl Engine {
         }
     }
 
-    /// Forgets incidents that were told and are not open any more: their end has been told too.
-    fn drop_closed(&mut self, told: &ToldHere<'_>) {
-        let open: BTreeSet<&IncidentId> = told.incidents.iter().map(|(_, incident)| &incident.id).collect();
-        let closed = |case: &Case| case.is_told() && !open.contains(&case.record.id);
-        let over: Vec<KeyId> =
-            self.cases.iter().filter(|(_, case)| closed(case)).map(|(key, _)| *key).collect();
-        for key in over {
-            self.cases.remove(&key);
-            self.freeze(&key, false);
-            self.changed_cases.push(key);
+    /// Forgets incidents whose end has been told, and tells those that a replay has told to nobody.
+    fn match_cases(&mut self, told: &ToldHere<'_>, effects: &mut Vec<Effect>) {
+        let out: BTreeMap<&IncidentId, bool> =
+            told.incidents.iter().map(|(_, incident)| (&incident.id, incident.is_open())).collect();
+        let known = self.cases.iter().filter(|(_, case)| case.is_told());
+        let known: Vec<(KeyId, Option<bool>)> =
+            known.map(|(key, case)| (*key, out.get(&case.record.id).copied())).collect();
+        for (key, is_open) in known {
+            match is_open {
+                Some(true) => {}
+                Some(false) => {
+                    self.cases.remove(&key);
+                    self.freeze(&key, false);
+                    self.changed_cases.push(key);
+                }
+                None => {
+                    if let Some(case) = self.cases.get_mut(&key) {
+                        case.is_untold();
+                    }
+                    self.tell(&key, self.watermark, effects);
+                }
+            }
         }
     }
 

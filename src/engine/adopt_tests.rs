@@ -132,8 +132,27 @@ fn of_two_incidents_of_one_key_one_is_closed_at_once() {
 fn an_incident_whose_end_was_told_is_forgotten() {
     let mut behind = engines();
     adopt(&mut behind, Vec::new(), vec![incident("inc_1")]);
-    assert_eq!(adopt(&mut behind, Vec::new(), Vec::new()), []);
+    let closed = Incident { closed_at: Some(START.rfc3339()), ..incident("inc_1") };
+    assert_eq!(adopt(&mut behind, Vec::new(), vec![closed]), []);
     assert_eq!(counts(&behind).open_incidents, 0);
+}
+
+#[test]
+fn an_incident_that_a_replay_told_to_nobody_is_told_now() {
+    let mut ahead = engines();
+    adopt(&mut ahead, Vec::new(), vec![incident("inc_1")]);
+    let steps = |engines: &mut Engines| engines.case_mut(&key()).record.steps.len();
+    let before = steps(&mut ahead);
+    throttled(&mut ahead);
+    assert_eq!(steps(&mut ahead), before + 1);
+    let told = adopt(&mut ahead, Vec::new(), Vec::new());
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((told.id.0.as_str(), told.is_open()), ("inc_1", true));
+    assert_eq!(told.steps.len(), before, "its step was not told either, so it is not in force");
+    let held = |told: &Incident| told.held.iter().any(|held| held.by == "restart");
+    assert!(held(told), "{told:?}");
+    assert_eq!(counts(&ahead).in_force, 0);
+    assert_eq!(adopt(&mut ahead, Vec::new(), vec![told.clone()]), [], "once");
 }
 
 #[test]

@@ -49,6 +49,8 @@ impl Engine {
         });
         let mut out = Writer::versioned();
         out.uint(self.watermark.0);
+        out.raw(&self.now.numbering.to_le_bytes());
+        out.uint(self.group_counts.len() as u64);
         out.counts(self.group_counts.iter().copied());
         out.uint(self.pending.len() as u64);
         self.pending.iter().for_each(|key| out.raw(&id_bytes(key)));
@@ -80,8 +82,16 @@ impl Engine {
 
     fn restore_watermark(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
         self.watermark = EventTime(input.uint()?);
-        for count in &mut self.group_counts {
-            *count = input.u32()?;
+        let numbering = u64::from_le_bytes(input.array()?);
+        let counts = input.uint()?;
+        for number in 0..counts {
+            let count = input.u32()?;
+            // Where the tenants are others, their numbers are too; the fleet's stays.
+            if (number == 0 || numbering == self.now.numbering)
+                && let Some(slot) = usize::try_from(number).ok().and_then(|number| self.group_counts.get_mut(number))
+            {
+                *slot = count;
+            }
         }
         for _ in 0..input.uint()? {
             self.pending.push(id_of(input.raw(17)?)?);
@@ -123,3 +133,7 @@ pub(super) fn id_of(bytes: &[u8]) -> Result<KeyId, CodecError> {
     };
     Ok(KeyId { kind, hash: hash.try_into().map_err(|_| CodecError::Truncated(1))? })
 }
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

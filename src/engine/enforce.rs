@@ -114,11 +114,11 @@ impl Engine {
         if let Some(rail) = rail {
             case.hold(wanted, rail);
         }
-        if step.is_enforced() && late {
-            return case.hold(step, "late");
-        }
         if !step.is_enforced() || step <= in_force || case.asked.is_some() {
             return;
+        }
+        if late {
+            return case.hold(step, "late");
         }
         case.asked = Some(step);
         let leading = case.causes.iter().max_by(|a, b| a.score.total_cmp(&b.score));

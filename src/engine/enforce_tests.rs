@@ -77,7 +77,11 @@ fn late_evidence_is_held_and_never_stands_in_the_way_of_what_is_fresh() {
     assert_eq!(evidence(&mut engine, at(0)), None);
     assert_eq!(engine.cases[&KEY].record.held[0].by, "late");
     assert!(evidence(&mut engine, at(990)).is_some());
+    let held = |engine: &Engine| engine.cases[&KEY].record.held.len();
+    assert_eq!(held(&engine), 0, "a step that was taken is not held any more");
     assert_eq!(evidence(&mut engine, at(999)), None, "one decision, for as long as it is in force");
+    assert_eq!(evidence(&mut engine, at(1)), None);
+    assert_eq!(held(&engine), 0, "and late evidence for what is in force asks for nothing");
 }
 
 #[test]

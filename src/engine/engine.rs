@@ -2,9 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{Hash as _, Hasher as _},
     sync::Arc,
     time::Duration,
 };
+
+use siphasher::sip::SipHasher13;
 
 use super::{
     admit::{CANDIDATES_MAX, Candidates, Repeats},
@@ -93,6 +96,8 @@ pub struct InForce {
     pub watch: Arc<Watch>,
     /// Number of each tenant's group.
     pub groups: Arc<HashMap<String, u16>>,
+    /// Tells one numbering from another: a hash over the tenants in the order of their numbers.
+    pub numbering: u64,
 }
 
 impl InForce {
@@ -107,7 +112,10 @@ impl InForce {
         let tenants = reference.catalogue.tenants();
         let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
         let groups = numbered.map(|(tenant, number)| ((*tenant).to_owned(), number)).collect();
-        Self { reference, watch, groups: Arc::new(groups) }
+        let mut numbering = SipHasher13::new();
+        tenants.hash(&mut numbering);
+        let numbering = numbering.finish();
+        Self { reference, watch, groups: Arc::new(groups), numbering }
     }
 }
 
@@ -183,11 +191,13 @@ impl Engine {
 
     /// Puts reference data into force.
     pub(super) fn refer(&mut self, now: InForce) {
-        // A reload, or the first telling after a restart, must not lose what was counted since the last tick.
-        if now.groups != self.now.groups {
-            self.group_counts = vec![0; now.groups.len() + 1];
-            self.groups.clear();
+        // A reload, or the first telling after a restart, must not lose what was counted since the last tick. Of the
+        // fleet, at least: other tenants have other numbers.
+        if now.numbering != self.now.numbering {
+            self.group_counts.truncate(1);
+            self.groups.truncate(1);
         }
+        self.group_counts.resize(now.groups.len() + 1, 0);
         self.table.forget_groups();
         self.now = now;
     }
@@ -208,7 +218,12 @@ impl Engine {
         if self.table.is_over_limit() {
             let (forces, cases) = (&self.forces, &self.cases);
             let gone = self.table.sweep(|key| forces.contains_key(key) || cases.contains_key(key));
-            self.counts.evicted += gone as u64;
+            self.counts.evicted += gone.len() as u64;
+            for key in gone {
+                if self.aliases.remove(&key).is_some() {
+                    self.changed_cases.push(key);
+                }
+            }
         }
     }
 

@@ -135,9 +135,9 @@ impl Engines {
     }
 
     fn refer(&mut self, reference: &Reference) {
-        let before = self.now.groups.len();
+        let before = self.now.numbering;
         self.now = InForce::new(reference.clone(), &self.now);
-        if self.now.groups.len() != before {
+        if self.now.numbering != before {
             self.groups.resize(self.now.groups.len() + 1);
         }
         for engine in &mut self.engines {
@@ -186,7 +186,7 @@ impl Engines {
                 here[partition].decisions.insert(key, decision);
             }
         }
-        for incident in told.incidents.iter().filter(|incident| incident.is_open()) {
+        for incident in &told.incidents {
             if let Some((key, partition)) = partition(&incident.subject.id) {
                 here[partition].incidents.push((key, incident));
             }
@@ -227,6 +227,7 @@ impl Engines {
         out.uint(self.tick_ms);
         // Plain data with text keys: it cannot fail to serialize.
         out.bytes(&serde_json::to_vec(&self.fleet).unwrap_or_default());
+        out.raw(&self.now.numbering.to_le_bytes());
         self.groups.write(&mut out);
         write(FLEET_ENTRY, Some(&out.0));
     }
@@ -237,8 +238,11 @@ impl Engines {
             let mut input = Reader::versioned(value)?;
             self.tick_ms = input.uint()?;
             self.fleet = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
-            let groups = Groups::read(&mut input)?;
-            self.groups = groups;
+            let numbering = u64::from_le_bytes(input.array()?);
+            self.groups = Groups::read(&mut input)?;
+            if numbering != self.now.numbering {
+                self.groups.resize(self.now.groups.len() + 1);
+            }
             let context = self.groups.context(EventTime(self.tick_ms.saturating_sub(TICK_MS)));
             self.engines.iter_mut().for_each(|engine| engine.groups.clone_from(&context.groups));
             return Ok(());
@@ -270,5 +274,18 @@ impl Engines {
     /// What is in force as reference data.
     pub fn reference(&self) -> &Reference {
         &self.now.reference
+    }
+
+    /// How each group is used, as the partitions were told last.
+    #[cfg(test)]
+    pub(super) fn uses(&self) -> &[crate::detect::GroupUse] {
+        self.engines.first().map_or(&[], |engine| &engine.groups)
+    }
+
+    /// The open incident of a key.
+    #[cfg(test)]
+    pub(super) fn case_mut(&mut self, key: &str) -> &mut crate::incident::Case {
+        let key: KeyId = key.parse().expect("a key id");
+        self.owner(&key).cases.get_mut(&key).expect("an open incident")
     }
 }

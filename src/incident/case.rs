@@ -77,6 +77,20 @@ impl Case {
         self.told
     }
 
+    /// Nobody was told of it after all.
+    pub fn is_untold(&mut self) {
+        (self.told, self.paged, self.changed) = (false, false, true);
+    }
+
+    /// A step that it knows as taken is not in force after all.
+    pub fn undo(&mut self, step: Step) {
+        if let Some(last) = self.record.steps.iter().rposition(|doing| doing.step == step) {
+            self.record.steps.remove(last);
+        }
+        self.asked = None;
+        self.hold(step, "restart");
+    }
+
     /// Whether it is what was told, or what became of that.
     pub fn knows(&self, told: &Incident) -> bool {
         self.told
@@ -130,6 +144,7 @@ impl Case {
 
     /// Notes a step and what became of it.
     pub fn did(&mut self, doing: Doing) {
+        self.record.held.retain(|held| held.step != doing.step);
         if self.record.steps.len() < STEPS_MAX {
             self.record.steps.push(doing);
         }

@@ -52,7 +52,7 @@ impl Writer {
         self.0.extend_from_slice(value);
     }
 
-    /// Counts, most of which are zero: how many, then each.
+    /// Counts, each after the other: how many there are is the reader's to know.
     pub fn counts(&mut self, counts: impl Iterator<Item = u32>) {
         for count in counts {
             self.uint(u64::from(count));

@@ -180,8 +180,8 @@ impl KeyTable {
     }
 
     /// Removes keys down to nine tenths of the limit: the smallest (last-seen hour, hash), but never one that
-    /// `keep` names. Gives how many went.
-    pub fn sweep(&mut self, keep: impl Fn(&KeyId) -> bool) -> usize {
+    /// `keep` names. Gives those that went.
+    pub fn sweep(&mut self, keep: impl Fn(&KeyId) -> bool) -> Vec<KeyId> {
         let mut order: Vec<(u32, [u8; 16], u32)> = self
             .index
             .iter()
@@ -191,18 +191,16 @@ impl KeyTable {
             .collect();
         let goal = self.index.len().saturating_sub(self.limit - self.limit / 10).min(order.len());
         if goal == 0 {
-            return 0;
+            return Vec::new();
         }
         order.select_nth_unstable(goal - 1);
         let mut victims: Vec<u32> = order[..goal].iter().map(|(_, _, index)| *index).collect();
         victims.sort_unstable();
-        for index in &victims {
-            self.remove(*index);
-        }
-        goal
+        self.changed.retain(|index| victims.binary_search(index).is_err());
+        victims.into_iter().map(|index| self.remove(index)).collect()
     }
 
-    fn remove(&mut self, index: u32) {
+    fn remove(&mut self, index: u32) -> KeyId {
         let hot = *self.hots.get(index);
         if let Ok(entry) = self.index.find_entry(hash_of(&hot.key), |place| place.index == index) {
             entry.remove();
@@ -211,8 +209,8 @@ impl KeyTable {
             self.warms.free.push(hot.warm);
         }
         self.hots.free.push(index);
-        self.changed.retain(|other| *other != index);
         self.evicted.push(hot.key);
+        hot.key
     }
 
     /// Hands every key that changed since the last call to `write`, in the order of the hashes; `None` = evicted.

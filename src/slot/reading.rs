@@ -36,23 +36,27 @@ pub struct Reading {
     engines: Engines,
     reference: Reference,
     arena: Bump,
+    /// The version of all other settings that the judgement hangs on.
+    settings: String,
     /// For hashes of rejected records: secret, so that a raw key in one cannot be guessed from it.
     hash_key: [u8; 16],
 }
 
 impl Reading {
-    /// Begins with empty engines, and puts `reference` into force. `decoders` are in the order of the sources.
+    /// Begins with empty engines, and puts `reference` into force. `decoders` are in the order of the sources;
+    /// `settings` is the version of what they and the engines were made with.
     pub fn new(
         decoders: Vec<Decoder>,
         geo: Arc<Geo>,
         mut engines: Engines,
         reference: Reference,
+        settings: String,
         pepper: &Pepper,
     ) -> Self {
         // Empty engines have nothing to say about it.
         engines.apply(Input::Reference(&reference), &mut Vec::new());
         let hash_key = credential_fingerprint(pepper, "keyhound", "rejected records").hash;
-        Self { decoders, enricher: Enricher::new(geo), engines, reference, arena: Bump::new(), hash_key }
+        Self { decoders, enricher: Enricher::new(geo), engines, reference, arena: Bump::new(), settings, hash_key }
     }
 
     /// The engines, to look into.
@@ -133,6 +137,7 @@ impl Judge for Reading {
             catalogue: self.reference.catalogue.version().to_owned(),
             geo: self.reference.geo_version.clone(),
             mode: self.reference.mode.as_str().to_owned(),
+            settings: self.settings.clone(),
         }
     }
 

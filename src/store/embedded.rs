@@ -115,7 +115,7 @@ impl Log for EmbeddedLog {
     }
 
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError> {
-        let current = self.outbox.current(topic, topic == Topic::Incidents)?;
+        let current = self.outbox.current(topic, false)?;
         Ok(current.into_iter().map(|record| record.value).collect())
     }
 

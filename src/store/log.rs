@@ -38,7 +38,7 @@ pub trait Log: Send {
     /// Hands over every entry of the last checkpoint's state, in the order of keys.
     fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError>;
 
-    /// The current record of each key of a topic that keeps them; of incidents, those only that are open.
+    /// The current record of each key of a topic that keeps them.
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError>;
 
     /// Appends records of a run again, up to the batch's room. Returns where to go on: `run.to` when done. Records

@@ -13,7 +13,7 @@ use std::{
 use super::{
     clock::VirtualClock,
     log::{Committed, Log, LogError, ReadEntry},
-    record::{Entry, InputPosition, Kept, Mark, Output, Progress, Resume, Run, Topic},
+    record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
 };
 use crate::source::{Batch, InputLag, InputName, Notice, Record, SourceError};
 
@@ -43,10 +43,10 @@ pub struct Tape {
 
 /// What survives a crash. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Arc<Mutex<Held>>);
+pub struct Disk(Arc<Mutex<Kept>>);
 
 #[derive(Clone, Debug, Default)]
-struct Held {
+struct Kept {
     next: BTreeMap<u32, u64>,
     /// Scripted batches whose positions were committed.
     batches: usize,
@@ -58,7 +58,7 @@ struct Held {
 }
 
 impl Disk {
-    fn kept(&self) -> MutexGuard<'_, Held> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,7 +113,7 @@ pub struct MemoryLog {
     /// The next scripted batch.
     turn: usize,
     opened: bool,
-    pending: Held,
+    pending: Kept,
     gone: Vec<Vec<u8>>,
 }
 
@@ -121,7 +121,7 @@ impl MemoryLog {
     /// Opens the disk, to crash as told.
     pub fn open(disk: Disk, tape: Arc<Tape>, clock: VirtualClock, crash: Option<Crash>) -> Self {
         let turn = disk.kept().batches;
-        let pending = Held::default();
+        let pending = Kept::default();
         Self { disk, tape, clock, crash, calls: 0, turn, opened: false, pending, gone: Vec::new() }
     }
 
@@ -181,9 +181,7 @@ impl Log for MemoryLog {
             let outputs = log.disk.outputs().into_iter().filter(|output| output.topic == topic);
             let current: BTreeMap<String, Output> =
                 outputs.map(|output| (output.key.clone(), output)).collect();
-            let wanted =
-                current.into_values().filter(|output| topic != Topic::Incidents || output.kept == Kept::Open);
-            wanted.map(|output| output.value).collect()
+            current.into_values().map(|output| output.value).collect()
         })
     }
 
@@ -256,7 +254,7 @@ impl Log for MemoryLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        self.call(|log| log.pending = Held::default())
+        self.call(|log| log.pending = Kept::default())
     }
 
     fn produce(&mut self, output: Output) -> Result<(), LogError> {
@@ -313,6 +311,6 @@ impl Log for MemoryLog {
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
-        self.call(|log| log.pending = Held::default())
+        self.call(|log| log.pending = Kept::default())
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Command;
 
 /// The version of everything that is written here. A store of another version is refused.
-pub const CODEC_VERSION: u16 = 1;
+pub const CODEC_VERSION: u16 = 2;
 
 /// Records of one input that were applied one after the other: those with `from <= offset < to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct References {
     pub geo: String,
     /// `shadow` or `enforce`.
     pub mode: String,
+    /// The settings that no reload changes, and Keyhound's own version: a hash.
+    pub settings: String,
 }
 
 /// One input of the ordered sequence. The state is a function of these and of nothing else.

@@ -66,7 +66,7 @@ impl Stage {
             let format = format.ok_or_else(|| anyhow::anyhow!("there is no preset {preset}"))?;
             decoders.push(Decoder::new(&decode::Settings::new(format, KeyPolicy::Raw), pepper)?);
         }
-        let mut reading = Reading::new(decoders, Arc::new(geo), engines, reference, pepper);
+        let mut reading = Reading::new(decoders, Arc::new(geo), engines, reference, String::new(), pepper);
         for (input, (_, preset)) in (0..).zip(INPUTS) {
             reading.name_input(input, &format!("demo:{preset}"));
         }

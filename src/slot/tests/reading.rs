@@ -32,7 +32,7 @@ pub fn reading(rules: RuleSet) -> Reading {
         caps: Caps::default(),
     });
     let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
-    Reading::new(vec![decoder], Arc::new(Geo::empty()), engines, reference, &pepper)
+    Reading::new(vec![decoder], Arc::new(Geo::empty()), engines, reference, String::new(), &pepper)
 }
 
 /// What a line of nginx's says of a request `seconds` after the start.

@@ -1,0 +1,138 @@
+//! Tests of a state that is taken back with other reference data in force than it was written with.
+
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    catalogue::{self, Catalogue},
+    engine::{Engines, IdKey, Input, Reference, Settings},
+    event::{ClientAddress, Event, Flags, Handles, Method, Name, Place, Position, Refusal},
+    respond::{Caps, FRESH_WITHIN},
+};
+
+const START: EventTime = EventTime(1_800_000_000_000);
+
+fn key(n: u8) -> KeyId {
+    KeyId { kind: KeyKind::Credential, hash: [n; 16] }
+}
+
+/// Engines in whose catalogue each of these tenants has a key, in their order.
+fn engines(tenants: &[&str]) -> Engines {
+    let entry = |(n, tenant): (u8, &&str)| catalogue::Entry {
+        id: Some(key(n).to_string()),
+        tenant: (*tenant).to_owned(),
+        ..catalogue::Entry::default()
+    };
+    let entries = (1u8..).zip(tenants).map(entry).collect();
+    let catalogue = Catalogue::new(entries, tenants.join("+")).unwrap();
+    let mut engines = Engines::new(Settings {
+        partitions: 2,
+        keys_max: 100,
+        ids: IdKey([7; 32]),
+        throttle_for: Duration::from_hours(1),
+        fresh_within: FRESH_WITHIN,
+        caps: Caps::default(),
+    });
+    let reference = Reference { catalogue: Arc::new(catalogue), ..Reference::default() };
+    engines.apply(Input::Reference(&reference), &mut Vec::new());
+    engines
+}
+
+fn request(key: KeyId, time: EventTime) -> Event<'static> {
+    Event {
+        time,
+        key,
+        alias: None,
+        method: Method::Get,
+        status: 200,
+        refusal: Refusal::None,
+        flags: Flags::default(),
+        route: Name::NONE,
+        agent: Name::NONE,
+        request_bytes: 0,
+        response_bytes: 0,
+        latency_us: 0,
+        address: ClientAddress::default(),
+        place: Place::default(),
+        request_id: 0,
+        handles: Handles::default(),
+        position: Position::default(),
+    }
+}
+
+/// A minute in which each of `keys` keys is used once a second.
+fn use_keys(engines: &mut Engines, keys: u8) {
+    for second in 0..60 {
+        for n in 1..=keys {
+            let time = START.after(Duration::from_secs(second));
+            engines.apply_events(&[request(key(n), time)], &mut Vec::new());
+        }
+    }
+}
+
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn written_or_gone(engines: &mut Engines) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut entries = Vec::new();
+    engines.checkpoint(&mut |key, value| entries.push((key.to_vec(), value.map(<[u8]>::to_vec))));
+    entries
+}
+
+fn written(engines: &mut Engines) -> Entries {
+    written_or_gone(engines).into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+fn restored(tenants: &[&str], entries: &Entries) -> Engines {
+    let mut engines = engines(tenants);
+    for (key, value) in entries {
+        engines.restore(key, value).unwrap();
+    }
+    engines
+}
+
+#[test]
+fn a_restart_with_the_same_tenants_forgets_nothing() {
+    let mut before = engines(&["a", "b"]);
+    use_keys(&mut before, 2);
+    let entries = written(&mut before);
+    let mut after = restored(&["a", "b"], &entries);
+    assert_eq!(after.uses(), before.uses());
+    let fleet = |entries: &Entries| entries.iter().find(|(key, _)| key == b"fleet").cloned();
+    assert_eq!(fleet(&written(&mut after)), fleet(&entries));
+}
+
+#[test]
+fn a_restart_with_other_tenants_starts_theirs_anew_and_keeps_the_fleet() {
+    let mut before = engines(&["a", "b"]);
+    use_keys(&mut before, 2);
+    let entries = written(&mut before);
+    for tenants in [&["a", "b", "c"][..], &["a"], &["b", "c"], &[]] {
+        let after = restored(tenants, &entries);
+        assert_eq!(after.uses()[0], before.uses()[0], "{tenants:?}");
+        assert_eq!(after.uses().len(), tenants.len() + 1, "{tenants:?}");
+        let tenants_use: f64 = after.uses()[1..].iter().flat_map(|group| group.observed).sum();
+        assert_eq!(tenants_use, 0.0, "{tenants:?}: another tenant may have had the number");
+    }
+}
+
+#[test]
+fn a_key_that_is_evicted_leaves_nothing_behind() {
+    let mut engines = engines(&[]);
+    let mut entries = std::collections::BTreeMap::new();
+    for n in 1..=200 {
+        let alias = Some(KeyId { kind: KeyKind::Raw, hash: [n; 16] });
+        let event = Event { alias, ..request(key(n), START.after(Duration::from_secs(n.into()))) };
+        engines.apply_events(&[event], &mut Vec::new());
+        engines.apply(Input::Watermark(event.time), &mut Vec::new());
+        for (key, value) in written_or_gone(&mut engines) {
+            match value {
+                Some(value) => entries.insert(key, value),
+                None => entries.remove(&key),
+            };
+        }
+    }
+    let of = |kind| entries.keys().filter(|key| key.get(3) == Some(&kind)).count();
+    let kept = engines.counts().map(|counts| counts.keys).sum::<u64>();
+    assert!((90..=100).contains(&kept), "{kept} of 200 are kept");
+    assert_eq!((of(b'k') as u64, of(b'i') as u64), (kept, kept), "profiles and aliases");
+}
