@@ -163,3 +163,29 @@ fn a_protected_key_is_left_alone_by_rules_and_not_by_operators() {
     engine.end_forces(&mut effects);
     assert!(effects.is_empty(), "nor is a step on it extended: {effects:?}");
 }
+
+#[test]
+fn an_incident_that_closes_after_a_lift_is_newer_than_what_was_told_of_the_lift() {
+    let mut engine = attacked();
+    engine.cases.get_mut(&KEY).unwrap().weigh(at(0), 1.0);
+    evidence(&mut engine, at(0)).unwrap();
+    let told = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Incident(incident) => Some(incident),
+            _ => None,
+        })
+    };
+    // By the wall clock, which is ahead of event time.
+    let mut effects = Vec::new();
+    let lift = Command { action: Action::Lift { key: KEY.to_string() }, at_ms: at(1_800).0, ..command(Step::Revoke) };
+    engine.command(&lift, &mut effects);
+    let Some(Effect::Proposal(proposal)) = effects.pop() else { panic!("{effects:?}") };
+    let outcome = Ok(proposal.decision.clone());
+    engine.granted(&Grant { key: KEY, step: proposal.step, at: proposal.at, outcome }, &mut effects);
+    let lifted = told(effects).unwrap();
+    engine.watermark = at(1_790);
+    let mut effects = Vec::new();
+    engine.close_cases(&mut effects);
+    let closed = told(effects).unwrap();
+    assert!(!closed.is_open() && closed.updated_at >= lifted.updated_at, "{closed:?} after {lifted:?}");
+}

@@ -166,6 +166,7 @@ impl Case {
         if self.record.severity < Severity::Low || !due {
             return None;
         }
+        let at = self.not_before_the_last(at);
         self.record.updated_at = at.rfc3339();
         let record = self.record.clone();
         self.record.severity_before = None;
@@ -176,6 +177,11 @@ impl Case {
         Some(record)
     }
 
+    /// Of two records the later is the newer one; what an operator does comes by the wall clock, ahead of the rest.
+    fn not_before_the_last(&self, at: EventTime) -> EventTime {
+        at.max(EventTime(self.told_ms))
+    }
+
     /// Whether it has been quiet for so long that it is over.
     pub fn is_over(&self, watermark: EventTime) -> bool {
         watermark.since(EventTime(self.last_ms)) >= QUIET
@@ -183,6 +189,7 @@ impl Case {
 
     /// Closes it; the last record, if it was ever told.
     pub fn close(mut self, at: EventTime) -> Option<Incident> {
+        let at = self.not_before_the_last(at);
         self.record.updated_at = at.rfc3339();
         self.record.closed_at = Some(at.rfc3339());
         self.told.then_some(self.record)

@@ -5,12 +5,15 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use keyhound::generate::{Plan, Traffic};
 
-use super::daemon::{FileSource, LIMIT, Site};
+use super::{
+    daemon::{FileSource, LIMIT, Site},
+    daemon_tests,
+};
 
 /// Lines of nginx's log.
 fn lines(count: usize) -> Vec<Vec<u8>> {
@@ -25,8 +28,11 @@ fn lines(count: usize) -> Vec<Vec<u8>> {
 
 /// The status line and the body of an answer; nothing while nobody listens.
 fn get(address: &str, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+}
+
+fn ask(address: &str, request: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
     let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
     asked.map(|_| String::from_utf8_lossy(&answer).into_owned()).unwrap_or_default()
@@ -99,4 +105,61 @@ fn the_daemon_goes_on_when_the_file_was_truncated_while_it_was_down() {
 #[test]
 fn the_daemon_goes_on_when_the_file_was_deleted_while_it_was_down() {
     comes_back_after(|path| fs::remove_file(path).expect("removed"));
+}
+
+/// What the daemon says is current: the ids of decisions, or of open incidents.
+fn ids(site: &Site, path: &str) -> Vec<String> {
+    let answer = get(&site.listen, path);
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let all = |list: &str| body[list].as_array().cloned().unwrap_or_default();
+    let records = all("decisions").into_iter().map(|shown| shown["decision"].clone()).chain(all("incidents"));
+    records.filter_map(|record| Some(record["id"].as_str()?.to_owned())).collect()
+}
+
+/// A request of an honest key, so long ago.
+fn request(ago: Duration) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    format!(
+        "{{\"msec\":\"{}.000\",\"status\":\"200\",\"method\":\"GET\",\"uri\":\"/v1/a\",\
+         \"api_key\":\"sk_live_4242424242424242\",\"remote_addr\":\"203.0.113.7\"}}\n",
+        (now - ago).as_secs()
+    )
+    .into_bytes()
+}
+
+#[test]
+fn what_was_told_before_the_file_was_gone_stays_and_ends_by_itself() {
+    // The log ends half an hour ago, so that there is room for what comes after it.
+    let site = daemon_tests::site(true);
+    let path = site.path("access.log");
+    fs::write(&path, daemon_tests::log(Duration::from_mins(30))).expect("written");
+    let daemon = site.start(&[]);
+    let (decisions, incidents) = ("/api/v1/decisions", "/api/v1/incidents");
+    wait(&site, "a decision", || !ids(&site, decisions).is_empty());
+    let told = (ids(&site, decisions), ids(&site, incidents));
+    assert!(!told.1.is_empty(), "{told:?}");
+    assert_eq!(metric(&site, "keyhound_checkpoints_total"), Some(0), "else there is nothing to replay");
+    daemon.kill();
+    drop(fs::File::create(&path).expect("truncated"));
+
+    let daemon = site.start(&[]);
+    wait(&site, "ready", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
+    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(1), "{}", site.last_words());
+    assert_eq!(ids(&site, decisions), told.0, "what gateways were told stays");
+    assert_eq!(ids(&site, incidents), told.1, "and so does what people were told");
+    let body = format!("{{\"decision\":{:?},\"reason\":\"over\",\"by\":\"test\"}}", told.0[0]);
+    let (head, length) = ("POST /api/v1/decisions/lift HTTP/1.1\r\nHost: localhost\r\nConnection: close", body.len());
+    let head = format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {length}");
+    let lifted = ask(&site.listen, &format!("{head}\r\n\r\n{body}"));
+    assert!(lifted.starts_with("HTTP/1.1 200"), "{lifted}");
+    append(&path, &[request(Duration::from_mins(28)), request(Duration::ZERO)]);
+    wait(&site, "the end of the incidents", || ids(&site, incidents).is_empty());
+    daemon.kill();
+
+    let daemon = site.start(&[]);
+    wait(&site, "ready again", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
+    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
+    assert_eq!(ids(&site, incidents), Vec::<String>::new());
+    assert!(daemon.stop().success(), "{}", site.last_words());
 }
