@@ -10,6 +10,8 @@ mod daemon;
 mod daemon_tests;
 #[path = "crash/gone.rs"]
 mod gone;
+#[path = "crash/signals.rs"]
+mod signals;
 
 use std::{
     fmt::Write as _,

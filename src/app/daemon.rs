@@ -99,9 +99,9 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let geo = Arc::new(parts::geo(&config)?);
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
-    // From here on a signal is remembered; it is obeyed once the slot has come back.
-    let interrupted = interrupted(&runtime)?;
-    // And one that would end it by default waits until it can be obeyed.
+    let is_running = Arc::new(AtomicBool::new(false));
+    let interrupted = obey_signals(&runtime, is_running.clone())?;
+    // One that would end it by default waits until it can be obeyed.
     let hangups = {
         let _in_runtime = runtime.enter();
         signal(SignalKind::hangup())?
@@ -150,14 +150,14 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
     let reading = Reading::new(decoders, geo.current(), engines, reference, settings, &pepper);
     let halt = Arc::new(AtomicBool::new(false));
     let (ended, end) = oneshot::channel();
-    let slot = spawn_slot(log, reading, asked, status, halt.clone(), ended)?;
+    let slot = spawn_slot(log, reading, asked, status, is_running, halt.clone(), ended)?;
 
     runtime.spawn(housekeeping(shared.clone()));
     let reloader = Reloader { path, overrides, geo, pepper, shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader, hangups));
     runtime.block_on(async {
         tokio::select! {
-            () = interrupted => tracing::info!("stopping on a signal"),
+            _ = interrupted => tracing::info!("stopping on a signal"),
             _ = end => {}
         }
     });
@@ -175,6 +175,7 @@ fn spawn_slot(
     reading: Reading,
     asked: std::sync::mpsc::Receiver<Ask<Change>>,
     status: Arc<Status>,
+    is_running: Arc<AtomicBool>,
     halt: Arc<AtomicBool>,
     ended: oneshot::Sender<()>,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<End>>> {
@@ -193,6 +194,7 @@ fn spawn_slot(
                 "input is gone that had to be replayed; state is without it"
             );
         }
+        is_running.store(true, Relaxed);
         tracing::info!(comparison = ?back.comparison, entries = back.entries, records = back.records, "restored");
         Ok(slot.run(&halt)?)
     };
@@ -335,16 +337,37 @@ async fn housekeeping(shared: Arc<Shared>) {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT after this call.
-fn interrupted(runtime: &Runtime) -> std::io::Result<impl Future<Output = ()> + use<>> {
+/// Obeys SIGTERM and SIGINT from now on. The answer comes with the first of them, so that what was begun can be ended;
+/// a second one ends the process at once. So does the first while nothing has been begun: a start changes nothing, and
+/// whoever waits for a long replay must be able to stop it.
+fn obey_signals(runtime: &Runtime, is_running: Arc<AtomicBool>) -> std::io::Result<oneshot::Receiver<()>> {
     let _in_runtime = runtime.enter();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+    let (first, interrupted) = oneshot::channel();
+    runtime.spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        next().await;
+        if !is_running.load(Relaxed) {
+            tracing::info!("stopped by a signal before state was restored; nothing was changed");
+            leave(0);
         }
-    })
+        let _ = first.send(());
+        next().await;
+        tracing::warn!("ended at once by a second signal; what was not committed is read again");
+        leave(1);
+    });
+    Ok(interrupted)
+}
+
+/// Ends the process without the exit handlers of C libraries: they tear OpenSSL down while librdkafka's threads use it.
+fn leave(code: i32) -> ! {
+    // SAFETY: it takes no pointer and never returns, so that nothing of ours can see what it leaves.
+    unsafe { libc::_exit(code) }
 }
 
 /// Lets what was committed leave, then closes the doors.

@@ -88,7 +88,8 @@ impl Engine {
             let count = input.u32()?;
             // Where the tenants are others, their numbers are too; the fleet's stays.
             if (number == 0 || numbering == self.now.numbering)
-                && let Some(slot) = usize::try_from(number).ok().and_then(|number| self.group_counts.get_mut(number))
+                && let Some(slot) =
+                    usize::try_from(number).ok().and_then(|number| self.group_counts.get_mut(number))
             {
                 *slot = count;
             }

@@ -177,7 +177,11 @@ fn an_incident_that_closes_after_a_lift_is_newer_than_what_was_told_of_the_lift(
     };
     // By the wall clock, which is ahead of event time.
     let mut effects = Vec::new();
-    let lift = Command { action: Action::Lift { key: KEY.to_string() }, at_ms: at(1_800).0, ..command(Step::Revoke) };
+    let lift = Command {
+        action: Action::Lift { key: KEY.to_string() },
+        at_ms: at(1_800).0,
+        ..command(Step::Revoke)
+    };
     engine.command(&lift, &mut effects);
     let Some(Effect::Proposal(proposal)) = effects.pop() else { panic!("{effects:?}") };
     let outcome = Ok(proposal.decision.clone());

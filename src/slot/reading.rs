@@ -56,7 +56,15 @@ impl Reading {
         // Empty engines have nothing to say about it.
         engines.apply(Input::Reference(&reference), &mut Vec::new());
         let hash_key = credential_fingerprint(pepper, "keyhound", "rejected records").hash;
-        Self { decoders, enricher: Enricher::new(geo), engines, reference, arena: Bump::new(), settings, hash_key }
+        Self {
+            decoders,
+            enricher: Enricher::new(geo),
+            engines,
+            reference,
+            arena: Bump::new(),
+            settings,
+            hash_key,
+        }
     }
 
     /// The engines, to look into.

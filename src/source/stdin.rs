@@ -137,7 +137,7 @@ impl Source for StdinSource {
         _batch: &mut Batch,
     ) -> Result<u64, SourceError> {
         let text = "standard input is gone once it is read".to_owned();
-        Err(SourceError::ReadAgain { input: name.clone(), from, to, text })
+        Err(SourceError::Gone { input: name.clone(), from, to, text })
     }
 
     fn rewindable(&self) -> bool {

@@ -39,14 +39,14 @@ fn ask(address: &str, request: &str) -> String {
 }
 
 /// The sum of a metric's samples.
-fn metric(site: &Site, name: &str) -> Option<u64> {
+pub fn metric(site: &Site, name: &str) -> Option<u64> {
     let text = get(&site.listen, "/metrics");
     let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
     samples.map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 #[track_caller]
-fn wait(site: &Site, what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait(site: &Site, what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < LIMIT, "{what}: {}", site.last_words());
@@ -149,7 +149,8 @@ fn what_was_told_before_the_file_was_gone_stays_and_ends_by_itself() {
     assert_eq!(ids(&site, decisions), told.0, "what gateways were told stays");
     assert_eq!(ids(&site, incidents), told.1, "and so does what people were told");
     let body = format!("{{\"decision\":{:?},\"reason\":\"over\",\"by\":\"test\"}}", told.0[0]);
-    let (head, length) = ("POST /api/v1/decisions/lift HTTP/1.1\r\nHost: localhost\r\nConnection: close", body.len());
+    let (head, length) =
+        ("POST /api/v1/decisions/lift HTTP/1.1\r\nHost: localhost\r\nConnection: close", body.len());
     let head = format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {length}");
     let lifted = ask(&site.listen, &format!("{head}\r\n\r\n{body}"));
     assert!(lifted.starts_with("HTTP/1.1 200"), "{lifted}");

@@ -33,11 +33,32 @@ pub fn by_patterns(settings: &FileSettings) -> Result<Vec<Found>, SourceError> {
 pub fn beside_patterns(settings: &FileSettings) -> Result<Vec<Found>, SourceError> {
     let mut folders = HashSet::new();
     for pattern in settings.paths() {
-        let folder = Path::new(pattern).parent().filter(|folder| !folder.as_os_str().is_empty());
-        folders.extend(glob(&folder.unwrap_or(Path::new(".")).display().to_string())?);
+        folders.extend(glob(&folder_of(pattern))?);
     }
     let entries = folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
     Ok(entries.filter_map(|entry| look(entry.path(), true)).collect())
+}
+
+/// Why a file may be there and not have been found, if there is a reason: a folder that is not there, or that cannot be
+/// listed.
+pub fn obstacle(settings: &FileSettings) -> Result<Option<String>, SourceError> {
+    for pattern in settings.paths() {
+        let wanted = folder_of(pattern);
+        let mut folders = glob(&wanted)?.peekable();
+        if folders.peek().is_none() {
+            return Ok(Some(format!("there is no folder {wanted}")));
+        }
+        let unlisted = |folder: PathBuf| Some((folder.read_dir().err()?, folder));
+        if let Some((error, folder)) = folders.find_map(unlisted) {
+            return Ok(Some(format!("{} cannot be listed: {error}", folder.display())));
+        }
+    }
+    Ok(None)
+}
+
+fn folder_of(pattern: &str) -> String {
+    let folder = Path::new(pattern).parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).display().to_string()
 }
 
 /// The paths that a pattern finds. A folder that cannot be listed holds nothing that could be read.

@@ -26,4 +26,10 @@ impl Identity {
             _ => format!("file:{}+{truncations}", self.0),
         })
     }
+
+    /// Whether the name is this file's, before or after truncations.
+    pub fn is_of(&self, name: &InputName) -> bool {
+        let rest = name.0.strip_prefix("file:").and_then(|name| name.strip_prefix(&self.0));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    }
 }

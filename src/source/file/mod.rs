@@ -165,16 +165,31 @@ impl FileSource {
         self.turn = (self.turn + 1) % count.max(1);
     }
 
+    /// Why a file that is not open cannot be read again: it is gone, unless it could be there and out of reach.
+    fn missing(&self, name: &InputName, from: u64, to: u64) -> Result<SourceError, SourceError> {
+        let input = name.clone();
+        if let Some(text) = found::obstacle(&self.settings)? {
+            return Ok(SourceError::ReadAgain { input, from, to, text });
+        }
+        let is_open = |identity: &Identity| self.files.iter().any(|file| file.identity == *identity);
+        let there = found::beside_patterns(&self.settings)?;
+        if let Some(file) = there.iter().find(|file| file.identity.is_of(name) && !is_open(&file.identity)) {
+            let text = format!("{} could not be opened", file.path.display());
+            return Ok(SourceError::ReadAgain { input, from, to, text });
+        }
+        let text = "no file with this identity is left in the folders of \"paths\"".to_owned();
+        Ok(SourceError::Gone { input, from, to, text })
+    }
+
     fn again(&mut self, input: u32, name: &InputName, from: u64, to: u64) -> Result<Again, SourceError> {
         match self.again.take() {
             Some(again) if again.input == input && again.lines.position() == from && again.to == to => {
                 Ok(again)
             }
             _ => {
-                let file = self.files.iter().find(|file| file.input == input).ok_or_else(|| {
-                    let text = "no file with this identity is left in the folders of \"paths\"".to_owned();
-                    SourceError::Gone { input: name.clone(), from, to, text }
-                })?;
+                let Some(file) = self.files.iter().find(|file| file.input == input) else {
+                    return Err(self.missing(name, from, to)?);
+                };
                 Ok(Again { input, to, lines: file.open_range(name, from, to)? })
             }
         }

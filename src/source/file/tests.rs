@@ -10,6 +10,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 
+use super::super::SourceError;
 use super::{
     super::{Batch, Notice, Source as _, lines::LINE_BYTES_MAX, testing::Table},
     FileSettings, FileSource, FileStart,
@@ -373,4 +374,27 @@ proptest! {
         let range = usize::try_from(from).unwrap()..usize::try_from(to).unwrap();
         prop_assert_eq!(again, &text[range]);
     }
+}
+
+#[test]
+fn a_file_is_gone_once_it_is_deleted_and_not_while_its_folder_is_away() {
+    let mut logs = Logs::new("logs/access.log");
+    fs::create_dir(logs.path("logs")).unwrap();
+    logs.write("logs/access.log", "one\n");
+    logs.check("one");
+    let again = |logs: &mut Logs| {
+        logs.restart();
+        logs.poll(1_000);
+        let name = logs.table.name(0);
+        logs.source().read_again(0, &name, 0, 4, &mut Batch::new(10))
+    };
+    assert_eq!(again(&mut logs).unwrap(), 4);
+    logs.rename("logs", "away");
+    let error = again(&mut logs).unwrap_err();
+    assert!(matches!(&error, SourceError::ReadAgain { text, .. } if text.contains("no folder")), "{error}");
+    logs.rename("away", "logs");
+    assert_eq!(again(&mut logs).unwrap(), 4);
+    fs::remove_file(logs.path("logs/access.log")).unwrap();
+    let error = again(&mut logs).unwrap_err();
+    assert!(matches!(error, SourceError::Gone { from: 0, to: 4, .. }), "{error}");
 }

@@ -171,26 +171,33 @@ fn read(
     let (mut records, mut bytes) = (Vec::new(), 0);
     let mut progress = Instant::now();
     while !wanted.is_empty() {
-        match consumer.poll(LOOK_EVERY) {
+        let ended = match consumer.poll(LOOK_EVERY) {
             Some(Ok(message)) => {
-                progress = Instant::now();
                 let (partition, offset) = (message.partition(), message.offset().max(0).unsigned_abs());
-                let Some((_, to)) = wanted.get(&partition).copied() else { continue };
+                // What was fetched ahead of a partition that is done already is nothing that was waited for.
+                let to = wanted.get(&partition).map_or(0, |(_, to)| *to);
+                if to > 0 {
+                    progress = Instant::now();
+                }
                 if offset < to {
                     let value = message.payload().unwrap_or_default().to_vec();
                     let key = message.key().map(<[u8]>::to_vec);
                     bytes += value.len() + key.as_ref().map_or(0, Vec::len);
                     records.push(SampledRecord { partition, offset, key, value });
                 }
-                if offset + 1 >= to {
-                    wanted.remove(&partition);
-                }
                 if bytes > BYTES_MAX {
                     return Ok((records, Some(format!("it stopped at {BYTES_MAX} bytes"))));
                 }
+                (offset + 1 >= to).then_some(partition)
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(wanted.remove(&partition)),
-            Some(Err(_)) | None => {}
+            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
+            Some(Err(_)) | None => None,
+        };
+        if let Some(partition) = ended.filter(|partition| wanted.remove(partition).is_some()) {
+            // A busy one would go on and take the room of the others.
+            let mut done = TopicPartitionList::with_capacity(1);
+            done.add_partition(topic, partition);
+            consumer.pause(&done).map_err(|error| failed(error.to_string()))?;
         }
         if progress.elapsed() >= ANSWER_WITHIN {
             let text = offsets::with_reasons(&"the brokers say nothing", consumer);

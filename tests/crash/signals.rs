@@ -1,0 +1,55 @@
+//! Signals to the daemon: a start is stopped at once, whatever it waits for, and so is an end that takes too long.
+
+use std::{fs, io::Read as _, net::TcpListener, time::Duration};
+
+use super::{
+    daemon::{Daemon, FileSource, Site},
+    gone::{metric, wait},
+};
+
+/// Less than any of the waits that a signal has to cut short.
+const SOON: Duration = Duration::from_secs(2);
+
+fn waits_for(site: &Site, daemon: &mut Daemon, text: &str) {
+    while !site.said().contains(text) {
+        assert!(daemon.end_within(Duration::from_millis(5)).is_none(), "{}", site.last_words());
+    }
+}
+
+#[test]
+fn a_start_that_waits_for_a_broker_is_stopped_at_once() {
+    // It takes connections and never says a word.
+    let broker = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = broker.local_addr().expect("it is bound");
+    let site = Site::new(&[FileSource { name: "none", format: "nginx", key: "raw" }], true, "");
+    let settings = fs::read_to_string(site.path("keyhound.yaml")).expect("read");
+    let (_, rest) = settings.split_once("fingerprint:").expect("it has this section");
+    let source = format!("kafka: {{ brokers: [\"{address}\"], topics: [logs] }}, format: nginx, key: raw");
+    fs::write(site.path("keyhound.yaml"), format!("sources: [{{ {source} }}]\nfingerprint:{rest}"))
+        .expect("written");
+    let mut daemon = site.start(&[]);
+    let (mut asked, _) = broker.accept().expect("it connects");
+    asked.read_exact(&mut [0; 4]).expect("it asks something");
+    daemon.signal("TERM");
+    let status = daemon.end_within(SOON).unwrap_or_else(|| panic!("it goes on: {}", site.last_words()));
+    assert_eq!(status.code(), Some(0), "{}", site.last_words());
+    assert!(site.said().contains("nothing was changed"), "{}", site.last_words());
+}
+
+#[test]
+fn a_second_signal_ends_an_end_that_takes_long() {
+    // An open request keeps the end waiting for four seconds.
+    let site = Site::new(&[FileSource { name: "none", format: "nginx", key: "raw" }], true, "");
+    let mut daemon = site.start(&[]);
+    waits_for(&site, &mut daemon, "\"message\":\"restored\"");
+    let mut open = std::net::TcpStream::connect(&site.listen).expect("it listens");
+    std::io::Write::write_all(&mut open, b"POST /api/v1/decisions/pause HTTP/1.1\r\nContent-Length: 9\r\n")
+        .expect("written");
+    // It and the question itself.
+    wait(&site, "the request", || metric(&site, "keyhound_connections") == Some(2));
+    daemon.signal("TERM");
+    waits_for(&site, &mut daemon, "stopping on a signal");
+    daemon.signal("INT");
+    let status = daemon.end_within(SOON).unwrap_or_else(|| panic!("it goes on: {}", site.last_words()));
+    assert_eq!(status.code(), Some(1), "{}", site.last_words());
+}
