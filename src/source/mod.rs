@@ -31,6 +31,9 @@ pub trait Inputs {
     /// Whether any input of a source has been seen before.
     fn knows_any(&self, source: u16) -> bool;
 
+    /// The newest event time that was seen of an input, in milliseconds; `None` = none yet.
+    fn newest_ms(&self, input: u32) -> Option<u64>;
+
     /// Keeps where the first reading of an input starts, so that a restart before its first record starts there.
     fn starts_at(&mut self, input: u32, next: u64);
 
@@ -113,7 +116,8 @@ pub enum Notice {
     /// A line is too long; it goes on as its beginning only, which the decoder rejects and counts.
     Oversized { source: u16, input: u32, offset: u64, length: u64 },
     /// A partition no longer has the position where reading was to go on; it goes on at the earliest record that
-    /// there is. `lost` records were never read; `None` = the log was made anew, so nobody knows how many.
+    /// there is. `lost` records were never read; `None` = the log was made anew or shortened, so nobody knows how many,
+    /// and it goes on at the first record that is as new as what was read.
     Lost { source: u16, input: u32, topic: String, partition: i32, from: u64, to: u64, lost: Option<u64> },
     /// A topic keeps its records for a shorter time, or fewer of them, than a restart may need.
     ShortRetention { source: u16, topic: String, text: String },

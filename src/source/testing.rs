@@ -9,6 +9,7 @@ pub struct Table {
     pub names: Vec<(u16, InputName)>,
     pub positions: HashMap<u32, u64>,
     pub ended: Vec<u32>,
+    pub newest_ms: HashMap<u32, u64>,
 }
 
 impl Table {
@@ -39,6 +40,10 @@ impl Inputs for Table {
 
     fn knows_any(&self, source: u16) -> bool {
         self.names.iter().any(|(s, _)| *s == source)
+    }
+
+    fn newest_ms(&self, input: u32) -> Option<u64> {
+        self.newest_ms.get(&input).copied()
     }
 
     fn starts_at(&mut self, input: u32, next: u64) {

@@ -141,6 +141,10 @@ impl Inputs for InputTable {
         self.known.values().any(|known| known.source == source)
     }
 
+    fn newest_ms(&self, input: u32) -> Option<u64> {
+        self.known.get(&input).map(|known| known.newest_ms).filter(|newest| *newest > 0)
+    }
+
     fn starts_at(&mut self, input: u32, next: u64) {
         if let Some(known) = self.known.get_mut(&input) {
             known.next = Some(next);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keyhound::source::{Batch, Inputs as _, Notice, Source as _, SourceError, kafka::KafkaSource};
+use keyhound::source::{Batch, InputName, Inputs as _, Notice, Source as _, SourceError, kafka::KafkaSource};
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
@@ -37,6 +37,24 @@ fn make_anew(kafka: &Kafka, topic: &str) {
         let made = RUNTIME.block_on(admin(kafka).create_topics(&wanted, &AdminOptions::new())).ok()?;
         made[0].as_ref().ok().map(|_| ())
     });
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Produces records that are so many hours old.
+fn produce_aged(kafka: &Kafka, topic: &str, partition: i32, ages: &[i64]) {
+    let producer: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &kafka.plain)
+        .create()
+        .expect("a producer can be made");
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    for age in ages {
+        let text = format!("{age} h old");
+        let record = BaseRecord::<(), str>::to(topic).partition(partition);
+        let record = record.timestamp(now_ms - age * HOUR_MS).payload(&text);
+        producer.send(record).map_err(|(error, _)| error).expect("a record is taken");
+    }
+    producer.flush(LIMIT).expect("the records are written");
 }
 
 fn lost(source: &mut KafkaSource) -> Vec<Notice> {
@@ -92,6 +110,25 @@ fn kafka_source_reads_a_topic_that_was_made_anew_from_its_beginning() {
     assert_eq!(seen[&0][10..], texts(100, 103));
     let told = lost(&mut source);
     assert!(matches!(told[..], [Notice::Lost { from: 10, to: 0, lost: None, .. }]), "{told:?}");
+}
+
+#[test]
+fn kafka_source_reads_nothing_twice_of_a_log_that_lost_its_end() {
+    let kafka = kafka();
+    let topic = kafka.topic("gaps-shortened", 1);
+    // Ten were read, and the newest was two hours old; of those that the log has now, three are older.
+    produce_aged(kafka, &topic, 0, &[5, 4, 3, 1, 0]);
+    let (mut table, mut seen) = (Table::default(), BTreeMap::new());
+    let (input, _) = table.input(0, &InputName(format!("kafka:{topic}/0")));
+    table.positions.insert(input, 10);
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    table.newest_ms.insert(input, (now_ms - 2 * HOUR_MS).unsigned_abs());
+    let mut source = started(kafka, &topic, "start: earliest", &mut table);
+    table.starts_at(input, 3); // what `consume` expects next
+    consume(&mut source, &mut table, 2, &mut seen);
+    assert_eq!(seen[&input], ["1 h old", "0 h old"]);
+    let told = lost(&mut source);
+    assert!(matches!(told[..], [Notice::Lost { from: 10, to: 3, lost: None, .. }]), "{told:?}");
 }
 
 #[test]
@@ -152,23 +189,11 @@ fn kafka_source_warns_of_a_topic_that_forgets_too_soon() {
 fn kafka_source_starts_by_the_records_own_times_in_every_partition() {
     let kafka = kafka();
     let topic = kafka.topic("gaps-start", 3);
-    let producer: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &kafka.plain)
-        .create()
-        .expect("a producer can be made");
-    let hour_ms = 3_600_000;
-    let now_ms = jiff::Timestamp::now().as_millisecond();
     // Partition 0 has old and young ones, 1 only old ones, 2 only young ones; ages in hours.
     let ages: [&[i64]; 3] = [&[300, 200, 169, 167, 100, 1], &[400, 300, 200], &[160, 20]];
     for (partition, ages) in (0..).zip(ages) {
-        for age in ages {
-            let text = format!("{age} h old");
-            let record = BaseRecord::<(), str>::to(&topic).partition(partition);
-            let record = record.timestamp(now_ms - age * hour_ms).payload(&text);
-            producer.send(record).map_err(|(error, _)| error).expect("a record is taken");
-        }
+        produce_aged(kafka, &topic, partition, ages);
     }
-    producer.flush(LIMIT).expect("the records are written");
     for (start, positions) in
         [("-7d", [3, 3, 0]), ("earliest", [0, 0, 0]), ("latest", [6, 3, 2]), ("-1w", [3, 3, 0])]
     {

@@ -29,6 +29,7 @@ pub const LIMIT: Duration = Duration::from_mins(1);
 pub struct Table {
     names: Vec<InputName>,
     pub positions: BTreeMap<u32, u64>,
+    pub newest_ms: BTreeMap<u32, u64>,
 }
 
 impl Table {
@@ -54,6 +55,10 @@ impl Inputs for Table {
 
     fn knows_any(&self, _source: u16) -> bool {
         !self.names.is_empty()
+    }
+
+    fn newest_ms(&self, input: u32) -> Option<u64> {
+        self.newest_ms.get(&input).copied()
     }
 
     fn starts_at(&mut self, input: u32, next: u64) {

@@ -1,7 +1,11 @@
 //! Positions that a partition no longer has: retention was faster, or the topic was made anew.
 //!
-//! Reading goes on at the earliest record that there is, never silently at the latest, and what was lost is told and
-//! counted. A topic that was made anew is read from its beginning: nothing of it has been read.
+//! Never silently: each is told, and what was lost is counted. Where retention was faster, reading goes on at the earliest
+//! record that there is. A log that is shorter than what was read of it was made anew, or lost its end when a broker took
+//! over that lacked it. Which one, nobody says; so reading goes on at the first record that is as new as the newest that
+//! was read: of a new log that is all of it, of a shortened one nothing is read twice.
+//!
+//! A topic that was made anew and has grown beyond the position before anybody looked cannot be told from the old one.
 
 use rdkafka::TopicPartitionList;
 
@@ -11,7 +15,7 @@ use super::{
 };
 
 impl KafkaSource {
-    /// Moves every position that its log no longer has to the earliest record. The client is of no use afterwards:
+    /// Moves every position that its log no longer has. The client is of no use afterwards:
     /// librdkafka fetches nothing more of such a partition, refuses to seek it, and forgets its queue when it is
     /// unassigned.
     pub(super) fn find_again(&mut self, client: &Client) -> Result<(), SourceError> {
@@ -28,13 +32,22 @@ impl KafkaSource {
             if (low..=high).contains(&from) {
                 continue;
             }
-            partition.position = low;
+            let newest_ms = partition.newest_log_time_ms.or(partition.newest_before_ms);
+            let to = match newest_ms {
+                Some(newest_ms) if from > high => {
+                    let (topic, number) = (&partition.topic, partition.number);
+                    let found = offsets::since(&client.consumer, topic, &[number], newest_ms)?;
+                    found.first().map_or(low, |(_, offset)| *offset).clamp(low, high)
+                }
+                _ => low,
+            };
+            partition.position = to;
             partition.end = Some(high);
             partition.at_end = false;
             let (source, input, topic) = (self.source, partition.input, partition.topic.clone());
             let (partition, lost) = (partition.number, low.checked_sub(from));
-            self.moved.push((input, from, low));
-            self.notices.push(Notice::Lost { source, input, topic, partition, from, to: low, lost });
+            self.moved.push((input, from, to));
+            self.notices.push(Notice::Lost { source, input, topic, partition, from, to, lost });
         }
         Ok(())
     }

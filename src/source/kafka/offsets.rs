@@ -78,6 +78,17 @@ pub fn resolve(
         });
         return ends.collect();
     };
+    since(consumer, topic, partitions, time_ms)
+}
+
+/// The first record of each partition that is not older than a time of the log's, in milliseconds; where there is none,
+/// the one that comes next.
+pub fn since(
+    consumer: &Consumer,
+    topic: &str,
+    partitions: &[i32],
+    time_ms: u64,
+) -> Result<Vec<(i32, u64)>, SourceError> {
     let time = Offset::Offset(i64::try_from(time_ms).unwrap_or(i64::MAX));
     let mut wanted = TopicPartitionList::with_capacity(partitions.len());
     for &partition in partitions {
