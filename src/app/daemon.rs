@@ -35,7 +35,9 @@ use crate::{
     },
     incident::Incident,
     serve::{
-        Asked, Board, Checks, Commander, Decisions, Operators, ToServe, commands::CommandError, listener,
+        Asked, Board, Checks, Commander, Decisions, Operators, ToServe,
+        commands::CommandError,
+        listener::{self, Limits},
         operators::Access,
     },
     slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings, Status},
@@ -45,8 +47,11 @@ use crate::{
 
 /// Commands and changes that may wait for the slot.
 const ASKS_MAX: usize = 64;
-/// Connections of operators and Prometheus at once.
-const OPERATOR_CONNECTIONS_MAX: usize = 128;
+/// Operators and Prometheus, which asks at least every few minutes.
+const OF_OPERATORS: Limits = Limits { connections_max: 128, idle_within: Duration::from_mins(5) };
+/// A gateway may be silent for longer than the hour after which Envoy closes a connection itself: one that is closed
+/// under it fails a question.
+const GATEWAY_IDLE_WITHIN: Duration = Duration::from_mins(65);
 /// How long alerts may take to leave at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Ended decisions are swept, and notices logged, so often.
@@ -298,15 +303,16 @@ fn serve(
         })
     };
     let mut tasks = Vec::new();
-    let of_gateways = config.serve.connections_max as usize;
-    for (field, address, router, connections_max) in [
-        ("listen", config.listen, operators.router(), OPERATOR_CONNECTIONS_MAX),
+    let connections_max = config.serve.connections_max as usize;
+    let of_gateways = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN };
+    for (field, address, router, limits) in [
+        ("listen", config.listen, operators.router(), OF_OPERATORS),
         ("gateways_listen", config.gateways_listen, checks.router(), of_gateways),
     ] {
         let bound = runtime.block_on(listener::bind(field, address))?;
         tracing::info!(address = %bound.address, "{field}");
         let (metrics, stop) = (shared.metrics.clone(), stopped(stopping.subscribe()));
-        tasks.push(runtime.spawn(listener::serve(bound, router, connections_max, metrics, stop)));
+        tasks.push(runtime.spawn(listener::serve(bound, router, limits, metrics, stop)));
     }
     Ok(tasks)
 }

@@ -104,7 +104,9 @@ async fn no_byte_of_a_raw_key_comes_back() {
     };
     let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
-    tokio::spawn(listener::serve(bound, checks.router(), CANARIES, metrics.clone(), std::future::pending()));
+    let limits =
+        listener::Limits { connections_max: CANARIES, idle_within: std::time::Duration::from_mins(5) };
+    tokio::spawn(listener::serve(bound, checks.router(), limits, metrics.clone(), std::future::pending()));
 
     let answers = String::from_utf8(answers(address).await).unwrap();
     let count = |words: &str| answers.matches(words).count();

@@ -7,7 +7,6 @@ use std::fmt::Write;
 use crate::{
     catalogue::{Entry, KeyClass},
     deliver::WallTime,
-    detect::Family,
     event::KeyId,
     incident::{Incident, Reason, Sample, fuse},
     respond::Mode,
@@ -52,7 +51,7 @@ pub fn page(view: &View<'_>) -> String {
     }
     why(view.incident, &mut page);
     seen(view.incident, &mut page);
-    page.lines("Doubt", view.incident.doubts.iter().cloned());
+    page.lines("Doubt", doubts(view.incident).into_iter());
     did(view.incident, &mut page);
     let held = view.incident.held.iter().map(|held| format!("{} ({})", held.step.as_str(), held.by));
     let held = held.collect::<Vec<_>>().join(", ");
@@ -96,6 +95,7 @@ fn verdict(view: &View<'_>, page: &mut Page) {
         minutes.map_or_else(String::new, |minutes| format!(" {minutes} min"))
     };
     let state = match &incident.closed_at {
+        None if incident.stale => "backlog".to_owned(),
         None => format!("open{}", lasted(Some(view.now))),
         Some(at) => format!("closed after{}", lasted(WallTime::parse(at))),
     };
@@ -164,9 +164,9 @@ fn contributions<'a>(reasons: &[&'a Reason]) -> Vec<(&'a str, f64)> {
     let mut found: Vec<(&str, f64)> = Vec::new();
     for reason in reasons {
         if found.iter().all(|(family, _)| *family != reason.family) {
-            let family = serde_json::from_value::<Family>(reason.family.as_str().into());
             // A family of a later version is shown as it is.
-            let share = family.map_or(reason.score, |family| fuse::capped(family, reason.score));
+            let share = fuse::family(&reason.family)
+                .map_or(reason.score, |family| fuse::capped(family, reason.score));
             found.push((&reason.family, share));
         }
     }
@@ -181,6 +181,18 @@ fn seen(incident: &Incident, page: &mut Page) {
         format!("{at} {method} {route} {status}  {network} {country} {prefix}  {agent}  {position}")
     });
     page.lines("Seen", samples);
+}
+
+/// What speaks against it, and what must not be expected of it.
+fn doubts(incident: &Incident) -> Vec<String> {
+    let mut doubts = incident.doubts.clone();
+    if incident.stale {
+        doubts.push(
+            "A backlog: all of it was read long after it happened. Nobody was told, nothing was done."
+                .to_owned(),
+        );
+    }
+    doubts
 }
 
 fn did(incident: &Incident, page: &mut Page) {

@@ -36,3 +36,10 @@ fn what_is_not_known_is_left_out_and_what_is_over_asks_for_nothing() {
 fn a_text_of_a_log_cannot_steer_the_terminal() {
     assert!(!text(&stolen()).contains('\u{1b}'));
 }
+
+#[test]
+fn a_backlog_says_that_it_is_one() {
+    let page = text(&Incident { stale: true, steps: Vec::new(), ..stolen() });
+    assert!(page.lines().next().unwrap().contains(" backlog "), "{page}");
+    assert!(page.contains("Nobody was told, nothing was done."), "{page}");
+}

@@ -19,7 +19,7 @@ impl std::fmt::Display for InputName {
 }
 
 /// One record, borrowed from the batch that it lies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Record<'b> {
     /// Index of the source in the settings.
     pub source: u16,
@@ -32,6 +32,14 @@ pub struct Record<'b> {
     /// Kafka's `CreateTime` or `LogAppendTime`, in milliseconds since the Unix epoch.
     pub log_time_ms: Option<u64>,
     pub bytes: &'b [u8],
+}
+
+/// Without its bytes: raw keys are in there.
+impl std::fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { source, input, offset, next, log_time_ms, bytes } = self;
+        write!(f, "Record {{ {source}, {input}, {offset}..{next}, {log_time_ms:?}, {} bytes }}", bytes.len())
+    }
 }
 
 /// What a record is, without its bytes.

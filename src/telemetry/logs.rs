@@ -1,7 +1,7 @@
 //! How logs are written: JSON lines for machines, or short lines for people, always on standard error.
 //!
-//! Standard output belongs to what a command was asked for. No module logs a raw key, since none outside `decode`
-//! and `serve` holds one, and those two log key ids only.
+//! Standard output belongs to what a command was asked for. No module logs a raw key: records, in which they are, cannot
+//! be printed with their bytes, and `decode` and `serve`, which read keys out of them, log key ids only.
 
 use std::io::IsTerminal as _;
 

@@ -38,7 +38,8 @@ pub(super) struct Answer {
 }
 
 /// Whoever looks at a demonstration needs few.
-const CONNECTIONS_MAX: usize = 100;
+const LIMITS: listener::Limits =
+    listener::Limits { connections_max: 100, idle_within: std::time::Duration::from_mins(5) };
 
 impl Answer {
     pub fn is_refused(&self) -> bool {
@@ -147,6 +148,6 @@ fn listen(
     let bound = runtime.block_on(listener::bind("demo", loopback()))?;
     let address = bound.address;
     let forever = std::future::pending();
-    runtime.spawn(listener::serve(bound, router, CONNECTIONS_MAX, metrics.clone(), forever));
+    runtime.spawn(listener::serve(bound, router, LIMITS, metrics.clone(), forever));
     Ok(address)
 }

@@ -15,8 +15,8 @@ use crate::event::{Handles, KeyId};
 /// many would do so by chance once in a thousand topics.
 const REPEATED_MIN: usize = 10;
 
-/// A record's key.
-#[derive(Clone, Copy, Debug)]
+/// A record's key. It may be a raw API key.
+#[derive(Clone, Copy)]
 pub struct RecordKey<'a> {
     pub bytes: &'a [u8],
     /// The key id that it would have if it were a raw API key.

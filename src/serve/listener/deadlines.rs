@@ -21,8 +21,6 @@ use tokio::{
 
 /// From the first byte of a head, or from accepting, to its end.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Between two requests: longer than the hour after which Envoy closes a connection itself.
-pub const IDLE_WITHIN: Duration = Duration::from_mins(65);
 /// A client that takes nothing of an answer for so long is given up.
 pub const TAKE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -54,6 +52,8 @@ impl Phase {
 pub struct Guarded<S> {
     stream: S,
     phase: Phase,
+    /// Between two requests. A head that comes in one piece with the request before it has this time too.
+    idle_within: Duration,
     reading: Pin<Box<Sleep>>,
     /// The phase that `reading` was set for.
     set_for: u8,
@@ -63,16 +63,16 @@ pub struct Guarded<S> {
 
 impl<S> Guarded<S> {
     /// A connection that was just accepted: its first head is awaited.
-    pub fn new(stream: S) -> (Self, Phase) {
+    pub fn new(stream: S, idle_within: Duration) -> (Self, Phase) {
         let phase = Phase(Arc::new(AtomicU8::new(HEAD)));
         let reading = Box::pin(sleep(HEAD_WITHIN));
-        (Self { stream, phase: phase.clone(), reading, set_for: HEAD, writing: None }, phase)
+        (Self { stream, phase: phase.clone(), idle_within, reading, set_for: HEAD, writing: None }, phase)
     }
 
     fn set(&mut self, phase: u8) {
         if self.set_for != phase {
             self.set_for = phase;
-            let within = if phase == IDLE { IDLE_WITHIN } else { HEAD_WITHIN };
+            let within = if phase == IDLE { self.idle_within } else { HEAD_WITHIN };
             self.reading.as_mut().reset(Instant::now() + within);
         }
     }
@@ -149,6 +149,8 @@ mod tests {
 
     use super::*;
 
+    const IDLE_WITHIN: Duration = Duration::from_mins(65);
+
     /// Reads one byte; how long that took and whether it came.
     async fn read(guarded: &mut (impl AsyncRead + Unpin)) -> (Duration, bool) {
         let started = Instant::now();
@@ -159,7 +161,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_comes_drop_by_drop_is_cut_off() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, _phase) = Guarded::new(server);
+        let (mut guarded, _phase) = Guarded::new(server, IDLE_WITHIN);
         let started = Instant::now();
         while read(&mut guarded).await.1 {
             assert!(started.elapsed() <= HEAD_WITHIN, "{:?}", started.elapsed());
@@ -171,7 +173,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_lives_longer_than_a_head_and_an_answer_takes_its_time() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
         phase.idle();
         assert_eq!(read(&mut guarded).await, (IDLE_WITHIN, false));
         phase.answering();
@@ -186,7 +188,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_byte_after_a_wait_begins_a_head() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
         phase.idle();
         client.write_u8(b'G').await.unwrap();
         assert!(read(&mut guarded).await.1);
@@ -196,7 +198,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up() {
         let (_client, server) = duplex(8);
-        let (mut guarded, _phase) = Guarded::new(server);
+        let (mut guarded, _phase) = Guarded::new(server, IDLE_WITHIN);
         let started = Instant::now();
         guarded.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(started.elapsed(), TAKE_WITHIN);

@@ -73,23 +73,32 @@ pub async fn bind(field: &'static str, address: SocketAddr) -> Result<Bound, Bin
     Ok(Bound { field, listener, address })
 }
 
-/// Serves at most `connections_max` connections at once until `stop` resolves; requests that have begun are answered.
+/// What a listener bears.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// How long a connection may wait for its next request.
+    pub idle_within: Duration,
+}
+
+/// Serves until `stop` resolves; requests that have begun are answered.
 pub async fn serve(
     bound: Bound,
     router: Router,
-    connections_max: usize,
+    limits: Limits,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let Bound { field, listener, address } = bound;
     let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let permits = Arc::new(Semaphore::new(connections_max));
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
     let open = metrics.connections.with_label_values(&[field]);
     let refused = metrics.connections_refused.with_label_values(&[field]);
     metrics
         .connections_limit
         .with_label_values(&[field])
-        .set(i64::try_from(connections_max).unwrap_or(i64::MAX));
+        .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
     let ending = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -112,7 +121,7 @@ pub async fn serve(
             refused.inc();
             continue;
         };
-        let connection = ending.watch(connection(stream, peer, router.clone()));
+        let connection = ending.watch(connection(stream, peer, router.clone(), limits.idle_within));
         let place = Place::take(open.clone(), permit);
         connections.spawn(async move {
             let _place = place;
@@ -153,12 +162,13 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    idle_within: Duration,
 ) -> impl GracefulConnection<Error = hyper::Error, Output = hyper::Result<()>> + Send {
     // Answers are small: Nagle's delay would only hold them up.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY is not to be had");
     }
-    let (guarded, phase) = Guarded::new(stream);
+    let (guarded, phase) = Guarded::new(stream, idle_within);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         // For those who write down where a command came from.

@@ -24,7 +24,8 @@ async fn served(connections_max: usize, metrics: Arc<Metrics>) -> Served {
     let address = bound.address;
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
-    let ended = tokio::spawn(serve(bound, router, connections_max, metrics.clone(), stopped));
+    let limits = Limits { connections_max, idle_within: Duration::from_mins(5) };
+    let ended = tokio::spawn(serve(bound, router, limits, metrics.clone(), stopped));
     Served { address, metrics, stop, ended }
 }
 

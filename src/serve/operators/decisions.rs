@@ -122,14 +122,27 @@ pub(super) async fn command(
     let (by, reason) = (plain("by", &request.by, BY_MAX)?, plain("reason", &request.reason, REASON_MAX)?);
     let by = if by.is_empty() { "operator".to_owned() } else { by };
     let from = peer.map_or_else(String::new, |Extension(ConnectInfo(peer))| peer.ip().to_string());
-    let command = Command {
-        sequence: 0,
-        at_ms: now.0,
-        by: by.clone(),
-        from: from.clone(),
-        reason: reason.clone(),
-        action,
-    };
+    let command = Command { sequence: 0, at_ms: now.0, by, from, reason, action };
+    // Apart from the connection, so that a command whose client went away is logged and counted like any other.
+    let applied = tokio::spawn(apply(operators, name, key, command)).await;
+    match applied.unwrap_or(Err(CommandError::Gone)) {
+        Ok(answer) if answer.outcome.starts_with("held") => Ok((StatusCode::CONFLICT, Json(answer))),
+        Ok(answer) => Ok((StatusCode::OK, Json(answer))),
+        Err(error @ CommandError::Pending) => {
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()))
+        }
+        Err(error) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+    }
+}
+
+/// Hands the command over, and says what came of it in the log and in the metrics.
+async fn apply(
+    operators: Arc<Operators>,
+    name: &'static str,
+    key: String,
+    command: Command,
+) -> Result<CommandAnswer, CommandError> {
+    let Command { by, from, reason, .. } = command.clone();
     let before = operators.board.decision_on(&key).map_or(0, |shown| shown.decision.epoch);
     let applied = match operators.commands.apply(command).await {
         Ok(effects) => Ok(answer(&operators, &key, before, &effects).await),
@@ -146,14 +159,7 @@ pub(super) async fn command(
     };
     operators.metrics.commands.with_label_values(&[name, label]).inc();
     tracing::info!(by, from, action = name, key, reason, outcome, "operator's command");
-    match applied {
-        Ok(answer) if label == "held" => Ok((StatusCode::CONFLICT, Json(answer))),
-        Ok(answer) => Ok((StatusCode::OK, Json(answer))),
-        Err(error @ CommandError::Pending) => {
-            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()))
-        }
-        Err(error) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
-    }
+    applied
 }
 
 fn is_over(shown: &Shown, now: WallTime) -> bool {

@@ -23,8 +23,8 @@ const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Names of topics that an error proposes.
 const NEAR_MAX: usize = 3;
 
-/// One record of a sample.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One record of a sample. Raw API keys may be in it, so it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SampledRecord {
     pub partition: i32,
     pub offset: u64,
@@ -34,7 +34,7 @@ pub struct SampledRecord {
 }
 
 /// The last records of each partition, in the order in which they came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct TopicSample {
     /// How many partitions the topic has.
     pub partitions: usize,
