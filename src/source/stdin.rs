@@ -255,7 +255,7 @@ mod tests {
         let refused = source.read_again(0, &name, 0, 1, &mut Batch::new(1)).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "stdin cannot be read again from 0 to 1: standard input is gone once it is read"
+            "stdin has nothing left from 0 to 1: standard input is gone once it is read"
         );
     }
 }
