@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod demo;
 pub mod parts;
 mod reload;
+mod signals;
 pub mod secrecy;
 
 pub use daemon::run;

@@ -10,6 +10,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
+    delta,
     record::CODEC_VERSION,
     tables::{SCHEMA, meta, set_meta},
 };
@@ -59,6 +60,8 @@ pub enum StoreError {
     Codec { dir: PathBuf, kept: u16 },
     #[error("table {table} of the store cannot be read: {source}")]
     Unreadable { table: &'static str, source: serde_json::Error },
+    #[error("table {table} of the store holds an entry that ends early")]
+    Damaged { table: &'static str },
     #[error("the store failed: {0}")]
     Database(#[from] rusqlite::Error),
 }
@@ -95,6 +98,7 @@ fn settle(db: &Connection) -> Result<(), StoreError> {
     // After a large checkpoint the log file is cut back to this, rather than kept at its largest.
     db.pragma_update(None, "journal_size_limit", 16 << 20)?;
     db.execute_batch(SCHEMA)?;
+    db.execute_batch(delta::SCHEMA)?;
     Ok(())
 }
 

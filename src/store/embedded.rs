@@ -6,11 +6,12 @@ use rusqlite::Connection;
 
 use super::{
     database::{self, Identity, StoreError},
+    delta::{self, Changes},
     inputs::InputTable,
     log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
-    tables::{self, Changes},
+    tables,
 };
 use crate::source::{Batch, InputLag, InputName, Notice, Source};
 
@@ -37,6 +38,8 @@ pub struct EmbeddedLog {
     /// The source to ask first at the next poll, so that a busy one cannot starve the others.
     turn: usize,
     newest_output: u64,
+    /// Pieces of changed state that each commit moves to their table.
+    share: u64,
     pending: Pending,
 }
 
@@ -63,6 +66,7 @@ impl EmbeddedLog {
             outbox,
             turn: 0,
             newest_output,
+            share: 0,
             pending: Pending::default(),
         })
     }
@@ -104,6 +108,9 @@ impl Log for EmbeddedLog {
     }
 
     fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError> {
+        let tx = self.db.transaction().map_err(StoreError::from)?;
+        delta::fold(&tx, u64::MAX)?;
+        tx.commit().map_err(StoreError::from)?;
         let mut statement =
             self.db.prepare("SELECT key, value FROM state ORDER BY key").map_err(StoreError::from)?;
         let mut rows = statement.query([]).map_err(StoreError::from)?;
@@ -232,8 +239,14 @@ impl Log for EmbeddedLog {
         }
         if let Some(mark) = &self.pending.mark {
             tables::forget_closed(&tx, mark.progress.watermark_ms)?;
+            tables::write_mark(&tx, mark)?;
         }
-        tables::write_state(&tx, &self.pending.changes, self.pending.mark.as_ref())?;
+        // A checkpoint first moves what the commits since the last one did not get done.
+        delta::fold(&tx, if self.pending.mark.is_some() { u64::MAX } else { self.share })?;
+        self.pending.changes.append(&tx)?;
+        if self.pending.mark.is_some() {
+            self.share = delta::share(delta::pieces(&tx)?);
+        }
         self.inputs.write(&tx, self.pending.mark.is_some())?;
         if acknowledged != self.acknowledged || newest != self.newest_output {
             self.outbox.write(&tx, &acknowledged, newest)?;

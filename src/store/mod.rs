@@ -7,6 +7,7 @@
 
 mod clock;
 mod database;
+mod delta;
 mod embedded;
 mod inputs;
 mod log;

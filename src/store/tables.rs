@@ -137,57 +137,9 @@ pub(super) fn write_progress(
     Ok(())
 }
 
-/// Changed entries of the state, flat: a checkpoint may hold a hundred thousand.
-#[derive(Default)]
-pub(super) struct Changes {
-    bytes: Vec<u8>,
-    /// End of the key, end of the value; equal = gone.
-    ends: Vec<(usize, Option<usize>)>,
-}
-
-impl Changes {
-    pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.bytes.extend_from_slice(key);
-        let end = self.bytes.len();
-        let value_end = value.map(|value| {
-            self.bytes.extend_from_slice(value);
-            self.bytes.len()
-        });
-        self.ends.push((end, value_end));
-    }
-
-    /// Forgets them, and gives the memory back: checkpoints are far apart.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(key_end, value_end)| {
-            let key = &self.bytes[start..key_end];
-            start = value_end.unwrap_or(key_end);
-            (key, value_end.map(|end| &self.bytes[key_end..end]))
-        })
-    }
-}
-
-/// Writes changed entries, and with a mark cuts the sequence off.
-pub(super) fn write_state(
-    tx: &Transaction<'_>,
-    changes: &Changes,
-    mark: Option<&Mark>,
-) -> Result<(), StoreError> {
-    let mut put = tx.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?;
-    let mut gone = tx.prepare_cached("DELETE FROM state WHERE key = ?1")?;
-    for (key, value) in changes.iter() {
-        match value {
-            Some(value) => put.execute(params![key, value])?,
-            None => gone.execute(params![key])?,
-        };
-    }
-    if let Some(mark) = mark {
-        set_meta(tx, "checkpoint", mark)?;
-        tx.execute("DELETE FROM sequence WHERE number <= ?1", [signed(mark.progress.commit)])?;
-    }
+/// Makes a mark the place where a replay starts, and cuts the sequence off before it.
+pub(super) fn write_mark(tx: &Transaction<'_>, mark: &Mark) -> Result<(), StoreError> {
+    set_meta(tx, "checkpoint", mark)?;
+    tx.execute("DELETE FROM sequence WHERE number <= ?1", [signed(mark.progress.commit)])?;
     Ok(())
 }

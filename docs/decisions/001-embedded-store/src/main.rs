@@ -1,7 +1,8 @@
 //! Measures embedded databases under the load of a slot: a commit each 200 ms with positions, a piece of the
 //! sequence and the outbox, and every 50th with a checkpoint of 100,000 entries of 200 B in the order of keys.
 //!
-//! `cargo run --release -- STORE SYNC DIR [COMMITS]`, STORE one of redb, redb-quick, fjall, sqlite; SYNC one of
+//! `cargo run --release -- STORE SYNC DIR [COMMITS]`, STORE one of redb, redb-quick, fjall, sqlite,
+//! sqlite-pieces; SYNC one of
 //! full (fsync each commit), os (given to the kernel only, where the database can).
 //! With `crash` as a fourth word it ends itself by SIGKILL after the last commit; `open` then measures opening.
 

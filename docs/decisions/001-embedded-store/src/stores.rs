@@ -23,8 +23,9 @@ pub fn open(name: &str, dir: &Path, sync: bool) -> Box<dyn Store> {
         "redb" => Box::new(Redb::open(dir, false)),
         "redb-quick" => Box::new(Redb::open(dir, true)),
         "fjall" => Box::new(Fjall::open(dir, sync)),
-        "sqlite" => Box::new(Sqlite::open(dir, sync)),
-        _ => panic!("redb, redb-quick, fjall or sqlite"),
+        "sqlite" => Box::new(Sqlite::open(dir, sync, false)),
+        "sqlite-pieces" => Box::new(Sqlite::open(dir, sync, true)),
+        _ => panic!("redb, redb-quick, fjall, sqlite or sqlite-pieces"),
     }
 }
 
@@ -108,20 +109,33 @@ impl Store for Fjall {
     }
 }
 
-struct Sqlite { db: rusqlite::Connection }
+struct Sqlite { db: rusqlite::Connection, pieces: bool }
 
 impl Sqlite {
-    fn open(dir: &Path, sync: bool) -> Self {
+    fn open(dir: &Path, sync: bool, pieces: bool) -> Self {
         let db = rusqlite::Connection::open(dir.join("db.sqlite")).unwrap();
         db.execute_batch(&format!(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous={}; PRAGMA cache_size=-65536; PRAGMA mmap_size=0;
              CREATE TABLE IF NOT EXISTS positions (k INTEGER PRIMARY KEY, v BLOB NOT NULL);
              CREATE TABLE IF NOT EXISTS sequence (k INTEGER PRIMARY KEY, v BLOB NOT NULL);
              CREATE TABLE IF NOT EXISTS outbox (k INTEGER PRIMARY KEY, v BLOB NOT NULL);
+             CREATE TABLE IF NOT EXISTS pieces (k INTEGER PRIMARY KEY, v BLOB NOT NULL);
              CREATE TABLE IF NOT EXISTS state (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID;",
             if sync { "FULL" } else { "NORMAL" }
         )).unwrap();
-        Self { db }
+        Self { db, pieces }
+    }
+
+    /// Moves the oldest `most` pieces to the table.
+    fn fold(tx: &rusqlite::Transaction<'_>, most: usize) {
+        for _ in 0..most {
+            let piece = tx.prepare_cached("SELECT k, v FROM pieces ORDER BY k LIMIT 1").unwrap()
+                .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+            let Ok((number, piece)) = piece else { return };
+            let mut put = tx.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)").unwrap();
+            for entry in piece.chunks_exact(217) { put.execute([&entry[..17], &entry[17..]]).unwrap(); }
+            tx.prepare_cached("DELETE FROM pieces WHERE k = ?1").unwrap().execute([number]).unwrap();
+        }
     }
 }
 
@@ -136,7 +150,15 @@ impl Store for Sqlite {
         if let Some(to) = rows.truncate { tx.execute("DELETE FROM sequence WHERE k <= ?1", [to as i64]).unwrap(); }
         for (k, v) in &rows.outbox { run("INSERT INTO outbox VALUES (?1, ?2)", &(*k as i64), v); }
         tx.prepare_cached("DELETE FROM outbox WHERE k < ?1").unwrap().execute([rows.trim as i64]).unwrap();
-        for (k, v) in &rows.state { run("INSERT OR REPLACE INTO state VALUES (?1, ?2)", &k.as_slice(), v); }
+        if self.pieces {
+            Self::fold(&tx, if rows.state.is_empty() { 3 } else { usize::MAX });
+            for entries in rows.state.chunks(1_000) {
+                let piece: Vec<u8> = entries.iter().flat_map(|(k, v)| k.iter().chain(v).copied()).collect();
+                tx.prepare_cached("INSERT INTO pieces (v) VALUES (?1)").unwrap().execute([piece]).unwrap();
+            }
+        } else {
+            for (k, v) in &rows.state { run("INSERT OR REPLACE INTO state VALUES (?1, ?2)", &k.as_slice(), v); }
+        }
         tx.commit().unwrap();
     }
 

@@ -1,0 +1,48 @@
+//! How the daemon is stopped from outside.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+/// Obeys SIGTERM and SIGINT from now on. The answer comes with the first of them, so that what was begun can be ended;
+/// a second one ends the process at once. So does the first while nothing has been begun: a start changes nothing, and
+/// whoever waits for a long replay must be able to stop it.
+pub fn obey_signals(
+    runtime: &Runtime,
+    is_running: Arc<AtomicBool>,
+) -> std::io::Result<oneshot::Receiver<()>> {
+    let _in_runtime = runtime.enter();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (first, interrupted) = oneshot::channel();
+    runtime.spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        next().await;
+        if !is_running.load(Relaxed) {
+            tracing::info!("stopped by a signal before state was restored; nothing was changed");
+            leave(0);
+        }
+        let _ = first.send(());
+        next().await;
+        tracing::warn!("ended at once by a second signal; what was not committed is read again");
+        leave(1);
+    });
+    Ok(interrupted)
+}
+
+/// Ends the process without the exit handlers of C libraries: they tear OpenSSL down while librdkafka's threads use it.
+fn leave(code: i32) -> ! {
+    // SAFETY: it takes no pointer and never returns, so that nothing of ours can see what it leaves.
+    unsafe { libc::_exit(code) }
+}
