@@ -65,7 +65,12 @@ impl Engine {
             hot.count(second);
             self.count_for_group(index, event);
         }
-        let beyond = self.routes.observe(event.route.hash, event.latency_us, event.response_bytes, frozen);
+        // What failed is neither large nor slow of the key's doing, and is not in the count that the share is of.
+        let beyond = if is_served(event.status) {
+            self.routes.observe(event.route.hash, event.latency_us, event.response_bytes, frozen)
+        } else {
+            Beyond::default()
+        };
         self.note(index, event, beyond);
         self.judge(index, event, beyond, effects);
     }
@@ -107,7 +112,7 @@ impl Engine {
         if beyond.large {
             warm.large.add(warm.last_second, second, 1);
         }
-        if !hot.frozen {
+        if !hot.frozen && is_served(event.status) {
             warm.slow_usual += 0.002 * (f32::from(u8::from(beyond.slow)) - warm.slow_usual);
             warm.large_usual += 0.002 * (f32::from(u8::from(beyond.large)) - warm.large_usual);
         }
