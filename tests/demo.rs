@@ -1,9 +1,10 @@
 //! The demonstration on several seeds and in every format: the leaked key, and it alone, is stopped.
 //!
-//! `KEYHOUND_SEED` plays one seed.
+//! `KEYHOUND_SEED` plays one seed, `KEYHOUND_SEEDS=301..500` a range of them, the last included.
 
 use std::{
     io::{self, Write},
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
 };
 
@@ -46,12 +47,18 @@ fn check(seed: u64, formats: Formats) {
     assert!(!text.contains("demo_"), "{text}");
 }
 
+fn seeds() -> RangeInclusive<u64> {
+    let Ok(range) = std::env::var("KEYHOUND_SEEDS") else { return 1..=10 };
+    let (from, to) = range.split_once("..").expect("two seeds, as in 301..500");
+    from.parse().expect("a seed")..=to.parse().expect("a seed")
+}
+
 #[test]
 fn the_leaked_key_alone_is_stopped_on_every_seed() {
     if let Ok(seed) = std::env::var("KEYHOUND_SEED") {
         return check(seed.parse().unwrap(), Formats::Mixed);
     }
-    for seed in 1..=10 {
+    for seed in seeds() {
         check(seed, Formats::Mixed);
     }
 }

@@ -1,7 +1,8 @@
 //! How often a key is usually used: hour of day, day of week, a fast level on top, and how it scatters.
 //!
 //! Means are per hour in 24 bins on √count, interpolated between bin centres, times seven weekday factors. The
-//! level follows the last twenty minutes or so. Dispersions are kept for the minute and for the hour.
+//! level follows the last twenty minutes or so. Dispersions are kept for the minute, for five and for the hour: a key
+//! that does all its work in the first two minutes of an hour scatters as much over five minutes as over one.
 
 use super::codec::{CodecError, Reader, Writer};
 
@@ -20,6 +21,9 @@ const UNSEEN: u16 = u16::MAX;
 /// Hours of the day that must have been seen before anything is called usual.
 const HOURS_KNOWN: usize = 3;
 
+/// Minutes of the middle scale.
+const FIVE: u32 = 5;
+
 /// What is usual for one key's request counts. 104 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Season {
@@ -33,10 +37,13 @@ pub struct Season {
     /// Decayed sums of squared excess and of squared mean, of which the dispersion is the ratio.
     scatter: f32,
     scatter_weight: f32,
+    /// The same of five minutes; its weight is five times the minute's, whose mean it has five times a fifth as often.
+    scatter_five: f32,
     scatter_hour: f32,
     scatter_hour_weight: f32,
-    /// Requests in the current minute, hour and day, until they close.
+    /// Requests in the current minute, five minutes, hour and day, until they close.
     minute_count: u32,
+    five_count: u32,
     hour_count: u32,
     day_count: u32,
     /// What the bins expected of the day so far.
@@ -52,9 +59,11 @@ impl Default for Season {
             expected: 0.0,
             scatter: 0.0,
             scatter_weight: 0.0,
+            scatter_five: 0.0,
             scatter_hour: 0.0,
             scatter_hour_weight: 0.0,
             minute_count: 0,
+            five_count: 0,
             hour_count: 0,
             day_count: 0,
             day_expected: 0.0,
@@ -83,6 +92,7 @@ impl Season {
     /// Counts `n` requests in the minute, hour and day that are open.
     pub fn count_many(&mut self, n: u32) {
         self.minute_count = self.minute_count.saturating_add(n);
+        self.five_count = self.five_count.saturating_add(n);
         self.hour_count = self.hour_count.saturating_add(n);
         self.day_count = self.day_count.saturating_add(n);
     }
@@ -95,9 +105,16 @@ impl Season {
         if minute == minute_to {
             return;
         }
+        let fives = minute_to / FIVE - minute / FIVE;
         if frozen {
             self.minute_count = 0;
+            if fives > 0 {
+                self.five_count = 0;
+            }
         } else {
+            if fives > 0 {
+                self.close_fives(from, fives, since);
+            }
             self.close_minutes(from, minute_to - minute, since);
         }
         let (hour, hour_to) = (from / 3600, to / 3600);
@@ -130,6 +147,22 @@ impl Season {
             let weight = (1.0 - keep) / SCATTER_RATE;
             self.scatter = self.scatter * keep + (judged * judged - judged) * weight;
             self.scatter_weight = self.scatter_weight * keep + judged * judged * weight;
+        }
+    }
+
+    fn close_fives(&mut self, from: u32, fives: u32, since: u32) {
+        #[allow(clippy::cast_precision_loss)] // a count of five minutes
+        let count = std::mem::take(&mut self.five_count) as f32;
+        let mean = self.hourly(from, since) / 12.0 * self.level();
+        let sd = (mean + self.dispersion_five() * mean * mean).sqrt();
+        let off = (count - mean).clamp(-CLIP * sd, CLIP * sd);
+        let keep = (1.0 - SCATTER_RATE).powi(5);
+        self.scatter_five = self.scatter_five * keep + off * off - mean;
+        if fives > 1 {
+            #[allow(clippy::cast_precision_loss)]
+            let gap = (fives - 1).min(2_000) as f32;
+            let all = keep.powf(gap);
+            self.scatter_five = self.scatter_five * all + (mean * mean - mean) * (1.0 - all) / (1.0 - keep);
         }
     }
 
@@ -200,7 +233,7 @@ impl Season {
         let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
         let scatter = match length {
             ..=60 => self.dispersion_minute(),
-            61..=300 => (self.dispersion_minute() * self.dispersion_hour()).sqrt(),
+            61..=300 => self.dispersion_five(),
             _ => self.dispersion_hour(),
         };
         // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
@@ -222,6 +255,10 @@ impl Season {
 
     fn dispersion_minute(&self) -> f32 {
         ((self.scatter + 0.2) / (self.scatter_weight + 2.0)).clamp(0.01, 10.0)
+    }
+
+    fn dispersion_five(&self) -> f32 {
+        ((self.scatter_five + 0.2) / (5.0 * self.scatter_weight + 2.0)).clamp(0.01, 10.0)
     }
 
     fn dispersion_hour(&self) -> f32 {
@@ -279,13 +316,14 @@ impl Season {
             self.expected,
             self.scatter,
             self.scatter_weight,
+            self.scatter_five,
             self.scatter_hour,
             self.scatter_hour_weight,
             self.day_expected,
         ] {
             out.float(value);
         }
-        out.counts([self.minute_count, self.hour_count, self.day_count].into_iter());
+        out.counts([self.minute_count, self.five_count, self.hour_count, self.day_count].into_iter());
     }
 
     /// Reads what [`Season::write`] wrote.
@@ -299,10 +337,12 @@ impl Season {
         season.expected = input.float()?;
         season.scatter = input.float()?;
         season.scatter_weight = input.float()?;
+        season.scatter_five = input.float()?;
         season.scatter_hour = input.float()?;
         season.scatter_hour_weight = input.float()?;
         season.day_expected = input.float()?;
         season.minute_count = input.u32()?;
+        season.five_count = input.u32()?;
         season.hour_count = input.u32()?;
         season.day_count = input.u32()?;
         Ok(season)
@@ -351,6 +391,17 @@ mod tests {
         let noon = season.expect(midnight + 12 * 3600, 3600, MONDAY, 1.0).mean;
         let night = season.expect(midnight + 2 * 3600, 3600, MONDAY, 1.0).mean;
         assert!(noon > 15.0 * night, "noon {noon}, night {night}");
+    }
+
+    #[test]
+    fn bursts_at_the_full_hour_scatter_over_five_minutes_too() {
+        let (season, now) = learn(7, |second| if (second / 60).is_multiple_of(60) { 24 } else { 0 });
+        let e = season.expect(now - now % 3600 + 120, 300, MONDAY, 1.0);
+        assert!((e.mean - 2.0).abs() < 0.5, "{e:?}");
+        // A twelfth of the windows has 24, the others nothing: (24² / 12 − 2² − 2) / 2² = 10.5.
+        assert!((8.0..=12.0).contains(&e.dispersion), "{e:?}");
+        let (steady, now) = learn(7, |_| 12);
+        assert!(steady.expect(now, 300, MONDAY, 1.0).dispersion < 0.05);
     }
 
     #[test]
