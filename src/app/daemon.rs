@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    parts,
+    parts::{self, Named},
     reload::{Reloader, reload_on_hangup, tell_loaded},
     signals::obey_signals,
 };
@@ -98,11 +98,11 @@ impl Shared {
     }
 }
 
-/// Runs until a signal, or until no record will ever come again. `path` and `overrides` are read again on SIGHUP.
+/// Runs until a signal, or until no record will ever come again. `named` is what the settings name. `path` and `overrides` are read again on SIGHUP.
 #[allow(clippy::needless_pass_by_value)] // these settings end with the daemon; a reload reads its own
-pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
-    let pepper = Arc::new(parts::pepper(&config)?);
-    let geo = Arc::new(parts::geo(&config)?);
+pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
+    let Named { pepper, geo, reference, access } = named;
+    let (pepper, geo) = (Arc::new(pepper), Arc::new(geo));
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
     let is_running = Arc::new(AtomicBool::new(false));
@@ -137,11 +137,10 @@ pub fn run(config: Config, path: PathBuf, overrides: Overrides) -> anyhow::Resul
 
     // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
     let stopping = watch::Sender::new(false);
-    let servers = serve(&runtime, &config, &shared, &pepper, &stopping)?;
+    let servers = serve(&runtime, &config, &shared, access, &pepper, &stopping)?;
     let stop = Arc::new(Stop::default());
     let delivery = deliver(&runtime, &config, &shared, &outbox, &stop, brokers)?;
 
-    let reference = parts::reference(&config, &geo.current(), &pepper)?;
     shared.catalogue.store(reference.catalogue.clone());
     tracing::info!(
         rules = reference.rules.rules.len(),
@@ -275,13 +274,10 @@ fn serve(
     runtime: &Runtime,
     config: &Config,
     shared: &Arc<Shared>,
+    access: Access,
     pepper: &Arc<Pepper>,
     stopping: &watch::Sender<bool>,
 ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
-    let access = match &config.serve.token_file {
-        Some(file) => Access::token_file(file)?,
-        None => Access::local(config.serve.allowed_hosts.clone()),
-    };
     let operators = Operators {
         board: shared.board.clone(),
         commands: commander(shared.asks.clone()),

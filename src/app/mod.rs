@@ -11,3 +11,4 @@ mod signals;
 pub mod secrecy;
 
 pub use daemon::run;
+pub use parts::Named;

@@ -13,9 +13,33 @@ use crate::{
     engine::{self, Engines, IdKey, Reference},
     enrich::Geo,
     respond::Mode,
+    serve::operators::Access,
     source::{self, Settings, geo::GeoFiles, kafka},
     store::Identity,
 };
+
+/// What the settings name, read and checked before anything is opened: whatever is wrong with it is the settings' fault.
+pub struct Named {
+    pub pepper: Pepper,
+    pub geo: GeoFiles,
+    pub reference: Reference,
+    /// Who may use the operators' API.
+    pub access: Access,
+}
+
+impl Named {
+    /// Reads pepper, place databases, rules, catalogue and token.
+    pub fn read(config: &Config) -> anyhow::Result<Self> {
+        let pepper = pepper(config)?;
+        let geo = GeoFiles::open(config.geo.clone())?;
+        let reference = reference(config, &geo.current(), &pepper)?;
+        let access = match &config.serve.token_file {
+            Some(file) => Access::token_file(file)?,
+            None => Access::local(config.serve.allowed_hosts.clone()),
+        };
+        Ok(Self { pepper, geo, reference, access })
+    }
+}
 
 /// Keys that are kept, over all partitions together.
 const KEYS_MAX: usize = 10_000_000;
@@ -81,11 +105,6 @@ pub fn reference(config: &Config, geo: &Geo, pepper: &Pepper) -> anyhow::Result<
         geo_version: geo.version().to_owned(),
         mode: config.response.mode,
     })
-}
-
-/// Opens the place databases.
-pub fn geo(config: &Config) -> anyhow::Result<GeoFiles> {
-    Ok(GeoFiles::open(config.geo.clone())?)
 }
 
 /// A decoder for each source.

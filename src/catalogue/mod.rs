@@ -36,14 +36,19 @@ pub struct Entry {
     /// What people call the key: `billing-prod`.
     #[serde(default)]
     pub name: String,
+    /// Whose it is: who is asked whether a use is theirs. Stands in alerts.
     #[serde(default)]
     pub owner: String,
+    /// How to reach the owner: a channel, a number, an address. Stands in alerts.
     #[serde(default)]
     pub contact: String,
+    /// The customer. Keys of one tenant make a group: what all of them do is nobody's spike.
     #[serde(default)]
     pub tenant: String,
+    /// For conditions of rules: `key.plan != "internal"`.
     #[serde(default)]
     pub plan: String,
+    /// What kind of client holds it.
     #[serde(default)]
     pub class: KeyClass,
     /// Nothing automatic beyond an alert is ever done to this key.

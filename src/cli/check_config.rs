@@ -2,13 +2,19 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
-use super::output::{Output, print_json};
-use crate::config::{self, Config, Overrides};
-
-/// Settings that cannot be used: `EX_CONFIG` of sysexits.h.
-const EXIT_CONFIG: u8 = 78;
+use super::{
+    EXIT_CONFIG,
+    output::{Output, print_json},
+};
+use crate::{
+    app::parts,
+    config::{self, Config, Overrides},
+    deliver::alertmanager::Peer,
+    serve::operators::Access,
+    source::{self, geo::GeoFiles, kafka},
+};
 
 /// Check the settings, and the rules and the catalogue that they name
 #[derive(Debug, clap::Args)]
@@ -19,7 +25,7 @@ pub struct Args {
     /// Print the settings as they are in force, without secrets, and nothing else
     #[arg(long, conflicts_with_all = ["schema", "docs"])]
     print_effective: bool,
-    /// Print the JSON Schema of the settings file, or of rule files
+    /// Print the JSON Schema of the settings file, of rule files, or of the catalogue
     #[arg(long, value_enum, value_name = "OF", num_args = 0..=1, default_missing_value = "settings")]
     schema: Option<Schema>,
     /// Print the documentation of the settings
@@ -36,6 +42,7 @@ pub struct Args {
 enum Schema {
     Settings,
     Rules,
+    Catalogue,
 }
 
 /// Runs the command. Exit codes: 0 right, 78 wrong.
@@ -44,6 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let schema = match schema {
             Schema::Settings => config::schema(),
             Schema::Rules => crate::rules::schema(),
+            Schema::Catalogue => config::catalogue_schema(),
         };
         print_json(&schema)?;
         return Ok(ExitCode::SUCCESS);
@@ -145,18 +153,27 @@ fn what_it_names(config: &Config) -> Told {
         Some(Err(error)) => told.wrong.push(error.to_string()),
         None => {}
     }
-    let geo = &config.geo;
-    let lists = &geo.lists;
-    let mut files = vec![Some(&config.pepper_file), config.serve.token_file.as_ref()];
-    files.extend(
-        [&geo.city, &geo.country, &geo.asn, &lists.tor, &lists.vpn, &lists.hosting].map(Option::as_ref),
-    );
-    for file in files.into_iter().flatten() {
-        if let Err(error) = std::fs::File::open(file) {
-            told.wrong.push(format!("{}: cannot be read: {error}", file.display()));
+    told.wrong.extend(of_files(config).iter().map(|error| format!("{error:#}")));
+    told
+}
+
+/// What is wrong with the pepper, the place databases, and the secrets and certificates.
+fn of_files(config: &Config) -> Vec<anyhow::Error> {
+    let mut wrong: Vec<anyhow::Error> = parts::pepper(config).err().into_iter().collect();
+    wrong.extend(GeoFiles::open(config.geo.clone()).err().map(Into::into));
+    if let Some(file) = &config.serve.token_file {
+        wrong.extend(Access::token_file(file).err().map(Into::into));
+    }
+    for source in &config.sources {
+        if let source::Settings::Kafka(kafka) = &source.source {
+            wrong.extend(kafka::client::connection(kafka).err().map(Into::into));
         }
     }
-    told
+    for file in config.alertmanagers.iter().flat_map(Peer::files) {
+        let error = std::fs::File::open(file).err();
+        wrong.extend(error.map(|error| anyhow!("{}: cannot be read: {error}", file.display())));
+    }
+    wrong
 }
 
 #[cfg(test)]
@@ -197,6 +214,15 @@ mod tests {
         assert_eq!(code(&[&settings("pepper", &catalogue("keys.yaml"))]), right);
         assert_eq!(code(&[&settings("pepper", &catalogue("bad.yaml"))]), wrong);
         assert_eq!(code(&[&settings("no-pepper", "")]), wrong);
+        std::fs::write(path("short"), "xxx").unwrap();
+        assert_eq!(code(&[&settings("short", "")]), wrong, "a pepper of three bytes");
+        std::fs::write(path("cut.mmdb"), "not a database").unwrap();
+        assert_eq!(code(&[&settings("pepper", &format!("geo: {{ city: {} }}", path("cut.mmdb")))]), wrong);
+        let secret = |file: &str| {
+            format!("alertmanagers: [{{ url: \"http://localhost:9093\", bearer_token_file: {} }}]", path(file))
+        };
+        assert_eq!(code(&[&settings("pepper", &secret("no-token"))]), wrong);
+        assert_eq!(code(&[&settings("pepper", &secret("pepper"))]), right);
         assert_eq!(code(&[&settings("pepper", "rules: [nowhere]\n")]), wrong);
         assert_eq!(code(&[&settings("pepper", "partitions: 0\n")]), wrong);
         assert_eq!(code(&["--print-effective", &settings("pepper", "")]), right);

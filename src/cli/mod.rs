@@ -20,6 +20,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+/// Settings, rules or a catalogue that cannot be used: `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+
 /// Reads API gateway access logs, learns how each API key is used, and stops stolen keys
 #[derive(Parser)]
 #[command(name = "keyhound", version, max_term_width = 100)]

@@ -2,14 +2,15 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::output::{Output, print_json};
+use super::{
+    EXIT_CONFIG,
+    output::{Output, print_json},
+};
 use crate::{
     config::{self, FileError},
     evaluate::rule_tests,
     rules::RuleSet,
 };
-
-const EXIT_CONFIG: u8 = 78;
 
 /// List rules, or run the tests in their files
 #[derive(Debug, clap::Args)]

@@ -2,13 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use super::EXIT_CONFIG;
 use crate::{
-    app,
+    app::{self, Named},
     config::{Config, Overrides},
     telemetry::logs,
 };
-
-const EXIT_CONFIG: u8 = 78;
 
 /// Read gateway logs, learn, tell and decide, until a signal
 #[derive(Debug, clap::Args)]
@@ -20,7 +19,7 @@ pub struct Args {
     overrides: Overrides,
 }
 
-/// Runs the command. Exit codes: 0 ended as asked, 1 failed, 78 settings that cannot be used.
+/// Runs the command. Exit codes: 0 ended as asked, 1 failed, 78 settings that cannot be used, or files that they name.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match Config::load(&args.config, &args.overrides) {
         Ok(config) => config,
@@ -31,6 +30,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     logs::init(&config.logs)?;
     app::secrecy::keep();
-    app::run(config, args.config, args.overrides)?;
+    let named = match Named::read(&config) {
+        Ok(named) => named,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return Ok(ExitCode::from(EXIT_CONFIG));
+        }
+    };
+    app::run(config, named, args.config, args.overrides)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::raw::schema;
+use super::{files::catalogue_schema, raw::schema};
 
 const INTRODUCTION: &str = "\
 # Settings
@@ -34,12 +34,37 @@ variable holds.
 - **Relative paths** are taken from the working directory.
 ";
 
+const CATALOGUE: &str = "
+# The catalogue
+
+The file that `catalogue` names says whose each key is. Without it keys are told by their ids only, and all of them are \
+server keys of nobody. `keyhound check-config --schema catalogue` prints its schema; `check-config` and SIGHUP read it.
+
+```yaml
+keys:
+  - id: kf1_9c410000000000000000000000ade07b      # keyhound fingerprint
+    name: billing-prod
+    owner: payments-oncall
+    contact: \"#payments\"
+    tenant: acme
+    plan: gold
+  - credential: 1f4d5c1e-1a6e-4a44-b3a1-aa2b6e0c5f3e  # as the gateway's log shows it
+    name: android-app
+    tenant: acme
+    class: mobile
+    protected: true
+```
+";
+
 /// The text of `docs/config.md`.
 pub fn documentation() -> String {
     let schema = schema();
     let mut pages = Pages { definitions: &schema["$defs"], text: INTRODUCTION.to_owned() };
     pages.section("", &schema);
-    pages.text
+    let catalogue = catalogue_schema();
+    let mut keys = Pages { definitions: &catalogue["$defs"], text: pages.text + CATALOGUE };
+    keys.section("keys[]", keys.resolve(&catalogue["properties"]["keys"]["items"]));
+    keys.text
 }
 
 struct Pages<'s> {

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -59,12 +60,18 @@ fn rule_files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(files)
 }
 
-/// A catalogue file.
-#[derive(Deserialize)]
+/// What is known of the keys, beside their ids.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Catalogue")]
 #[serde(deny_unknown_fields)]
 struct RawCatalogue {
     /// A key each.
     keys: Vec<Entry>,
+}
+
+/// The JSON Schema of a catalogue file.
+pub fn catalogue_schema() -> serde_json::Value {
+    schemars::schema_for!(RawCatalogue).to_value()
 }
 
 /// Reads the catalogue. Its version is a hash of the file.

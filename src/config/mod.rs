@@ -24,7 +24,7 @@ use std::{
 
 pub use documentation::documentation;
 pub use effective::effective;
-pub use files::{FileError, catalogue, rules};
+pub use files::{FileError, catalogue, catalogue_schema, rules};
 pub use overrides::Overrides;
 pub use raw::schema;
 pub use response::ResponseSettings;

@@ -127,6 +127,8 @@ impl Engine {
             aliases: self.aliases.get(key).map(ToString::to_string).into_iter().collect(),
             tenant: entry.map(|entry| entry.tenant.clone()).unwrap_or_default(),
             name: entry.map(|entry| entry.name.clone()).unwrap_or_default(),
+            owner: entry.map(|entry| entry.owner.clone()).unwrap_or_default(),
+            contact: entry.map(|entry| entry.contact.clone()).unwrap_or_default(),
         }
     }
 
@@ -225,6 +227,7 @@ fn cause_of(rule: &Rule, finding: &Finding) -> (Cause, Reason) {
         expected: finding.expected.clone(),
         score: finding.score,
         text: format!("{}: {}, {}", rule.title, finding.observed, finding.expected),
+        runbook: rule.runbook.clone(),
     };
     (cause, reason)
 }

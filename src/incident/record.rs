@@ -52,6 +52,9 @@ pub struct Reason {
     pub score: f64,
     /// One sentence for people.
     pub text: String,
+    /// The page to read: the rule's `runbook`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub runbook: String,
 }
 
 /// A step that was taken, or tried.
@@ -69,7 +72,7 @@ pub struct Doing {
 pub struct Held {
     pub step: Step,
     /// The rail: `maturity`, `ceiling`, `cap`, `protected`, `late` (the evidence was older than
-    /// `response.fresh_within` when it was read), `class`, `paused`.
+    /// `response.fresh_within` when it was read), `class`, `paused`, `restart` (a crash undid it before anybody was told).
     pub by: String,
 }
 

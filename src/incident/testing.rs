@@ -21,6 +21,8 @@ pub fn stolen() -> Incident {
             id: "kf1_9c410000000000000000000000ade07b".to_owned(),
             tenant: "acme".to_owned(),
             name: "billing-prod".to_owned(),
+            owner: "payments-oncall".to_owned(),
+            contact: "#payments".to_owned(),
             ..SubjectRef::default()
         },
         verdict: "KeyStolen".to_owned(),

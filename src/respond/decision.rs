@@ -48,6 +48,11 @@ pub struct SubjectRef {
     /// What people call the key; empty if the catalogue does not know it.
     #[serde(default)]
     pub name: String,
+    /// Whose key it is, and how to reach them, if the catalogue says so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub owner: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub contact: String,
 }
 
 /// How one gateway knows the key.

@@ -206,6 +206,7 @@ impl telemetry::Status for Status {
     fn read(&self) -> Reading {
         let mut reading = locked(&self.reading).clone();
         reading.outbox = self.outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
+        reading.outbox_dropped = self.outbox.as_ref().map_or(0, Outbox::dropped);
         reading
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct SlotMetrics {
     mismatches: IntCounter,
     replay_gaps: IntCounter,
     outbox: IntGaugeVec,
+    outbox_dropped: IntCounter,
     table_entries: IntGaugeVec,
     table_limit: IntGaugeVec,
 }
@@ -163,6 +164,10 @@ impl SlotMetrics {
                 "Committed outputs that a dispatcher has not delivered yet, by dispatcher.",
                 &["dispatcher"],
             ),
+            outbox_dropped: f.counter(
+                "keyhound_outbox_dropped_total",
+                "Committed outputs that left a full outbox before every dispatcher had delivered them.",
+            ),
             table_entries: f.gauges("keyhound_table_entries", "Entries in a bounded table.", &["table"]),
             table_limit: f.gauges("keyhound_table_limit", "The most entries of a bounded table.", &["table"]),
         }
@@ -185,6 +190,7 @@ impl SlotMetrics {
             self.table_entries.with_label_values(&[table.table]).set(signed(table.entries));
             self.table_limit.with_label_values(&[table.table]).set(signed(table.limit));
         }
+        raise(&self.outbox_dropped, reading.outbox_dropped);
         for (dispatcher, records) in &reading.outbox {
             self.outbox.with_label_values(&[dispatcher.as_str()]).set(signed(*records));
         }

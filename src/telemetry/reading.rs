@@ -47,6 +47,8 @@ pub struct Reading {
     pub replay_gaps: u64,
     /// Records in the outbox that a dispatcher has not acknowledged, by dispatcher.
     pub outbox: Vec<(String, u64)>,
+    /// Records that left a full outbox undelivered.
+    pub outbox_dropped: u64,
 }
 
 /// Where one source stands.

@@ -58,7 +58,7 @@ pub struct Links {
     pub keyhound: String,
     /// A dashboard; `{key_id}`, `{tenant}` and `{incident}` are filled in. Empty = Keyhound's own page of the incident.
     pub dashboard: String,
-    /// A runbook; `{rule}` is filled in. Empty = none.
+    /// A runbook; `{rule}` is filled in. Empty = the rule's own `runbook`, as it stands there.
     pub runbook: String,
 }
 
@@ -121,13 +121,13 @@ fn dashboard(incident: &Incident, links: &Links) -> Option<String> {
     Some(url.replace("{incident}", &in_url(&incident.id.0)))
 }
 
-/// The runbook of the rule that weighs most.
+/// The runbook of the rule that weighs most: as `links` say, or the rule itself.
 fn runbook(incident: &Incident, links: &Links) -> String {
-    let leading = text::by_weight(incident).into_iter().next();
-    match leading {
-        Some(reason) if !links.runbook.is_empty() => links.runbook.replace("{rule}", &in_url(&reason.rule)),
-        _ => String::new(),
+    let Some(leading) = text::by_weight(incident).into_iter().next() else { return String::new() };
+    if links.runbook.is_empty() {
+        return leading.runbook.clone();
     }
+    links.runbook.replace("{rule}", &in_url(&leading.rule))
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.
@@ -176,7 +176,7 @@ mod tests {
             "description": "AS14061 DigitalOcean, first time in 61 days (usual AS16509). 88 of 214 refused (usual 0.4 %). 214 requests in 21 s (usual 13). Doubt: same agent (acme-sdk/4.2).",
             "action": "THROTTLE since 03:11:40Z, by key-volume-spike. Held back: suspend (ceiling).",
             "confidence": "high: place, errors and volume agree; maturity 0.94",
-            "next_step": "Ask the owner of acme / billing-prod. Stolen: keyhound decisions revoke kf1_9c410000000000000000000000ade07b. Theirs: keyhound decisions lift kf1_9c410000000000000000000000ade07b --reason \"…\".",
+            "next_step": "Call the owner of acme / billing-prod (payments-oncall, #payments). Stolen: keyhound decisions revoke kf1_9c410000000000000000000000ade07b. Theirs: keyhound decisions lift kf1_9c410000000000000000000000ade07b --reason \"…\".",
             "dashboard_url": "https://grafana.acme.io/d/keyhound-fleet?var-tenant=acme&var-key=kf1_9c410000000000000000000000ade07b",
             "runbook_url": "https://docs.acme.io/runbooks/key-new-network"
           },
@@ -202,6 +202,9 @@ mod tests {
         let json = serde_json::to_value(&alert).unwrap();
         assert_eq!(json["labels"].get("tenant"), None);
         assert_eq!(json["annotations"].get("runbook_url"), None);
+        incident.reasons[1].runbook = "docs/runbooks/key-new-network.md".to_owned();
+        let alert = from_incident(&incident, Labels::of(&incident), WallTime(5), &Links::default());
+        assert_eq!(alert.annotations.runbook_url, "docs/runbooks/key-new-network.md");
         let page = "http://127.0.0.1:9464/api/v1/incidents/inc_7q4m";
         assert_eq!(
             (json["generatorURL"].as_str(), json["annotations"]["dashboard_url"].as_str()),

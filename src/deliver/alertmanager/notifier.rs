@@ -121,6 +121,7 @@ impl Shared {
     fn observe(&self, incident: &Incident) {
         let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let alerts = roster.observe(incident, self.clock.now());
+        self.metrics.alerts_forgotten.set(i64::try_from(roster.dropped()).unwrap_or(i64::MAX));
         // Queued under the lock, so that a resend cannot overtake a newer record.
         self.queue(&alerts);
     }

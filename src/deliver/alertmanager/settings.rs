@@ -17,6 +17,18 @@ pub struct Peer {
     pub ca_file: Option<PathBuf>,
 }
 
+impl Peer {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let secret = match &self.auth {
+            Some(Auth::Basic { password_file, .. }) => Some(password_file),
+            Some(Auth::Bearer { token_file }) => Some(token_file),
+            None => None,
+        };
+        secret.into_iter().chain(&self.ca_file)
+    }
+}
+
 /// How to show who is asking. Secrets are in files, read again at each request, so that they can be rotated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {

@@ -89,7 +89,15 @@ pub(super) fn next_step(incident: &Incident) -> String {
     } else {
         "Theirs: nothing to do.".to_owned()
     };
-    format!("Ask the owner of {}. {stolen} {theirs}", who(incident))
+    let subject = &incident.subject;
+    let known = [subject.owner.as_str(), subject.contact.as_str()];
+    let known = known.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+    let owner = if known.is_empty() {
+        format!("Ask the owner of {}.", who(incident))
+    } else {
+        format!("Call the owner of {} ({known}).", who(incident))
+    };
+    format!("{owner} {stolen} {theirs}")
 }
 
 /// The strongest reason of each family, the strongest first; equal ones by the family's name.
