@@ -219,7 +219,10 @@ mod tests {
         std::fs::write(path("cut.mmdb"), "not a database").unwrap();
         assert_eq!(code(&[&settings("pepper", &format!("geo: {{ city: {} }}", path("cut.mmdb")))]), wrong);
         let secret = |file: &str| {
-            format!("alertmanagers: [{{ url: \"http://localhost:9093\", bearer_token_file: {} }}]", path(file))
+            format!(
+                "alertmanagers: [{{ url: \"http://localhost:9093\", bearer_token_file: {} }}]",
+                path(file)
+            )
         };
         assert_eq!(code(&[&settings("pepper", &secret("no-token"))]), wrong);
         assert_eq!(code(&[&settings("pepper", &secret("pepper"))]), right);

@@ -1,4 +1,5 @@
-//! Signals to the daemon: a start is stopped at once, whatever it waits for, and so is an end that takes too long.
+//! Signals to the daemon, and its exit codes: a start is stopped at once, whatever it waits for, and so is an end that
+//! takes too long; settings that cannot be used are told from a failure.
 
 use std::{fs, io::Read as _, net::TcpListener, time::Duration};
 
@@ -52,4 +53,23 @@ fn a_second_signal_ends_an_end_that_takes_long() {
     daemon.signal("INT");
     let status = daemon.end_within(SOON).unwrap_or_else(|| panic!("it goes on: {}", site.last_words()));
     assert_eq!(status.code(), Some(1), "{}", site.last_words());
+}
+
+#[test]
+fn a_rule_or_a_pepper_that_cannot_be_used_is_a_fault_of_the_settings() {
+    let source = [FileSource { name: "none", format: "nginx", key: "raw" }];
+    let site = Site::new(&source, true, "rules: [bad.yaml]");
+    fs::write(site.path("bad.yaml"), "- id: x\n  frobnicate: 1\n").expect("written");
+    let status = site.start(&[]).end_within(SOON).expect("it ends at once");
+    assert_eq!(status.code(), Some(78), "{}", site.last_words());
+    assert!(
+        site.said().contains("bad.yaml:2") && site.said().contains("frobnicate"),
+        "{}",
+        site.last_words()
+    );
+    assert!(!site.path("state").exists(), "nothing is opened before");
+    let site = Site::new(&source, true, "");
+    fs::write(site.path("pepper"), "short").expect("written");
+    let status = site.start(&[]).end_within(SOON).expect("it ends at once");
+    assert_eq!(status.code(), Some(78), "{}", site.last_words());
 }

@@ -1,9 +1,6 @@
 //! From Kafka to a page and a decision: a leaked key among a thousand honest ones, behind three gateways at once.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use keyhound::generate::{Format, Formats};
 
@@ -18,6 +15,9 @@ use crate::harness::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Every invented raw key begins so.
+const RAW: &str = "demo_";
 
 /// The list of sources for topics in these forms, with more settings of each Kafka source.
 fn sources(brokers: &str, topics: &[(&str, &str)], group: &str, more: &str) -> String {
@@ -51,39 +51,71 @@ fn incidents(keyhound: &Keyhound) -> Vec<serde_json::Value> {
     incidents
 }
 
-/// Waits until the leaked key's alert has come, then checks that nobody else has one, and that there is one decision.
+/// Waits until the topics are read to their ends and all that came of it is delivered.
 #[track_caller]
-fn check(story: &Story, keyhound: &Keyhound, alertmanager: &Alertmanager, kafka: &Kafka, prefix: &str) {
+fn wait_until_done(keyhound: &Keyhound, records: usize) {
+    eventually("all is read and delivered", LIMIT, || {
+        #[allow(clippy::cast_precision_loss)] // a few hundred thousand
+        let read = keyhound.metric("keyhound_records_total")? >= records as f64;
+        // Without an Alertmanager there is no queue for it.
+        let done = |name: &str| keyhound.metric(name).unwrap_or(0.0) == 0.0;
+        let queues = ["keyhound_outbox_records", "keyhound_alertmanager_notifications_queue_length"];
+        (read && queues.into_iter().all(done)).then_some(())
+    });
+}
+
+/// Waits until all is read, then checks that the leaked key has an alert and nobody else, that there is one decision,
+/// and that no raw key is on Keyhound's own topics.
+#[track_caller]
+fn check(
+    story: &Story,
+    records: usize,
+    keyhound: &Keyhound,
+    alertmanager: &Alertmanager,
+    kafka: &Kafka,
+    prefix: &str,
+) {
+    wait_until_done(keyhound, records);
     let leaked = key_id(&story.leaked);
+    let told = alertmanager.alerts();
     let high = |alert: &serde_json::Value| {
         alert["labels"]["key_id"] == leaked && alert["labels"]["severity"] == "high"
     };
-    let mut told = Vec::new();
-    let started = Instant::now();
-    while !told.iter().any(high) {
-        told = alertmanager.alerts();
-        assert!(
-            started.elapsed() < LIMIT,
-            "{leaked} was not told of with severity high, but {told:#?}\n{:#?}\n{}",
-            incidents(keyhound),
-            keyhound.log()
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    assert!(
+        told.iter().any(high),
+        "{leaked} was not told of with severity high, but {told:#?}\n{:#?}\n{}",
+        incidents(keyhound),
+        keyhound.log()
+    );
     let others: Vec<_> = told.iter().filter(|alert| alert["labels"]["key_id"] != leaked).collect();
     assert!(others.is_empty(), "honest keys were told of: {others:#?}");
     assert_eq!(told.len(), 1, "one incident is one alert: {told:#?}");
     let summary = told[0]["annotations"]["summary"].as_str().unwrap_or_default();
     assert!(!summary.is_empty() && !summary.contains(&story.leaked), "{summary}");
 
-    let made = eventually("the decision is on its topic", LIMIT, || {
-        Some(decisions(kafka, prefix)).filter(|made| !made.is_empty())
-    });
+    let made = decisions(kafka, prefix);
     let subjects: Vec<&str> = made.iter().map(|(subject, _)| subject.as_str()).collect();
     assert_eq!(subjects, [leaked.as_str()], "one decision, for the leaked key alone: {made:#?}");
     assert_eq!(made[0].1["step"], "throttle", "{made:#?}");
     assert_eq!(made[0].1["mode"], "shadow", "the default: {made:#?}");
-    assert!(!keyhound.log().contains(&story.leaked), "the raw key is in the log");
+    assert!(!keyhound.log().contains(RAW), "a raw key is in the log");
+    for topic in ["findings", "incidents", "decisions", "rejected", "audit"] {
+        let written = kafka.read_all(&format!("{prefix}{topic}"));
+        assert!(topic == "audit" || !written.is_empty(), "nothing is on {topic}");
+        for (key, value) in written {
+            let text = format!("{key} {}", String::from_utf8_lossy(&value));
+            assert!(!text.contains(RAW), "a raw key is on {topic}: {text}");
+        }
+    }
+}
+
+/// Records that cannot be used, with a raw key in each.
+fn broken() -> [String; 3] {
+    [
+        format!("{{\"api_key\":\"{RAW}1\""),
+        format!("{RAW}2"),
+        format!("{{\"msec\":\"{RAW}3\",\"status\":\"200\"}}"),
+    ]
 }
 
 #[test]
@@ -94,6 +126,7 @@ fn a_leaked_key_among_a_thousand_leads_to_one_alert_and_one_decision() {
     let topics = topics.map(|(name, format)| {
         let topic = kafka.topic(&format!("spine-{name}"), 1);
         kafka.produce(&topic, story.lines(format));
+        kafka.produce(&topic, broken());
         (topic, name)
     });
     let topics: Vec<(&str, &str)> = topics.iter().map(|(topic, name)| (topic.as_str(), *name)).collect();
@@ -107,7 +140,7 @@ fn a_leaked_key_among_a_thousand_leads_to_one_alert_and_one_decision() {
         alertmanager.url,
     );
     let keyhound = Keyhound::start(&settings);
-    check(&story, &keyhound, &alertmanager, kafka, prefix);
+    check(&story, story.len() + 3 * broken().len(), &keyhound, &alertmanager, kafka, prefix);
 }
 
 #[test]
@@ -117,6 +150,7 @@ fn the_same_over_tls_with_scram() {
         Story::new(Size { keys: 50, days: 8, lines_max: 60_000, seed: 12 }, Formats::One(Format::Nginx));
     let topic = kafka.topic("spine-secured", 1);
     kafka.produce(&topic, story.lines(Format::Nginx));
+    kafka.produce(&topic, broken());
     let folder = Folder::new("spine");
     let password = folder.write("password", format!("{PASSWORD}\n"));
     let mut properties = String::new();
@@ -136,5 +170,68 @@ fn the_same_over_tls_with_scram() {
     );
     let keyhound = Keyhound::start(&settings);
     assert!(!keyhound.log().contains(PASSWORD), "the password is in the log");
-    check(&story, &keyhound, &alertmanager, kafka, prefix);
+    check(&story, story.len() + broken().len(), &keyhound, &alertmanager, kafka, prefix);
+}
+
+/// What is on a topic: the ids, and each record's last value.
+fn by_id(kafka: &Kafka, topic: &str) -> BTreeMap<String, serde_json::Value> {
+    let records = kafka.read_all(topic).into_iter();
+    let parse = |(_, value): (String, Vec<u8>)| {
+        let record: serde_json::Value = serde_json::from_slice(&value).ok()?;
+        Some((record["id"].as_str()?.to_owned(), record))
+    };
+    records.filter_map(parse).collect()
+}
+
+#[test]
+fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
+    let kafka = kafka();
+    let story =
+        Story::new(Size { keys: 100, days: 8, lines_max: 150_000, seed: 13 }, Formats::One(Format::Nginx));
+    let topic = kafka.topic("spine-killed", 1);
+    kafka.produce(&topic, story.lines(Format::Nginx));
+    let folder = Folder::new("spine");
+    let places = folder.write("places.mmdb", Story::places());
+    let settings = |prefix: &str| {
+        format!(
+            "{}geo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: {prefix}\n\
+             response: {{ fresh_within: 1h }}\n",
+            sources(&kafka.plain, &[(&topic, "nginx")], "spine-killed", ""),
+        )
+    };
+    let undisturbed = Keyhound::start(&settings("spine-whole."));
+    wait_until_done(&undisturbed, story.len());
+    // It is measured once a second.
+    let beat = undisturbed.metric("keyhound_heartbeat_timestamp_seconds").expect("it beats");
+    let watermark = eventually("the last watermark is shown", LIMIT, || {
+        let beats = undisturbed.metric("keyhound_heartbeat_timestamp_seconds")? > beat + 2.0;
+        undisturbed.metric("keyhound_watermark_timestamp_seconds").filter(|_| beats)
+    });
+    let whole = ["decisions", "incidents"].map(|name| by_id(kafka, &format!("spine-whole.{name}")));
+    assert!(whole.iter().all(|records| !records.is_empty()), "too quiet to test: {whole:#?}");
+    drop(undisturbed);
+
+    let mut keyhound = Keyhound::start(&settings("spine-killed."));
+    for life in 1..=8_u64 {
+        keyhound.kill_and_start_again();
+        // From the middle of its start to a while after it has caught up.
+        std::thread::sleep(Duration::from_millis(400 + 80 * life));
+    }
+    keyhound.wait_until_ready();
+    eventually("it has come as far", LIMIT, || {
+        let done = keyhound.metric("keyhound_outbox_records") == Some(0.0);
+        (done && keyhound.metric("keyhound_watermark_timestamp_seconds") == Some(watermark)).then_some(())
+    });
+    let log = keyhound.log();
+    let came_back = log.lines().filter(|line| line.contains("\"message\":\"restored\""));
+    let came_back: Vec<&str> = came_back.skip(1).collect();
+    assert!(came_back.len() >= 4, "{log}");
+    // New = it was killed before its first commit.
+    let right = |line: &&str| line.contains("\"Equal\"") || line.contains("\"New\"");
+    assert!(came_back.iter().all(|line| right(line)), "{came_back:#?}");
+    let replays =
+        came_back.iter().filter(|line| line.contains("\"Equal\"") && !line.contains("\"records\":0"));
+    assert!(replays.count() >= 2, "too little was replayed: {came_back:#?}");
+    let told = ["decisions", "incidents"].map(|name| by_id(kafka, &format!("spine-killed.{name}")));
+    assert_eq!(told, whole, "the same ids with the same last words, some of them told twice");
 }

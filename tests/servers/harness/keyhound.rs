@@ -30,7 +30,8 @@ pub struct Keyhound {
     /// `127.0.0.1:port` that gateways ask.
     pub gateways_listen: String,
     program: Program,
-    _folder: Folder,
+    folder: Folder,
+    settings: String,
 }
 
 impl Keyhound {
@@ -48,7 +49,7 @@ impl Keyhound {
             folder.path().join("state").display(),
         );
         let program = run(&folder, &settings);
-        let mut keyhound = Self { listen, gateways_listen, program, _folder: folder };
+        let mut keyhound = Self { listen, gateways_listen, program, folder, settings };
         keyhound.wait_until_ready();
         keyhound
     }
@@ -60,19 +61,37 @@ impl Keyhound {
         self.program.wait_for_end(Duration::from_secs(30))
     }
 
+    /// Kills it as `kill -9` does, and starts it again on what it left, without waiting until it is ready.
+    #[track_caller]
+    pub fn kill_and_start_again(&mut self) {
+        self.program.signal("KILL");
+        self.program.wait_for_end(START_LIMIT);
+        self.program = run(&self.folder, &self.settings);
+    }
+
+    /// The sum of a metric's samples; `None` = there is none.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.metrics();
+        let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let values: Vec<f64> = samples.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
     /// The text of `/metrics`.
     #[track_caller]
     pub fn metrics(&self) -> String {
         http::get(&format!("http://{}/metrics", self.listen), &[]).body
     }
 
-    /// What it logged so far.
+    /// What it logged so far, in all its lives.
     pub fn log(&self) -> String {
         self.program.output()
     }
 
+    /// Waits until it says that it is ready.
     #[track_caller]
-    fn wait_until_ready(&mut self) {
+    pub fn wait_until_ready(&mut self) {
         let url = format!("http://{}/readyz", self.listen);
         self.program.wait_until("ready", START_LIMIT, || http::answers_ok(&url));
     }

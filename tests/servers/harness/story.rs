@@ -57,6 +57,11 @@ impl Story {
         Self { lines, leaked }
     }
 
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     /// The lines of one gateway, in the order of time.
     pub fn lines(&self, of: Format) -> impl Iterator<Item = &[u8]> {
         self.lines.iter().filter(move |(gateway, _)| *gateway == of).map(|(_, line)| line.as_slice())
