@@ -16,6 +16,7 @@ use std::{
 };
 
 use daemon::{FileSource, LIMIT, Site};
+use keyhound::decode::Reject;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -232,7 +233,11 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
     let metrics = wait_until_read(&site, records);
     let mut watch = Watch { canaries: canaries.clone(), looked_at_bytes: 0 };
     watch.look("the metrics", metrics.as_bytes());
-    assert!(metrics.contains("keyhound_records_rejected_total{"), "nothing was rejected:\n{metrics}");
+    // A file has no empty line as a record.
+    for reason in Reject::ALL.into_iter().filter(|reason| *reason != Reject::Empty) {
+        let wanted = format!("reason=\"{}\"", reason.as_str());
+        assert!(metrics.contains(&wanted), "nothing was rejected as {}:\n{metrics}", reason.as_str());
+    }
     assert!(metrics.contains("keyhound_findings_total{"), "nothing was found:\n{metrics}");
     let gateways = ["/check", "/envoy", "/traefik", "/caddy", "/nginx", "/nowhere"];
     for (n, key) in canaries.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! MaxMind's own test databases, read as an operator's would be: what their sources say must come out.
 //!
-//! The files are fetched by `tests/install/maxmind.sh` (`make test-deps`).
+//! The files are fetched by `tests/install/maxmind.sh` (`make test`).
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn test_data(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/maxmind-test-data");
     assert!(
         folder.is_dir(),
-        "MaxMind's test databases are not in {}: run `make test-deps`",
+        "MaxMind's test databases are not in {}: run `tests/install/run maxmind`",
         folder.display()
     );
     folder.join(name)

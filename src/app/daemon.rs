@@ -74,6 +74,8 @@ pub(super) struct Shared {
     pub status: Arc<Status>,
     pub clock: WallClock,
     pub asks: Asks,
+    /// State is restored, and the slot goes round.
+    pub is_running: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -83,6 +85,7 @@ impl Shared {
         status: Arc<Status>,
         clock: WallClock,
         asks: Asks,
+        is_running: Arc<AtomicBool>,
     ) -> Self {
         let fresh_within = Duration::from_secs(config.response.fresh_within.seconds());
         let decisions = Decisions::new(config.serve.table_limit as usize);
@@ -94,6 +97,7 @@ impl Shared {
             status,
             clock,
             asks,
+            is_running,
         }
     }
 }
@@ -133,7 +137,7 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
     metrics.watch(status.clone());
     tell_loaded(&metrics, &clock);
-    let shared = Arc::new(Shared::new(&config, metrics, status.clone(), clock, asks));
+    let shared = Arc::new(Shared::new(&config, metrics, status.clone(), clock, asks, is_running.clone()));
 
     // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
     let stopping = watch::Sender::new(false);
@@ -280,7 +284,7 @@ fn serve(
 ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
     let operators = Operators {
         board: shared.board.clone(),
-        commands: commander(shared.asks.clone()),
+        commands: commander(shared.clone()),
         access,
         catalogue: shared.catalogue.clone(),
         clock: shared.clock.clone(),
@@ -315,9 +319,12 @@ fn serve(
 }
 
 /// Hands operators' commands to the slot.
-fn commander(asks: Asks) -> Commander {
+fn commander(shared: Arc<Shared>) -> Commander {
     Commander::new(move |Asked { command, reply }| {
-        asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {
+        if !shared.is_running.load(Relaxed) {
+            return Err(CommandError::Starting);
+        }
+        shared.asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {
             TrySendError::Full(_) => CommandError::Busy,
             TrySendError::Disconnected(_) => CommandError::Gone,
         })

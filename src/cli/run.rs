@@ -19,7 +19,8 @@ pub struct Args {
     overrides: Overrides,
 }
 
-/// Runs the command. Exit codes: 0 ended as asked, 1 failed, 78 settings that cannot be used, or files that they name.
+/// Runs the command. Exit codes: 0 ended as asked, 1 failed, 78 settings that
+/// cannot be used, or what is in the rules, catalogue, pepper, token and place files that they name.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match Config::load(&args.config, &args.overrides) {
         Ok(config) => config,
@@ -32,6 +33,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     app::secrecy::keep();
     let named = match Named::read(&config) {
         Ok(named) => named,
+        // What cannot be read may be there in a moment: a secret that is mounted late.
+        Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>()) => return Err(error),
         Err(error) => {
             eprintln!("{error:#}");
             return Ok(ExitCode::from(EXIT_CONFIG));

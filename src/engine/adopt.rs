@@ -44,17 +44,12 @@ impl Engine {
 
     fn adopt_decisions(&mut self, told: &ToldHere<'_>) {
         let is_out = |key: &KeyId, force: &Force| {
-            told.decisions.get(key).is_some_and(|decision| decision.id == force.decision.id)
+            told.decisions.get(key).is_some_and(|decision| **decision == force.decision)
         };
         let not_out: Vec<KeyId> =
             self.forces.iter().filter(|(key, force)| !is_out(key, force)).map(|(key, _)| *key).collect();
         let before: BTreeMap<KeyId, Force> =
             not_out.iter().filter_map(|key| Some((*key, self.forces.remove(key)?))).collect();
-        for (key, force) in &before {
-            if let Some(case) = self.cases.get_mut(key) {
-                case.undo(force.decision.step);
-            }
-        }
         self.changed_cases.extend(not_out);
         for (&key, &decision) in &told.decisions {
             if let Some(index) =
@@ -66,6 +61,12 @@ impl Engine {
             if holds && !self.forces.contains_key(&key) {
                 self.forces.insert(key, Force::resumed(decision, before.get(&key)));
                 self.changed_cases.push(key);
+            }
+        }
+        for (key, force) in &before {
+            let holds = self.forces.get(key).is_some_and(|out| out.decision.step >= force.decision.step);
+            if let Some(case) = self.cases.get_mut(key).filter(|_| !holds) {
+                case.undo(force.decision.step);
             }
         }
     }
@@ -100,11 +101,12 @@ impl Engine {
         if known.is_some_and(|case| case.record.id == told.id && case.knows(told)) {
             return;
         }
-        if known.is_some_and(|case| case.record.id != told.id) {
+        // One that nobody was told of gives way to what people know.
+        if known.is_some_and(|case| case.is_told() && case.record.id != told.id) {
             // The same evidence makes another incident of it now: two would be open for one key.
-            let ended = Some(self.watermark.rfc3339());
-            let ended = Incident { updated_at: self.watermark.rfc3339(), closed_at: ended, ..told.clone() };
-            effects.push(Effect::Incident(Box::new(ended)));
+            let (record, causes) = self.with_causes(told);
+            let ended = Case::resumed(record, causes, Vec::new()).close(self.watermark);
+            effects.extend(ended.map(|ended| Effect::Incident(Box::new(ended))));
             return;
         }
         let handles = match (known, self.forces.get(&key)) {

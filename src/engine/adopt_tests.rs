@@ -166,3 +166,41 @@ fn nothing_changes_where_the_state_knows_it_all() {
     whole.checkpoint(&mut |key, _| changed.extend(key.get(3).filter(|kind| **kind == b'i')));
     assert!(changed.is_empty(), "an incident or step was written again");
 }
+
+#[test]
+fn an_incident_that_ends_for_another_is_newer_than_what_was_told_of_it() {
+    let mut lost = engines();
+    let later = START.after(Duration::from_secs(7)).rfc3339();
+    let told = Incident { updated_at: later.clone(), ..incident("inc_2") };
+    let closed = adopt(&mut lost, Vec::new(), vec![incident("inc_1"), told]);
+    let [closed] = &closed[..] else { panic!("{closed:?}") };
+    assert_eq!((closed.id.0.as_str(), closed.is_open()), ("inc_2", false));
+    assert!(closed.updated_at >= later, "else whoever knows it drops its end: {closed:?}");
+}
+
+#[test]
+fn an_incident_that_nobody_knows_gives_way_to_the_one_that_people_know() {
+    let mut lost = engines();
+    adopt(&mut lost, Vec::new(), vec![incident("inc_new")]);
+    lost.case_mut(&key()).is_untold();
+    assert_eq!(adopt(&mut lost, Vec::new(), vec![incident("inc_1")]), []);
+    assert_eq!(lost.case_mut(&key()).record.id.0, "inc_1");
+}
+
+#[test]
+fn a_step_that_is_out_in_other_words_is_not_undone() {
+    let mut ahead = engines();
+    adopt(&mut ahead, Vec::new(), vec![incident("inc_1")]);
+    let out = throttled(&mut ahead);
+    let steps = ahead.case_mut(&key()).record.steps.len();
+    let out = Decision {
+        rule_version: "another".to_owned(),
+        expires_at: "2099-01-01T00:00:00.000Z".to_owned(),
+        ..out
+    };
+    adopt(&mut ahead, vec![out], vec![incident("inc_1")]);
+    let record = &ahead.case_mut(&key()).record;
+    assert_eq!((record.steps.len(), record.held.iter().any(|held| held.by == "restart")), (steps, false));
+    pass(&mut ahead, HOUR * 2);
+    assert_eq!(counts(&ahead).in_force, 1, "for as long as gateways were told");
+}

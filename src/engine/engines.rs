@@ -161,10 +161,12 @@ impl Engines {
     fn decide(&mut self, proposal: &Proposal, effects: &mut Vec<Effect>) {
         let active: usize = self.engines.iter().map(|engine| engine.table.len()).sum();
         let granted = if proposal.by_operator {
+            // Whatever an operator decides on a key, no automatic step is in force on it any more.
+            self.fleet.release(&proposal.key);
             Ok(())
         } else {
             let until = proposal.decision.expires();
-            self.fleet.grant(&self.settings.caps, &proposal.key, proposal.step, proposal.at, until, active)
+            self.fleet.grant(&self.settings.caps, &proposal.key, proposal.at, until, active)
         };
         let outcome = granted.map(|()| proposal.decision.clone());
         if let Ok(decision) = &outcome {

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Step;
 use crate::event::{EventTime, KeyId};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -69,15 +68,10 @@ impl Fleet {
         &mut self,
         caps: &Caps,
         key: &KeyId,
-        step: Step,
         at: EventTime,
         until: EventTime,
         active_keys: usize,
     ) -> Result<(), &'static str> {
-        if !step.is_enforced() {
-            self.in_force.remove(&key.to_string());
-            return Ok(());
-        }
         if self.paused {
             return Err("paused");
         }
@@ -98,6 +92,11 @@ impl Fleet {
         }
         self.in_force.insert(key.to_string(), until.0);
         Ok(())
+    }
+
+    /// No automatic step is in force on the key any more: an operator has decided.
+    pub fn release(&mut self, key: &KeyId) {
+        self.in_force.remove(&key.to_string());
     }
 
     /// Knows of automatic steps that are out, and until when. The hour's grants stay those that it remembers.
@@ -121,7 +120,7 @@ mod tests {
     }
 
     fn ask(fleet: &mut Fleet, caps: &Caps, n: u8, at: u64, active: usize) -> Result<(), &'static str> {
-        fleet.grant(caps, &key(n), Step::Throttle, EventTime(at), EventTime(at + 3_600_000), active)
+        fleet.grant(caps, &key(n), EventTime(at), EventTime(at + 3_600_000), active)
     }
 
     #[test]
@@ -142,10 +141,17 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_fleet_grants_nothing_but_an_end() {
+    fn a_step_that_an_operator_lifted_makes_room_for_another() {
+        let (mut fleet, caps) = (Fleet::default(), Caps::default());
+        assert_eq!(ask(&mut fleet, &caps, 1, 0, 50), Ok(()));
+        assert_eq!(ask(&mut fleet, &caps, 2, 1, 50), Err("cap: share of active keys"));
+        fleet.release(&key(1));
+        assert_eq!(ask(&mut fleet, &caps, 2, 2, 50), Ok(()));
+    }
+
+    #[test]
+    fn a_paused_fleet_grants_nothing() {
         let mut fleet = Fleet { paused: true, ..Fleet::default() };
         assert_eq!(ask(&mut fleet, &Caps::default(), 1, 0, 500), Err("paused"));
-        let lift = fleet.grant(&Caps::default(), &key(1), Step::Observe, EventTime(1), EventTime(1), 500);
-        assert_eq!(lift, Ok(()));
     }
 }

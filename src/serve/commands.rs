@@ -33,6 +33,8 @@ pub enum CommandError {
     Busy,
     #[error("the command was taken and is not applied yet, after {} s; see the list of decisions", WAIT.as_secs())]
     Pending,
+    #[error("state is being restored; nothing was done, try again once /readyz says so")]
+    Starting,
     #[error("the engine is not running")]
     Gone,
 }

@@ -187,10 +187,7 @@ fn seen(incident: &Incident, page: &mut Page) {
 fn doubts(incident: &Incident) -> Vec<String> {
     let mut doubts = incident.doubts.clone();
     if incident.stale {
-        doubts.push(
-            "A backlog: all of it was read long after it happened. Nobody was told, nothing was done."
-                .to_owned(),
-        );
+        doubts.push("A backlog: all of it was read long after it happened, so nobody was paged.".to_owned());
     }
     doubts
 }

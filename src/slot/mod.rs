@@ -180,6 +180,8 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
                 break End::Finished;
             }
         };
+        // What was asked in the meantime is answered.
+        self.take_asks();
         self.commit(true)?;
         Ok(end)
     }

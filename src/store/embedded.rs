@@ -1,6 +1,6 @@
 //! Sources on one side, an embedded database on the other: the [`Log`] of one machine without internal topics.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::HashSet, fs, path::PathBuf, time::Duration};
 
 use rusqlite::Connection;
 
@@ -228,7 +228,11 @@ impl Log for EmbeddedLog {
         let acknowledged = self.outbox.acknowledgements();
         if let Some(mark) = &self.pending.mark {
             // Not part of the digest: they follow from decisions that are, and from when a checkpoint was taken.
-            let tombstones = tables::tombstones(&self.db, mark.progress.watermark_ms)?;
+            // A key that is decided on again in this very commit has no tombstone.
+            let decided: HashSet<&str> =
+                self.pending.outputs.iter().map(|output| output.key.as_str()).collect();
+            let mut tombstones = tables::tombstones(&self.db, mark.progress.watermark_ms)?;
+            tombstones.retain(|tombstone| !decided.contains(tombstone.key.as_str()));
             self.pending.outputs.extend(tombstones);
         }
         let newest = self.newest_output + self.pending.outputs.len() as u64;

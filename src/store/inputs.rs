@@ -1,7 +1,6 @@
 //! The table of inputs: names to indices, and where reading goes on.
 //!
-//! An index is given once and never again, so that a position in old evidence never means another input. An input is
-//! known by its name: where sources were put in another order in the settings, it goes with its new place.
+//! An index is given once and never again, so that a position in old evidence never means another input.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -65,25 +64,6 @@ impl InputTable {
         self.known.insert(input, known);
     }
 
-    /// The input of this name: of the source itself, or of one that had another place before and does not read it now.
-    fn find(&self, source: u16, name: &InputName) -> Option<u32> {
-        let own = self.by_name.get(&(source, name.0.clone())).copied();
-        let is_left = |(input, known): (&u32, &Known)| {
-            (known.name == name.0 && !self.open.contains(input)).then_some(*input)
-        };
-        own.or_else(|| self.known.iter().find_map(is_left))
-    }
-
-    /// Makes an input that of a source.
-    fn give(&mut self, input: u32, source: u16) {
-        let Some(known) = self.known.get_mut(&input).filter(|known| known.source != source) else { return };
-        let before = std::mem::replace(&mut known.source, source);
-        let name = known.name.clone();
-        self.by_name.remove(&(before, name.clone()));
-        self.by_name.insert((source, name), input);
-        self.changed.push(input);
-    }
-
     pub fn get(&self, input: u32) -> Option<&Known> {
         self.known.get(&input)
     }
@@ -140,11 +120,7 @@ impl InputTable {
 
 impl Inputs for InputTable {
     fn input(&mut self, source: u16, name: &InputName) -> (u32, Option<u64>) {
-        let known = self.find(source, name);
-        if let Some(known) = known {
-            self.give(known, source);
-        }
-        let input = known.unwrap_or_else(|| {
+        let input = self.by_name.get(&(source, name.0.clone())).copied().unwrap_or_else(|| {
             let input = self.next_index;
             self.next_index += 1;
             self.add(input, Known { source, name: name.0.clone(), next: None, newest_ms: 0 });
@@ -158,7 +134,7 @@ impl Inputs for InputTable {
     }
 
     fn is_known(&self, source: u16, name: &InputName) -> bool {
-        self.find(source, name).is_some()
+        self.by_name.contains_key(&(source, name.0.clone()))
     }
 
     fn knows_any(&self, source: u16) -> bool {
@@ -213,26 +189,5 @@ mod tests {
         assert_eq!(commit(&mut table, 1_000), Some(0));
         assert_eq!(commit(&mut table, 3), Some(3));
         assert_eq!(commit(&mut table, 1_000), Some(1_000), "of the new log");
-    }
-
-    #[test]
-    fn a_source_that_gets_another_place_keeps_its_positions() {
-        let mut table = InputTable::default();
-        let name = |text: &str| InputName(text.to_owned());
-        for (source, text) in [(0, "kafka:a/0"), (1, "file:7@1"), (1, "file:8@1")] {
-            let (input, _) = table.input(source, &name(text));
-            table.starts_at(input, 100 + u64::from(input));
-        }
-        // The next process has another source before them.
-        table.open.clear();
-        assert_eq!(table.input(0, &name("kafka:new/0")), (3, None));
-        assert!(table.is_known(2, &name("file:7@1")));
-        assert_eq!(table.input(2, &name("file:8@1")), (2, Some(102)));
-        assert_eq!(table.input(2, &name("file:7@1")), (1, Some(101)));
-        assert_eq!(table.input(1, &name("kafka:a/0")), (0, Some(100)));
-        assert_eq!(table.get(0).map(|known| known.source), Some(1));
-        // One that is being read is nobody else's.
-        assert!(!table.is_known(5, &name("kafka:a/0")));
-        assert_eq!(table.input(5, &name("kafka:a/0")), (4, None));
     }
 }

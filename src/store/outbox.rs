@@ -22,7 +22,7 @@ use super::{
 };
 
 /// The outbox holds at most so many rows. Beyond that, the oldest are dropped and counted, delivered or not; open
-/// incidents and current decisions stay in their table, and a dispatcher that returns begins with those.
+/// incidents and current decisions stay in their table, from which alerts and gateways are filled at a start.
 pub(super) const ROWS_MAX: u64 = 500_000;
 
 /// One committed output.

@@ -25,7 +25,8 @@ mkdir -p "$root/.cache"
 work=$(mktemp -d "$root/.cache/maxmind.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
     --dest "$work" "maxminddb==$version"
 archive="$work/maxminddb-$version.tar.gz"
 echo "$sha256  $archive" | sha256sum --check --quiet

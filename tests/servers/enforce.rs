@@ -90,11 +90,11 @@ fn check(of: Of) {
 
     command(&keyhound, "throttle", STOLEN);
     becomes(&open, STOLEN, 429);
-    let refused = http::get(&open.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]);
-    if refused.status == 429 {
-        assert_eq!(refused.header("x-keyhound-decision"), Some("throttle"), "{refused:?}");
-        assert!(refused.header("retry-after").is_some(), "{refused:?}");
-    }
+    // Now and then one is served, as the rate allows.
+    let asked = (0..20).map(|_| http::get(&open.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]));
+    let refused = asked.into_iter().find(|answer| answer.status == 429).expect("one of twenty is refused");
+    assert_eq!(refused.header("x-keyhound-decision"), Some("throttle"), "{refused:?}");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
     assert_eq!(ask(&open, NEIGHBOUR), 200);
 
     assert_eq!(keyhound.stop(), Some(0), "{}", keyhound.log());

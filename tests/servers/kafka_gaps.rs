@@ -113,7 +113,7 @@ fn kafka_source_reads_a_topic_that_was_made_anew_from_its_beginning() {
 }
 
 #[test]
-fn kafka_source_reads_nothing_twice_of_a_log_that_lost_its_end() {
+fn kafka_source_does_not_read_all_again_of_a_log_that_lost_its_end() {
     let kafka = kafka();
     let topic = kafka.topic("gaps-shortened", 1);
     // Ten were read, and the newest was two hours old; of those that the log has now, three are older.

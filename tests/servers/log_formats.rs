@@ -2,8 +2,13 @@
 //!
 //! Each gateway gets the same six requests; its log is decoded with the settings of the same page. The last test of
 //! each pair logs the raw key instead, as the page says where there is no credential id.
+//!
+//! `KEYHOUND_CAPTURE=FOLDER` keeps what each gateway wrote, for `tests/golden`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bumpalo::Bump;
 use keyhound::{
@@ -52,6 +57,11 @@ fn check(gateway: &impl Gateway, settings: &str, expected: &[&str; 6]) {
         assert_eq!(answer.status, status, "{path}: {answer:?}\n{}", gateway.log());
     }
     let records = gateway.wait_for_records(REQUESTS.len());
+    if let Some(folder) = std::env::var_os("KEYHOUND_CAPTURE") {
+        let test = std::thread::current().name().unwrap_or_default().replace("::", ".");
+        std::fs::write(Path::new(&folder).join(test), records.join("\n") + "\n")
+            .expect("a folder to write to");
+    }
     let mut settings: Settings = serde_saphyr::from_str(settings).unwrap_or_else(|error| panic!("{error}"));
     // The pages name the operator's load balancers; here, the test is the load balancer.
     settings.client_address.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];

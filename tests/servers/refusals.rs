@@ -37,9 +37,11 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
     assert_eq!(ask("/v1/orders", OURS), 200, "{}", gateway.log());
     for _ in 0..COUNT {
         assert_eq!(ask("/ours/orders", OURS), 429, "{}", gateway.log());
+        // A 403 is evidence, unless it is recognized as ours.
+        assert_eq!(ask("/revoked/orders", OURS), 403, "{}", gateway.log());
         assert_eq!(ask("/v1/orders", INVALID), 401, "{}", gateway.log());
     }
-    let records = gateway.wait_for_records(1 + 2 * COUNT);
+    let records = gateway.wait_for_records(1 + 3 * COUNT);
     let served: Value = serde_json::from_str(&records[0]).expect("JSON");
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     let now_ms = u64::try_from(now_ms).expect("the year is not 500 million");
@@ -75,7 +77,7 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
     let ours = incidents(OURS);
     assert!(!ours.iter().any(refused), "our own refusals were taken for evidence: {ours:#?}");
     // Counters of the engine are copied once a second.
-    let wanted = format!("keyhound_requests_refused_by_decisions_total {COUNT}");
+    let wanted = format!("keyhound_requests_refused_by_decisions_total {}", 2 * COUNT);
     eventually("our own are counted as pressure", Duration::from_secs(15), || {
         keyhound.metrics().lines().any(|line| line == wanted).then_some(())
     });

@@ -155,6 +155,7 @@ async fn apply(
         Ok(answer) => (answer.outcome.clone(), "held"),
         Err(CommandError::Pending) => ("pending".to_owned(), "pending"),
         Err(CommandError::Busy) => ("busy".to_owned(), "busy"),
+        Err(CommandError::Starting) => ("starting".to_owned(), "starting"),
         Err(CommandError::Gone) => ("gone".to_owned(), "gone"),
     };
     operators.metrics.commands.with_label_values(&[name, label]).inc();

@@ -40,10 +40,13 @@ pub fn beside_patterns(settings: &FileSettings) -> Result<Vec<Found>, SourceErro
 }
 
 /// Why a file may be there and not have been found, if there is a reason: a folder that is not there, or that cannot be
-/// listed.
+/// listed. Not of folders whose names are patterns: those come and go, and others match that are no folders.
 pub fn obstacle(settings: &FileSettings) -> Result<Option<String>, SourceError> {
     for pattern in settings.paths() {
         let wanted = folder_of(pattern);
+        if wanted.contains(['*', '?', '[']) {
+            continue;
+        }
         let mut folders = glob(&wanted)?.peekable();
         if folders.peek().is_none() {
             return Ok(Some(format!("there is no folder {wanted}")));

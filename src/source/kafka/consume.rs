@@ -156,6 +156,7 @@ impl KafkaSource {
         partition.position = next;
         partition.at_end = false;
         partition.newest_log_time_ms = partition.newest_log_time_ms.max(log_time_ms);
+        partition.last_log_time_ms = log_time_ms.or(partition.last_log_time_ms);
         Some(Position { source, input: partition.input, offset, next, log_time_ms })
     }
 

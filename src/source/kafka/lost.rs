@@ -2,8 +2,8 @@
 //!
 //! Never silently: each is told, and what was lost is counted. Where retention was faster, reading goes on at the earliest
 //! record that there is. A log that is shorter than what was read of it was made anew, or lost its end when a broker took
-//! over that lacked it. Which one, nobody says; so reading goes on at the first record that is as new as the newest that
-//! was read: of a new log that is all of it, of a shortened one nothing is read twice.
+//! over that lacked it. Which one, nobody says; so reading goes on at the first record that is as new as the one that was
+//! read last, or a minute older: of a new log that is all of it, of a shortened one the last minute is read twice.
 //!
 //! A topic that was made anew and has grown beyond the position before anybody looked cannot be told from the old one.
 
@@ -11,8 +11,11 @@ use rdkafka::TopicPartitionList;
 
 use super::{
     super::{Notice, SourceError},
-    Client, KafkaSource, offsets,
+    Client, KafkaSource, now_ms, offsets,
 };
+
+/// How much older, by its time, a record may be than the one before it. Producers' clocks differ.
+const OUT_OF_ORDER_MS: u64 = 60_000;
 
 impl KafkaSource {
     /// Moves every position that its log no longer has. The client is of no use afterwards:
@@ -32,11 +35,12 @@ impl KafkaSource {
             if (low..=high).contains(&from) {
                 continue;
             }
-            let newest_ms = partition.newest_log_time_ms.or(partition.newest_before_ms);
-            let to = match newest_ms {
-                Some(newest_ms) if from > high => {
+            let last_ms =
+                partition.last_log_time_ms.map(|last| last.min(now_ms()).saturating_sub(OUT_OF_ORDER_MS));
+            let to = match last_ms {
+                Some(last_ms) if from > high => {
                     let (topic, number) = (&partition.topic, partition.number);
-                    let found = offsets::since(&client.consumer, topic, &[number], newest_ms)?;
+                    let found = offsets::since(&client.consumer, topic, &[number], last_ms)?;
                     found.first().map_or(low, |(_, offset)| *offset).clamp(low, high)
                 }
                 _ => low,

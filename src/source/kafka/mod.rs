@@ -86,9 +86,6 @@ impl Client {
     }
 }
 
-/// How much newer an event may be, by its own time, than the record that came before it in its log.
-const OUT_OF_ORDER_MS: u64 = 60_000;
-
 /// The source of a `kafka` section.
 pub struct KafkaSource {
     source: u16,
@@ -156,9 +153,7 @@ impl KafkaSource {
                 at_end: false,
                 end: None,
                 newest_log_time_ms: None,
-                newest_before_ms: inputs
-                    .newest_ms(input)
-                    .map(|newest| newest.saturating_sub(OUT_OF_ORDER_MS)),
+                last_log_time_ms: inputs.newest_ms(input),
             });
         }
         client.assign(&list)

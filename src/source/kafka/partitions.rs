@@ -17,8 +17,8 @@ pub struct Partition {
     /// Where the log ended when the broker last said so.
     pub end: Option<u64>,
     pub newest_log_time_ms: Option<u64>,
-    /// About how new the newest record was that an earlier process read, by its own time and rather too old.
-    pub newest_before_ms: Option<u64>,
+    /// The log time of the last record read; of an earlier process, the newest time of an event.
+    pub last_log_time_ms: Option<u64>,
 }
 
 impl Partition {

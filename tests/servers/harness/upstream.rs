@@ -1,7 +1,8 @@
 //! A small API behind the gateways, in the test process: it answers every path and remembers what it was asked.
 //!
-//! `/status/NNN/…` answers that status, `/slow/…` takes [`SLOW`], `/ours/…` refuses as Keyhound does. `/auth` is a stand-in for a site's own
-//! authentication: 200 and the credential's id for the keys it was told, else 401.
+//! `/status/NNN/…` answers that status, `/slow/…` takes [`SLOW`], `/ours/…` refuses as a throttle of Keyhound
+//! does, `/revoked/…` as a revocation. `/auth` is a stand-in for a site's own authentication: 200 and the credential's
+//! id for the keys it was told, else 401.
 
 use std::{
     sync::{Arc, Mutex},
@@ -78,6 +79,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     shared.served.lock().expect("no handler panics").push(path);
     if uri.path().starts_with("/ours/") {
         return (StatusCode::TOO_MANY_REQUESTS, [("x-keyhound-decision", "throttle")]).into_response();
+    }
+    if uri.path().starts_with("/revoked/") {
+        return (StatusCode::FORBIDDEN, [("x-keyhound-decision", "revoke")]).into_response();
     }
     (status(uri), "{\"ok\":true}").into_response()
 }
