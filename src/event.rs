@@ -28,7 +28,12 @@ impl EventTime {
         Self(self.0.saturating_sub(u64::try_from(before.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// RFC 3339 in UTC with whole seconds, as users see it: `2026-11-22T03:11:40Z`.
+    /// RFC 3339 in UTC with whole seconds, as users see it.
+    ///
+    /// ```
+    /// # use keyhound::event::EventTime;
+    /// assert_eq!(EventTime(1_795_317_100_000).rfc3339(), "2026-11-22T03:11:40Z");
+    /// ```
     pub fn rfc3339(self) -> String {
         let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
         jiff::Timestamp::from_second(seconds).map_or_else(|_| self.0.to_string(), |t| t.to_string())
@@ -93,6 +98,16 @@ impl fmt::Debug for KeyId {
 }
 
 /// A text that is not a key id.
+///
+/// ```
+/// # use keyhound::event::KeyId;
+/// let id: KeyId = "kf1_9c410000000000000000000000ade07b".parse()?;
+/// assert_eq!(id.to_string(), "kf1_9c410000000000000000000000ade07b");
+/// // A raw key that was pasted by mistake is not echoed.
+/// let error = "sk_live_4242".parse::<KeyId>().unwrap_err();
+/// assert!(!error.to_string().contains("4242"));
+/// # Ok::<(), keyhound::event::KeyIdError>(())
+/// ```
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("\"{0}\" is not a key id: expected kf1_ or kc1_ and 32 hex digits")]
 pub struct KeyIdError(String);

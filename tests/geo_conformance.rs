@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use keyhound::{
     enrich::{Databases, Enricher, Geo, GeoError},
     event::{NetworkType, Place},
+    generate::mmdb::{self, About, Writer},
 };
 use serde_json::Value;
 
@@ -190,4 +191,22 @@ fn a_file_without_any_known_field_is_refused_by_name() {
     let error = city("MaxMind-DB-test-ipv4-24.mmdb").unwrap_err().to_string();
     assert!(error.starts_with("geo.city: a \"Test\" file that names neither country"), "{error}");
     assert!(error.ends_with("fields of its first record: ip"), "{error}");
+}
+
+#[test]
+fn the_flat_country_file_of_npm_gives_the_country() {
+    // `@ip-location-db` on npm: a record is `country_code` and nothing else.
+    let mut writer = Writer::default();
+    for (network, country) in [("1.0.0.0/24", "AU"), ("5.8.0.0/16", "IE"), ("2a00::/16", "SE")] {
+        let record = mmdb::Value::Map(vec![("country_code", mmdb::Value::Text(country.to_owned()))]);
+        writer.insert(network.parse().unwrap(), &record);
+    }
+    let about = About { database_type: "flat", description: "as on npm", build_epoch: 1_795_327_660 };
+    let country = Some(writer.finish(&about));
+    let geo = Geo::new(Databases { country, ..Databases::default() }).unwrap();
+    let mut enricher = Enricher::new(Arc::new(geo));
+    for (address, country) in [("1.0.0.7", "AU"), ("5.8.200.1", "IE"), ("2a00::1", "SE"), ("9.9.9.9", "??")] {
+        let index = enricher.resolve(address.parse().unwrap());
+        assert_eq!(enricher.place(index).country.to_string(), country, "{address}");
+    }
 }

@@ -137,4 +137,8 @@ fn what_has_ended_is_forgotten_when_its_time_has_passed() {
     let newest = outbox.after(4, 10).unwrap();
     assert_eq!((newest.len(), newest[0].key.as_str(), newest[0].value.len()), (1, "short", 0), "a tombstone");
     assert_eq!(outbox.waiting(), [("d".to_owned(), 5)]);
+    // One whose time has passed, decided on again in the commit that would bury it.
+    commit(&mut log, 201, vec![output(Topic::Decisions, "long", Kept::Until(900))]);
+    assert_eq!(keys(Topic::Decisions), ["long"]);
+    assert!(outbox.after(5, 10).unwrap().iter().all(|record| !record.value.is_empty()), "no tombstone");
 }

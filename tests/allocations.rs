@@ -1,0 +1,110 @@
+//! What is read costs no allocation for each request: a batch of warm keys takes a handful, however many there are.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use keyhound::{
+    config,
+    decode::{Decoder, Format, KeyPolicy, Pepper, Settings},
+    engine::{self, Engines, IdKey, Reference},
+    enrich::{Databases, Geo},
+    generate::world,
+    respond::{Caps, FRESH_WITHIN},
+    slot::{Judge as _, Outcome, Reading},
+    source::{Batch, Record},
+};
+
+/// Counts allocations, and leaves them to the system.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is the system's allocator's; the count beside it touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the pointer came from `alloc` above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const RECORDS: u64 = 4_096;
+const START_S: u64 = 1_795_327_660;
+
+fn reading() -> Reading {
+    let pepper = Pepper::new(&[7; 32]).expect("32 bytes");
+    let format = Format::preset("nginx").expect("a preset");
+    let decoder = Decoder::new(&Settings::new(format, KeyPolicy::Raw), &pepper).expect("a valid preset");
+    let geo = Geo::new(Databases { city: Some(world::database()), ..Databases::default() });
+    let engines = Engines::new(engine::Settings {
+        partitions: 8,
+        keys_max: 100_000,
+        ids: IdKey([7; 32]),
+        throttle_for: Duration::from_mins(30),
+        fresh_within: FRESH_WITHIN,
+        caps: Caps::default(),
+    });
+    let rules = config::rules(&["shipped".into()]).expect("the shipped rules");
+    let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
+    let geo = Arc::new(geo.expect("a database of our own making"));
+    Reading::new(vec![decoder], geo, engines, reference, String::new(), &pepper)
+}
+
+/// A batch of requests of 256 keys, each always from its own address, sixteen a second.
+fn batch(nth: u64) -> Batch {
+    let mut batch = Batch::new(usize::try_from(RECORDS).expect("few"));
+    let mut line = String::new();
+    for n in 0..RECORDS {
+        let offset = nth * RECORDS + n;
+        let (second, key) = (START_S + offset / 16, offset % 256);
+        line.clear();
+        let _ = write!(
+            line,
+            "{{\"msec\":\"{second}.000\",\"status\":\"200\",\"method\":\"GET\",\"uri\":\"/v1/orders/{n}\",\
+             \"api_key\":\"sk_live_42424242{key:08}\",\"remote_addr\":\"240.0.{key}.7\",\"ua\":\"acme-sdk/4.2\",\
+             \"bytes_sent\":{},\"request_time\":0.02{}}}",
+            500 + key,
+            n % 10
+        );
+        let (input, bytes) = (0, line.as_bytes());
+        batch.push(Record { source: 0, input, offset, next: offset + 1, log_time_ms: None, bytes });
+    }
+    batch
+}
+
+#[test]
+fn a_request_of_a_warm_key_allocates_nothing() {
+    let mut reading = reading();
+    let mut out = Outcome::default();
+    let batches: Vec<Batch> = (0..80).map(batch).collect();
+    let mut counts = Vec::new();
+    for batch in &batches {
+        let before = ALLOCATIONS.load(Relaxed);
+        reading.read(batch, START_S * 1_000, &mut out);
+        counts.push(ALLOCATIONS.load(Relaxed) - before);
+        assert!(out.effects.is_empty(), "nothing unusual is in it: {:?}", out.effects.first());
+    }
+    let last = &counts[counts.len() - 20..];
+    assert!(last.iter().all(|count| *count <= 8), "allocations of each batch of {RECORDS}: {counts:?}");
+}
