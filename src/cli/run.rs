@@ -34,7 +34,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let named = match Named::read(&config) {
         Ok(named) => named,
         // What cannot be read may be there in a moment: a secret that is mounted late.
-        Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>()) => return Err(error),
+        Err(error) if error.chain().any(<dyn std::error::Error>::is::<std::io::Error>) => return Err(error),
         Err(error) => {
             eprintln!("{error:#}");
             return Ok(ExitCode::from(EXIT_CONFIG));
