@@ -228,7 +228,7 @@ fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
     assert!(came_back.len() >= 4, "{log}");
     // New = it was killed before its first commit.
     let right = |line: &&str| line.contains("\"Equal\"") || line.contains("\"New\"");
-    assert!(came_back.iter().all(|line| right(line)), "{came_back:#?}");
+    assert!(came_back.iter().all(right), "{came_back:#?}");
     let replays =
         came_back.iter().filter(|line| line.contains("\"Equal\"") && !line.contains("\"records\":0"));
     assert!(replays.count() >= 2, "too little was replayed: {came_back:#?}");
