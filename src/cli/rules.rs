@@ -35,6 +35,9 @@ struct TestArgs {
     /// Only rules whose id contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,19 +54,25 @@ struct ListArgs {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List(args) => list(&args),
-        Command::Test(args) => Ok(test(&args)),
+        Command::Test(args) => test(&args),
     }
 }
 
-fn test(args: &TestArgs) -> ExitCode {
+fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let set = match config::rules(&args.paths) {
         Ok(set) => set,
-        Err(error) => return refuse(&error),
+        Err(error) => return Ok(refuse(&error)),
     };
+    if !set.rules.iter().any(|rule| rule.id.contains(&args.only)) {
+        anyhow::bail!("no rule has an id that contains \"{}\": see keyhound rules list", args.only);
+    }
     let reports = rule_tests::run(&set, |rule| rule.id.contains(&args.only));
-    print!("{}", rule_tests::render(&reports));
+    match args.output {
+        Output::Table => print!("{}", rule_tests::render(&reports)),
+        Output::Json => print_json(&rule_tests::document(&reports))?,
+    }
     let passed = reports.iter().all(|report| report.outcome.passed());
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
@@ -135,5 +144,25 @@ mod tests {
         }
         assert_eq!(json["rules"].as_array().map(Vec::len), Some(set.rules.len()));
         assert_eq!(json["version"], set.version);
+    }
+
+    #[test]
+    fn the_json_form_has_each_test_and_a_rule_that_is_not_there_is_no_success() {
+        let set = RuleSet::shipped();
+        let reports =
+            rule_tests::run(&set, |rule| rule.id == "key-fan-out" || rule.id == "key-slow-requests");
+        let json = rule_tests::document(&reports);
+        let tests = json["tests"].as_array().expect("a list");
+        assert_eq!(tests.len(), reports.len());
+        assert!(
+            !tests.is_empty() && tests.iter().all(|test| test["passed"] == true && test["requests"] != 0)
+        );
+        let args = |only: &str| TestArgs {
+            paths: vec!["shipped".into()],
+            only: only.to_owned(),
+            output: Output::Table,
+        };
+        let error = test(&args("no-such-rule")).expect_err("nothing was tested");
+        assert!(error.to_string().contains("no-such-rule"), "{error}");
     }
 }

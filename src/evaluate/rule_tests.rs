@@ -53,6 +53,24 @@ pub fn render(reports: &[Report<'_>]) -> String {
     lines.join("\n")
 }
 
+/// The same for programs: `keyhound.rule-tests/1`.
+pub fn document(reports: &[Report<'_>]) -> serde_json::Value {
+    let tests = reports.iter().map(|Report { rule, test, outcome }| {
+        let failures: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
+        serde_json::json!({
+            "rule": rule.id,
+            "test": test.name,
+            "file": test.file,
+            "line": test.place.line,
+            "passed": outcome.passed(),
+            "failures": failures,
+            "requests": outcome.events,
+        })
+    });
+    let tests: Vec<_> = tests.collect();
+    serde_json::json!({ "schema": "keyhound.rule-tests/1", "tests": tests })
+}
+
 /// Engines that judge the requests of a test.
 struct EngineJudge {
     engines: Engines,
