@@ -87,7 +87,7 @@ fn record(template: &str, key: &str, ms: u64) -> String {
 
 /// A record, broken in the `n`-th way: every reason for a rejection comes up.
 fn broken(record: &str, key: &str, n: usize) -> Vec<u8> {
-    let text = match n % 12 {
+    let text = match n % 13 {
         0 => record[..record.len() / 2].to_owned(),
         1 => format!("{key} GET /{key}"),
         2 => format!("\"{key}\""),
@@ -100,6 +100,7 @@ fn broken(record: &str, key: &str, n: usize) -> Vec<u8> {
         7 => format!("[[[{record}]]]"),
         8 => format!("{{\"pad\":\"{}\",{}", key.repeat(4_000), &record[1..]),
         9 => return [b"{\"x\":\"\xff", record.as_bytes()].concat(),
+        11 => record.replace("\"403\"", &format!("\"{key}\"")),
         10 => return [b"\x1f\x8b", record.as_bytes()].concat(),
         _ => format!("{{\"message\":{:?}}}", &record[..record.len() - 2]),
     };
