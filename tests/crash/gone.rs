@@ -164,3 +164,26 @@ fn what_was_told_before_the_file_was_gone_stays_and_ends_by_itself() {
     assert_eq!(ids(&site, incidents), Vec::<String>::new());
     assert!(daemon.stop().success(), "{}", site.last_words());
 }
+
+#[test]
+fn two_sources_in_one_folder_each_keep_their_own_file_over_a_restart() {
+    let sources = ["a.log", "b.log"].map(|name| FileSource { name, format: "nginx", key: "raw" });
+    let site = Site::new(&sources, true, "");
+    let [a, b] = ["a.log", "b.log"].map(|name| site.path(name));
+    append(&a, &vec![request(Duration::from_mins(5)); 30]);
+    append(&b, &vec![request(Duration::from_mins(5)); 50]);
+    let daemon = site.start(&[]);
+    wait(&site, "80 records", || metric(&site, "keyhound_records_total") == Some(80));
+    assert!(daemon.stop().success(), "{}", site.last_words());
+
+    append(&a, &[request(Duration::ZERO)]);
+    append(&b, &vec![request(Duration::ZERO); 2]);
+    let daemon = site.start(&[]);
+    wait(&site, "3 records", || metric(&site, "keyhound_records_total") >= Some(3));
+    let metrics = get(&site.listen, "/metrics");
+    for line in ["keyhound_records_total{source=\"0:file\"} 1", "keyhound_records_total{source=\"1:file\"} 2"]
+    {
+        assert!(metrics.lines().any(|found| found == line), "not {line}:\n{metrics}");
+    }
+    assert!(daemon.stop().success(), "{}", site.last_words());
+}
