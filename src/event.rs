@@ -28,6 +28,12 @@ impl EventTime {
         Self(self.0.saturating_sub(u64::try_from(before.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Reads RFC 3339; `None` for anything else, and for times before the epoch.
+    pub fn parse(text: &str) -> Option<Self> {
+        let millis = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+        u64::try_from(millis).ok().map(Self)
+    }
+
     /// RFC 3339 in UTC with whole seconds, as users see it.
     ///
     /// ```

@@ -102,7 +102,8 @@ impl Shared {
     }
 }
 
-/// Runs until a signal, or until no record will ever come again. `named` is what the settings name. `path` and `overrides` are read again on SIGHUP.
+/// Runs until a signal, or until no record will ever come again. `named` is what the settings name; `path` and
+/// `overrides` are read again on SIGHUP.
 #[allow(clippy::needless_pass_by_value)] // these settings end with the daemon; a reload reads its own
 pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
     let Named { pepper, geo, reference, access } = named;

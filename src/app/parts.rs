@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     catalogue::Catalogue,
@@ -12,6 +11,7 @@ use crate::{
     decode::{Decoder, Pepper, credential_fingerprint},
     engine::{self, Engines, IdKey, Reference},
     enrich::Geo,
+    event::stable_hash,
     respond::Mode,
     serve::operators::Access,
     source::{self, Settings, geo::GeoFiles, kafka},
@@ -84,7 +84,7 @@ pub fn settings_version(config: &Config) -> String {
     let sources: Vec<_> = config.sources.iter().map(|source| &source.decode).collect();
     // Plain data with text keys: it cannot fail to serialize.
     let text = serde_json::to_vec(&(env!("CARGO_PKG_VERSION"), response, sources)).unwrap_or_default();
-    Sha256::digest(text).iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    format!("{:016x}", stable_hash(&text))
 }
 
 /// Rules, catalogue and mode, with the version of the place databases.

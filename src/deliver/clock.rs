@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::event::EventTime;
+
 /// A moment by the wall clock, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub u64);
@@ -29,8 +31,7 @@ impl WallTime {
 
     /// Reads RFC 3339; `None` for anything else, and for times before the epoch.
     pub fn parse(text: &str) -> Option<Self> {
-        let millis = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
-        u64::try_from(millis).ok().map(Self)
+        EventTime::parse(text).map(|time| Self(time.0))
     }
 }
 

@@ -127,7 +127,7 @@ impl Engine {
         let mut causes = Vec::new();
         record.reasons.retain(|reason| {
             let Some(family) = fuse::family(&reason.family) else { return false };
-            let rule = self.now.reference.rules.rules.iter().find(|rule| rule.id == reason.rule);
+            let rule = self.now.reference.rules.rule(&reason.rule);
             causes.push(Cause {
                 rule: reason.rule.clone(),
                 family,

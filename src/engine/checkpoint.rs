@@ -83,16 +83,12 @@ impl Engine {
     fn restore_watermark(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
         self.watermark = EventTime(input.uint()?);
         let numbering = u64::from_le_bytes(input.array()?);
-        let counts = input.uint()?;
-        for number in 0..counts {
-            let count = input.u32()?;
-            // Where the tenants are others, their numbers are too; the fleet's stays.
-            if (number == 0 || numbering == self.now.numbering)
-                && let Some(slot) =
-                    usize::try_from(number).ok().and_then(|number| self.group_counts.get_mut(number))
-            {
-                *slot = count;
-            }
+        let length = input.u32()? as usize;
+        let counts = input.counts(length)?;
+        // Where the tenants are others, their numbers are too; the fleet's stays.
+        let known = if numbering == self.now.numbering { counts.len() } else { 1 };
+        for (slot, count) in self.group_counts.iter_mut().zip(counts).take(known) {
+            *slot = count;
         }
         for _ in 0..input.uint()? {
             self.pending.push(id_of(input.raw(17)?)?);

@@ -123,14 +123,14 @@ impl Engine {
         case.asked = Some(step);
         let leading = case.causes.iter().max_by(|a, b| a.score.total_cmp(&b.score));
         let rule = leading.map(|cause| cause.rule.clone()).unwrap_or_default();
-        let rule_version = self.now.reference.rules.rules.iter().find(|known| known.id == rule);
+        let known = self.now.reference.rules.rule(&rule);
         let draft = Draft {
             key,
             step,
             at,
             seconds: self.settings.throttle_for.as_secs(),
             cause: "policy",
-            rule_version: rule_version.map(|rule| rule.version.clone()).unwrap_or_default(),
+            rule_version: known.map(|rule| rule.version.clone()).unwrap_or_default(),
             rule,
             incident: case.record.id.0.clone(),
             reason: reason_of(case),

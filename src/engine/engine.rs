@@ -2,12 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{Hash as _, Hasher as _},
     sync::Arc,
     time::Duration,
 };
-
-use siphasher::sip::SipHasher13;
 
 use super::{
     admit::{CANDIDATES_MAX, Candidates, Repeats},
@@ -17,7 +14,7 @@ use super::{
 };
 use crate::{
     detect::{GroupUse, Signal, Watch},
-    event::{EventTime, KeyId},
+    event::{EventTime, KeyId, stable_hash},
     incident::Case,
     profile::{KeyTable, RouteTable, routes::ROUTES_MAX},
     respond::Caps,
@@ -112,9 +109,7 @@ impl InForce {
         let tenants = reference.catalogue.tenants();
         let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
         let groups = numbered.map(|(tenant, number)| ((*tenant).to_owned(), number)).collect();
-        let mut numbering = SipHasher13::new();
-        tenants.hash(&mut numbering);
-        let numbering = numbering.finish();
+        let numbering = stable_hash(tenants.join("\0").as_bytes());
         Self { reference, watch, groups: Arc::new(groups), numbering }
     }
 }

@@ -181,7 +181,7 @@ impl Engines {
         let mut here: Vec<ToldHere<'_>> = self.engines.iter().map(|_| ToldHere::default()).collect();
         let partition = |id: &str| {
             let key = id.parse::<KeyId>().ok()?;
-            Some((key, usize::from(key.partition(self.settings.partitions))))
+            Some((key, self.partition(&key)))
         };
         for decision in &told.decisions {
             if let Some((key, partition)) = partition(&decision.subject.id) {

@@ -58,7 +58,7 @@ impl Case {
 
     /// One that was told, as it was told last. `causes` are in the order of the record's reasons.
     pub fn resumed(record: Incident, causes: Vec<Cause>, handles: Vec<Handle>) -> Self {
-        let told_ms = millis(&record.updated_at);
+        let told_ms = updated(&record).0;
         Self {
             last_ms: told_ms,
             told_ms,
@@ -96,7 +96,7 @@ impl Case {
         self.told
             && (self.paged || told.stale)
             && self.record.severity >= told.severity
-            && millis(&self.record.updated_at) >= millis(&told.updated_at)
+            && updated(&self.record) >= updated(told)
     }
 
     /// Takes a finding in. Of one rule's findings the most surprising stays.
@@ -212,9 +212,8 @@ impl Case {
     }
 }
 
-fn millis(text: &str) -> u64 {
-    let millis = text.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
-    u64::try_from(millis).unwrap_or(0)
+fn updated(record: &Incident) -> EventTime {
+    EventTime::parse(&record.updated_at).unwrap_or_default()
 }
 
 /// Two decimals: what people read, and the same on every machine.

@@ -154,8 +154,7 @@ impl Season {
         #[allow(clippy::cast_precision_loss)] // a count of five minutes
         let count = std::mem::take(&mut self.five_count) as f32;
         let mean = self.hourly(from, since) / 12.0 * self.level();
-        let sd = (mean + self.dispersion_five() * mean * mean).sqrt();
-        let off = (count - mean).clamp(-CLIP * sd, CLIP * sd);
+        let off = clipped(count, mean, self.dispersion_five());
         let keep = (1.0 - SCATTER_RATE).powi(5);
         self.scatter_five = self.scatter_five * keep + off * off - mean;
         if fives > 1 {
@@ -167,8 +166,7 @@ impl Season {
     }
 
     fn learn_scatter(&mut self, count: f32, mean: f32) {
-        let sd = (mean + self.dispersion_minute() * mean * mean).sqrt();
-        let off = (count - mean).clamp(-CLIP * sd, CLIP * sd);
+        let off = clipped(count, mean, self.dispersion_minute());
         self.scatter = self.scatter * (1.0 - SCATTER_RATE) + off * off - mean;
         self.scatter_weight = self.scatter_weight * (1.0 - SCATTER_RATE) + mean * mean;
     }
@@ -183,8 +181,7 @@ impl Season {
         #[allow(clippy::cast_precision_loss)]
         let count = count as f32;
         self.day_expected += self.bin_mean((hour % 24) as usize, since, hour * 3600).max(0.0);
-        let sd = (mean + self.dispersion_hour() * mean * mean).sqrt();
-        let off = (count - mean).clamp(-CLIP * sd, CLIP * sd);
+        let off = clipped(count, mean, self.dispersion_hour());
         self.scatter_hour = self.scatter_hour * (1.0 - SCATTER_RATE_HOUR) + off * off - mean;
         self.scatter_hour_weight = self.scatter_hour_weight * (1.0 - SCATTER_RATE_HOUR) + mean * mean;
         let days = (hour * 3600).saturating_sub(since) / 86_400;
@@ -347,6 +344,12 @@ impl Season {
         season.day_count = input.u32()?;
         Ok(season)
     }
+}
+
+/// How far a count is off its mean, cut at [`CLIP`] standard deviations.
+fn clipped(count: f32, mean: f32, dispersion: f32) -> f32 {
+    let sd = (mean + dispersion * mean * mean).sqrt();
+    (count - mean).clamp(-CLIP * sd, CLIP * sd)
 }
 
 /// The bins hold means of √count: for a Poisson count the mean is a quarter above their square (Anscombe 1948).

@@ -130,16 +130,11 @@ impl Decision {
 
     /// When it ends, in event time; the epoch if the text cannot be read.
     pub fn expires(&self) -> EventTime {
-        parse_time(&self.expires_at)
+        EventTime::parse(&self.expires_at).unwrap_or_default()
     }
 
     /// The event time of its evidence; the epoch if the text cannot be read.
     pub fn as_of(&self) -> EventTime {
-        parse_time(&self.as_of)
+        EventTime::parse(&self.as_of).unwrap_or_default()
     }
-}
-
-fn parse_time(text: &str) -> EventTime {
-    let millis = text.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
-    EventTime(u64::try_from(millis).unwrap_or(0))
 }

@@ -58,6 +58,11 @@ const SHIPPED: [(&str, &str); 5] = [
 ];
 
 impl RuleSet {
+    /// The rule of this id, if it is in force.
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+
     /// Compiles the rules of all files, each given by name and text. The error holds all that is wrong in any.
     pub fn compile(files: &[(String, String)]) -> Result<Self, Problems> {
         super::compile::compile(files)

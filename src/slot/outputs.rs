@@ -224,8 +224,7 @@ impl Outputs {
 /// How long an incident is kept that was closed then, or was not.
 fn kept_after(closed_at: Option<&str>) -> Kept {
     let Some(closed_at) = closed_at else { return Kept::Open };
-    let closed_ms = closed_at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
-    Kept::Until(EventTime(u64::try_from(closed_ms).unwrap_or(0)).after(KEPT_AFTER_END).0)
+    Kept::Until(EventTime::parse(closed_at).unwrap_or_default().after(KEPT_AFTER_END).0)
 }
 
 /// The fields in the order of the type, numbers in their shortest form: the same value gives the same bytes.

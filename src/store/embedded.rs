@@ -246,12 +246,13 @@ impl Log for EmbeddedLog {
             tables::write_mark(&tx, mark)?;
         }
         // A checkpoint first moves what the commits since the last one did not get done.
-        delta::fold(&tx, if self.pending.mark.is_some() { u64::MAX } else { self.share })?;
-        self.pending.changes.append(&tx)?;
-        if self.pending.mark.is_some() {
-            self.share = delta::share(delta::pieces(&tx)?);
+        let is_checkpoint = self.pending.mark.is_some();
+        delta::fold(&tx, if is_checkpoint { u64::MAX } else { self.share })?;
+        let pieces = self.pending.changes.append(&tx)?;
+        if is_checkpoint {
+            self.share = delta::share(pieces);
         }
-        self.inputs.write(&tx, self.pending.mark.is_some())?;
+        self.inputs.write(&tx, is_checkpoint)?;
         if acknowledged != self.acknowledged || newest != self.newest_output {
             self.outbox.write(&tx, &acknowledged, newest)?;
         }

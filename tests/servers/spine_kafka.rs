@@ -1,6 +1,6 @@
 //! From Kafka to a page and a decision: a leaked key among a thousand honest ones, behind three gateways at once.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Duration};
 
 use keyhound::generate::{Format, Formats};
 
@@ -29,6 +29,15 @@ fn sources(brokers: &str, topics: &[(&str, &str)], group: &str, more: &str) -> S
         );
         text
     })
+}
+
+/// Settings with these sources, and Keyhound's own topics under this prefix.
+fn settings(sources: &str, places: &Path, prefix: &str, more: &str) -> String {
+    format!("{sources}geo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: {prefix}\n{more}\n")
+}
+
+fn alerts_to(alertmanager: &Alertmanager) -> String {
+    format!("alertmanagers: [\"{}\"]", alertmanager.url)
 }
 
 /// The decisions on the topic: (subject, record).
@@ -134,12 +143,8 @@ fn a_leaked_key_among_a_thousand_leads_to_one_alert_and_one_decision() {
     let folder = Folder::new("spine");
     let places = folder.write("places.mmdb", Story::places());
     let prefix = "spine-plain.";
-    let settings = format!(
-        "{}geo: {{ city: {places:?}, asn: {places:?} }}\nalertmanagers: [\"{}\"]\ntopic_prefix: {prefix}\n",
-        sources(&kafka.plain, &topics, "spine", ""),
-        alertmanager.url,
-    );
-    let keyhound = Keyhound::start(&settings);
+    let sources = sources(&kafka.plain, &topics, "spine", "");
+    let keyhound = Keyhound::start(&settings(&sources, &places, prefix, &alerts_to(&alertmanager)));
     check(&story, story.len() + 3 * broken().len(), &keyhound, &alertmanager, kafka, prefix);
 }
 
@@ -163,12 +168,8 @@ fn the_same_over_tls_with_scram() {
     let alertmanager = Alertmanager::start();
     let prefix = "spine-secured.";
     let more = format!(", properties: {{ {properties} }}");
-    let settings = format!(
-        "{}geo: {{ city: {places:?}, asn: {places:?} }}\nalertmanagers: [\"{}\"]\ntopic_prefix: {prefix}\n",
-        sources(&kafka.secured, &[(&topic, "nginx")], "spine-secured", &more),
-        alertmanager.url,
-    );
-    let keyhound = Keyhound::start(&settings);
+    let sources = sources(&kafka.secured, &[(&topic, "nginx")], "spine-secured", &more);
+    let keyhound = Keyhound::start(&settings(&sources, &places, prefix, &alerts_to(&alertmanager)));
     assert!(!keyhound.log().contains(PASSWORD), "the password is in the log");
     check(&story, story.len() + broken().len(), &keyhound, &alertmanager, kafka, prefix);
 }
@@ -192,14 +193,9 @@ fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
     kafka.produce(&topic, story.lines(Format::Nginx));
     let folder = Folder::new("spine");
     let places = folder.write("places.mmdb", Story::places());
-    let settings = |prefix: &str| {
-        format!(
-            "{}geo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: {prefix}\n\
-             response: {{ fresh_within: 1h }}\n",
-            sources(&kafka.plain, &[(&topic, "nginx")], "spine-killed", ""),
-        )
-    };
-    let undisturbed = Keyhound::start(&settings("spine-whole."));
+    let sources = sources(&kafka.plain, &[(&topic, "nginx")], "spine-killed", "");
+    let under = |prefix: &str| settings(&sources, &places, prefix, "response: { fresh_within: 1h }");
+    let undisturbed = Keyhound::start(&under("spine-whole."));
     wait_until_done(&undisturbed, story.len());
     // It is measured once a second.
     let beat = undisturbed.metric("keyhound_heartbeat_timestamp_seconds").expect("it beats");
@@ -211,7 +207,7 @@ fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
     assert!(whole.iter().all(|records| !records.is_empty()), "too quiet to test: {whole:#?}");
     drop(undisturbed);
 
-    let mut keyhound = Keyhound::start(&settings("spine-killed."));
+    let mut keyhound = Keyhound::start(&under("spine-killed."));
     for life in 1..=8_u64 {
         keyhound.kill_and_start_again();
         // From the middle of its start to a while after it has caught up.

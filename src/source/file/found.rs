@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -41,22 +42,14 @@ pub fn beside_patterns(settings: &FileSettings) -> Result<Vec<Found>, SourceErro
 
 /// Why a file may be there and not have been found, if there is a reason: a folder that is not there, or that cannot be
 /// listed. Not of folders whose names are patterns: those come and go, and others match that are no folders.
-pub fn obstacle(settings: &FileSettings) -> Result<Option<String>, SourceError> {
-    for pattern in settings.paths() {
-        let wanted = folder_of(pattern);
-        if wanted.contains(['*', '?', '[']) {
-            continue;
-        }
-        let mut folders = glob(&wanted)?.peekable();
-        if folders.peek().is_none() {
-            return Ok(Some(format!("there is no folder {wanted}")));
-        }
-        let unlisted = |folder: PathBuf| Some((folder.read_dir().err()?, folder));
-        if let Some((error, folder)) = folders.find_map(unlisted) {
-            return Ok(Some(format!("{} cannot be listed: {error}", folder.display())));
-        }
-    }
-    Ok(None)
+pub fn obstacle(settings: &FileSettings) -> Option<String> {
+    let folders = settings.paths().iter().map(|pattern| folder_of(pattern));
+    let mut named = folders.filter(|folder| !folder.contains(['*', '?', '[']));
+    named.find_map(|folder| match Path::new(&folder).read_dir() {
+        Ok(_) => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(format!("there is no folder {folder}")),
+        Err(error) => Some(format!("{folder} cannot be listed: {error}")),
+    })
 }
 
 fn folder_of(pattern: &str) -> String {

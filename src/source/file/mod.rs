@@ -168,7 +168,7 @@ impl FileSource {
     /// Why a file that is not open cannot be read again: it is gone, unless it could be there and out of reach.
     fn missing(&self, name: &InputName, from: u64, to: u64) -> Result<SourceError, SourceError> {
         let input = name.clone();
-        if let Some(text) = found::obstacle(&self.settings)? {
+        if let Some(text) = found::obstacle(&self.settings) {
             return Ok(SourceError::ReadAgain { input, from, to, text });
         }
         let is_open = |identity: &Identity| self.files.iter().any(|file| file.identity == *identity);
