@@ -184,6 +184,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// How many there are.
+    pub const COUNT: usize = Self::Other as usize + 1;
+
     /// Reads the method's name in upper case.
     pub fn parse(text: &str) -> Self {
         match text {
@@ -228,6 +231,10 @@ pub enum NetworkType {
 }
 
 impl NetworkType {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 7] =
+        [Self::Unknown, Self::Residential, Self::Mobile, Self::Business, Self::Hosting, Self::Vpn, Self::Tor];
+
     /// The word that users see.
     pub const fn as_str(self) -> &'static str {
         match self {

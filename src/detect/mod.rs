@@ -4,6 +4,8 @@
 
 pub mod breadth;
 pub mod cost;
+pub mod count;
+pub mod counting;
 pub mod errors;
 pub mod finding;
 pub mod place;
@@ -12,8 +14,12 @@ pub mod signal;
 pub mod volume;
 pub mod watch;
 
+pub use count::Count;
+pub use counting::{CountUse, Counting};
 pub use finding::{Family, Finding};
-pub use settings::{BeyondRoute, Detector, FanOut, NewPlace, RangeError, RefusedShare, Scale, VolumeSpike};
+pub use settings::{
+    BeyondRoute, Detector, FanOut, NewPlace, ParameterError, RefusedShare, Scale, VolumeSpike,
+};
 pub use signal::Signal;
 pub use volume::GroupUse;
 pub use watch::Watch;

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{Count, Family};
 
 /// A sliding window, kept by panes (`contracts`: 12 × 5 s, 10 × 30 s, 12 × 5 min, 24 × 1 h).
 #[derive(
@@ -35,6 +35,16 @@ impl Scale {
             Self::FiveMinutes => 300,
             Self::Hour => 3_600,
             Self::Day => 86_400,
+        }
+    }
+
+    /// How many panes the window has, and how many seconds each.
+    pub const fn panes(self) -> (u32, u32) {
+        match self {
+            Self::Minute => (12, 5),
+            Self::FiveMinutes => (10, 30),
+            Self::Hour => (12, 300),
+            Self::Day => (24, 3_600),
         }
     }
 
@@ -102,7 +112,7 @@ pub struct BeyondRoute {
 }
 
 /// A detector with its parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Detector {
     VolumeSpike(VolumeSpike),
     NewNetwork(NewPlace),
@@ -112,21 +122,21 @@ pub enum Detector {
     NetworkFanOut(FanOut),
     SlowForRoute(BeyondRoute),
     LargeForRoute(BeyondRoute),
+    Count(Count),
 }
 
-/// A parameter out of its range.
-#[derive(Debug, Clone, thiserror::Error, PartialEq)]
-#[error("\"{field}\" is {value}; it must be from {least} to {most}")]
-pub struct RangeError {
+/// A parameter that cannot be.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{field}: {message}")]
+pub struct ParameterError {
     pub field: &'static str,
-    pub value: f64,
-    pub least: f64,
-    pub most: f64,
+    /// Names the value and what would be right.
+    pub message: String,
 }
 
 impl Detector {
     /// The names that a rule can write, in the order of the documentation.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "volume.spike",
         "place.network",
         "place.country",
@@ -135,6 +145,7 @@ impl Detector {
         "breadth.networks",
         "cost.latency",
         "cost.size",
+        "count",
     ];
 
     /// The name that a rule writes.
@@ -148,33 +159,24 @@ impl Detector {
             Self::NetworkFanOut(_) => Self::NAMES[5],
             Self::SlowForRoute(_) => Self::NAMES[6],
             Self::LargeForRoute(_) => Self::NAMES[7],
+            Self::Count(_) => Self::NAMES[8],
         }
     }
 
     /// The family of what it finds.
-    pub const fn family(&self) -> Family {
+    pub fn family(&self) -> Family {
         match self {
             Self::VolumeSpike(_) => Family::Volume,
             Self::NewNetwork(_) | Self::NewCountry(_) => Family::Place,
             Self::RefusedShare(_) => Family::Errors,
             Self::AddressFanOut(_) | Self::NetworkFanOut(_) => Family::Breadth,
             Self::SlowForRoute(_) | Self::LargeForRoute(_) => Family::Cost,
-        }
-    }
-
-    /// The least surprise that is a finding.
-    pub const fn surprise(&self) -> f64 {
-        match self {
-            Self::VolumeSpike(p) => p.surprise,
-            Self::NewNetwork(p) | Self::NewCountry(p) => p.surprise,
-            Self::RefusedShare(p) => p.surprise,
-            Self::AddressFanOut(p) | Self::NetworkFanOut(p) => p.surprise,
-            Self::SlowForRoute(p) | Self::LargeForRoute(p) => p.surprise,
+            Self::Count(count) => count.family(),
         }
     }
 
     /// Checks every parameter against its documented range; the first that is out of it is the error.
-    pub fn validate(&self) -> Result<(), RangeError> {
+    pub fn validate(&self) -> Result<(), ParameterError> {
         match self {
             Self::VolumeSpike(p) => within("surprise", p.surprise, 4.0, 100.0),
             Self::NewNetwork(p) | Self::NewCountry(p) => within("surprise", p.surprise, 1.0, 100.0),
@@ -185,12 +187,16 @@ impl Detector {
                 .and_then(|()| within("at_least", f64::from(p.at_least), 2.0, 1e6)),
             Self::SlowForRoute(p) | Self::LargeForRoute(p) => within("surprise", p.surprise, 2.0, 100.0)
                 .and_then(|()| within("at_least", f64::from(p.at_least), 3.0, 1e6)),
+            Self::Count(count) => count.validate(),
         }
     }
 }
 
-fn within(field: &'static str, value: f64, least: f64, most: f64) -> Result<(), RangeError> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(RangeError { field, value, least, most }) }
+fn within(field: &'static str, value: f64, least: f64, most: f64) -> Result<(), ParameterError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ParameterError { field, message: format!("{value} must be from {least} to {most}") })
 }
 
 const fn a_fifth() -> f64 {

@@ -1,6 +1,6 @@
 //! The detectors of all rules in force, sorted by what has to be looked at.
 
-use super::{BeyondRoute, Detector, FanOut, NewPlace, RefusedShare, Scale};
+use super::{BeyondRoute, CountUse, Counting, Detector, FanOut, NewPlace, RefusedShare, Scale};
 use crate::profile::tail::ThresholdTable;
 
 /// A rule's index in the rule set, with its detector's parameters.
@@ -25,14 +25,16 @@ pub struct Watch {
     pub networks: Vec<Use<FanOut>>,
     pub slow: Vec<Use<BeyondRoute>>,
     pub large: Vec<Use<BeyondRoute>>,
+    pub counting: Counting,
 }
 
 impl Watch {
-    /// Sorts the detectors of a rule set; `detectors` in the order of the rules.
-    pub fn new(detectors: impl IntoIterator<Item = Detector>) -> Self {
+    /// Sorts the detectors of a rule set: the rules' ids with their detectors, in the order of the rules.
+    pub fn new<'r>(rules: impl IntoIterator<Item = (&'r str, &'r Detector)>) -> Self {
         let mut watch = Self::default();
-        for (rule, detector) in (0..).zip(detectors) {
-            match detector {
+        let mut counts = Vec::new();
+        for (rule, (id, detector)) in (0..).zip(rules) {
+            match detector.clone() {
                 Detector::VolumeSpike(p) => watch.volume[p.scale as usize].bars.push((rule, p.surprise)),
                 Detector::NewNetwork(p) => watch.network.push((rule, p)),
                 Detector::NewCountry(p) => watch.country.push((rule, p)),
@@ -41,8 +43,10 @@ impl Watch {
                 Detector::NetworkFanOut(p) => watch.networks.push((rule, p)),
                 Detector::SlowForRoute(p) => watch.slow.push((rule, p)),
                 Detector::LargeForRoute(p) => watch.large.push((rule, p)),
+                Detector::Count(count) => counts.push(CountUse::new(rule, id, count)),
             }
         }
+        watch.counting = Counting::new(counts);
         watch.tabulate();
         watch
     }

@@ -1,8 +1,9 @@
 //! A partition's state as entries of a checkpoint, and back.
 //!
-//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, alias), `r` + route hash, `w` (watermark),
-//! `c` (keys on their way into the table), `q` (request ids seen lately). When a checkpoint is taken hangs on the wall
-//! clock, so nothing may be forgotten at one: what comes after would depend on it.
+//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, alias), `n` + key id (counters of counting
+//! rules), `r` + route hash, `w` (watermark), `c` (keys on their way into the table), `q` (request ids seen lately).
+//! When a checkpoint is taken hangs on the wall clock, so nothing may be forgotten at one: what comes after would
+//! depend on it.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,9 @@ impl Engine {
         self.routes.checkpoint(|route, entry| {
             write(&entry_key(prefix, b'r', &route.to_be_bytes()), Some(&entry.0));
         });
+        self.counters.checkpoint(|key, entry| {
+            write(&entry_key(prefix, b'n', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));
+        });
         let mut out = Writer::versioned();
         out.uint(self.watermark.0);
         out.raw(&self.now.numbering.to_le_bytes());
@@ -72,6 +76,10 @@ impl Engine {
             b'r' => {
                 let route = u64::from_be_bytes(rest.try_into().map_err(|_| CodecError::Truncated(1))?);
                 self.routes.restore(route, &mut Reader::versioned(value)?)
+            }
+            b'n' => {
+                let counting = &self.now.watch.counting;
+                self.counters.restore(id_of(rest)?, counting, &mut Reader::versioned(value)?)
             }
             b'w' => self.restore_watermark(&mut Reader::versioned(value)?),
             b'c' => self.candidates.restore(&mut Reader::versioned(value)?),

@@ -8,7 +8,9 @@ use std::{
 
 use super::{
     admit::{CANDIDATES_MAX, Candidates, Repeats},
+    counters::{Counters, ENTRIES_MAX},
     enforce::Force,
+    groups::second_of,
     ids::IdKey,
     seam::{Context, Effect, Input, Reference},
 };
@@ -47,6 +49,11 @@ pub struct Counts {
     pub in_force: u64,
     pub candidates: u64,
     pub candidates_max: u64,
+    /// What the counters of counting rules hold.
+    pub counters: u64,
+    pub counters_max: u64,
+    /// Keys whose counters went before their windows were over.
+    pub counters_evicted: u64,
     /// Requests seen before, by their id.
     pub repeats: u64,
     /// Requests that our own decisions refused.
@@ -75,6 +82,9 @@ impl Counts {
             in_force: self.in_force + other.in_force,
             candidates: self.candidates + other.candidates,
             candidates_max: self.candidates_max + other.candidates_max,
+            counters: self.counters + other.counters,
+            counters_max: self.counters_max + other.counters_max,
+            counters_evicted: self.counters_evicted + other.counters_evicted,
             repeats: self.repeats + other.repeats,
             pressure: self.pressure + other.pressure,
             waiting: self.waiting + other.waiting,
@@ -104,7 +114,7 @@ impl InForce {
         let watch = if Arc::ptr_eq(&reference.rules, &before.reference.rules) {
             Arc::clone(&before.watch)
         } else {
-            Arc::new(Watch::new(reference.rules.rules.iter().map(|rule| rule.detector)))
+            Arc::new(Watch::new(reference.rules.rules.iter().map(|rule| (rule.id.as_str(), &rule.detector))))
         };
         let tenants = reference.catalogue.tenants();
         let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
@@ -127,6 +137,7 @@ pub struct Engine {
     pub(super) changed_cases: Vec<KeyId>,
     pub(super) candidates: Candidates,
     pub(super) repeats: Repeats,
+    pub(super) counters: Counters,
     /// Keys whose spike waits for the next context, in the order in which they came.
     pub(super) pending: Vec<KeyId>,
     pub(super) groups: Vec<GroupUse>,
@@ -156,6 +167,7 @@ impl Engine {
             changed_cases: Vec::new(),
             candidates: Candidates::default(),
             repeats: Repeats::default(),
+            counters: Counters::default(),
             pending: Vec::new(),
             groups: Vec::new(),
             group_counts: vec![0],
@@ -194,6 +206,7 @@ impl Engine {
         }
         self.group_counts.resize(now.groups.len() + 1, 0);
         self.table.forget_groups();
+        self.counters.refer(&now.watch.counting);
         self.now = now;
     }
 
@@ -210,11 +223,13 @@ impl Engine {
         self.watermark = self.watermark.max(time);
         self.end_forces(effects);
         self.close_cases(effects);
+        self.counters.sweep(&self.now.watch.counting, second_of(self.watermark));
         if self.table.is_over_limit() {
             let (forces, cases) = (&self.forces, &self.cases);
             let gone = self.table.sweep(|key| forces.contains_key(key) || cases.contains_key(key));
             self.counts.evicted += gone.len() as u64;
             for key in gone {
+                self.counters.remove(&key);
                 if self.aliases.remove(&key).is_some() {
                     self.changed_cases.push(key);
                 }
@@ -227,13 +242,16 @@ impl Engine {
         Counts {
             keys: self.table.len() as u64,
             keys_max: (self.settings.keys_max / usize::from(self.settings.partitions.max(1))) as u64,
-            bytes: self.table.bytes() as u64,
+            bytes: (self.table.bytes() + self.counters.bytes()) as u64,
             routes: self.routes.len() as u64,
             routes_max: ROUTES_MAX as u64,
             candidates_max: CANDIDATES_MAX as u64,
             open_incidents: self.cases.len() as u64,
             in_force: self.forces.len() as u64,
             candidates: self.candidates.len() as u64,
+            counters: self.counters.entries() as u64,
+            counters_max: ENTRIES_MAX as u64,
+            counters_evicted: self.counters.evicted,
             unjudged_routes: self.routes.unjudged,
             ..self.counts
         }

@@ -6,6 +6,7 @@
 mod admit;
 mod adopt;
 mod checkpoint;
+mod counters;
 mod enforce;
 #[allow(clippy::module_inception)] // the engine is what the module is named for
 mod engine;

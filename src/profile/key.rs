@@ -22,6 +22,8 @@ pub struct Hot {
     pub dirty: bool,
     /// An incident is open on the key: nothing is learnt.
     pub frozen: bool,
+    /// A counting rule may have a counter for it.
+    pub counted: bool,
     /// Index of the tenant's group in the engine, 0 = none known, or [`UNRESOLVED`].
     pub group: u16,
     pub last_country: Country,
@@ -59,6 +61,7 @@ impl Hot {
             key,
             dirty: false,
             frozen: false,
+            counted: false,
             group: UNRESOLVED,
             last_country: Country::UNKNOWN,
             first_seen: second,
@@ -171,6 +174,8 @@ impl Hot {
         let frozen = input.byte()? == 1;
         let mut hot = Self::new(KeyId { kind, hash: input.array()? }, 0);
         hot.frozen = frozen;
+        // Whether there is one is found out at the next request.
+        hot.counted = true;
         hot.last_country = Country(input.array()?);
         hot.first_seen = input.u32()?;
         hot.last_seen = input.u32()?;

@@ -10,6 +10,7 @@ pub mod season;
 pub mod sketch;
 pub mod table;
 pub mod tail;
+pub mod tally;
 pub mod warm;
 
 pub use codec::{CodecError, Reader, Writer};

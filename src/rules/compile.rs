@@ -7,13 +7,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     condition::Condition,
-    document::{Document, Node, Problems, did_you_mean},
-    raw::{RawRule, RawTest},
+    document::{Document, Node, Problems, Value, did_you_mean},
+    raw::{COUNT_FIELDS, COUNT_NEEDS, RawRule, RawTest},
     rule::{Rule, RuleSet, RuleTest},
     test_language::{self, Expectation, ScriptError},
 };
 use crate::{
-    detect::{Detector, settings::RangeError},
+    detect::{Count, Detector, ParameterError, count::ENTRIES_MAX, counting},
     respond::Step,
 };
 
@@ -74,7 +74,16 @@ impl File<'_> {
                     self.problems.add(id.place, format!("{path}.id"), message);
                 }
             }
-            rules.extend(self.rule(node, &path));
+            let rule = self.rule(node, &path);
+            let counts = |rule: &&Rule| matches!(rule.detector, Detector::Count(_));
+            if rule.iter().any(|rule| counts(&rule))
+                && rules.iter().filter(counts).count() >= counting::RULES_MAX
+            {
+                let message = format!("more than {} rules with detector count", counting::RULES_MAX);
+                self.problems.add(node.place_of("detector"), format!("{path}.detector"), message);
+                continue;
+            }
+            rules.extend(rule);
         }
     }
 
@@ -92,7 +101,7 @@ impl File<'_> {
             is_page(&raw.runbook),
             "a path or a URL of a page (*.md, https://…)",
         );
-        let detector = self.detector(node, path, &raw.detector);
+        let detector = self.detector(node, path, &raw);
         let respond = self.respond(node, path, &raw.respond);
         let condition = raw.condition.as_deref().map(|text| self.condition(node, path, text));
         let tests = self.tests(node, path, &raw.tests, respond);
@@ -123,30 +132,75 @@ impl File<'_> {
         }
     }
 
-    fn detector(&mut self, node: &Node, path: &str, name: &str) -> Option<Detector> {
-        let with = node.get("with")?;
-        let path_with = format!("{path}.with");
-        let read = match name {
-            "volume.spike" => self.parameters(with, &path_with, Detector::VolumeSpike),
-            "place.network" => self.parameters(with, &path_with, Detector::NewNetwork),
-            "place.country" => self.parameters(with, &path_with, Detector::NewCountry),
-            "errors.refused" => self.parameters(with, &path_with, Detector::RefusedShare),
-            "breadth.addresses" => self.parameters(with, &path_with, Detector::AddressFanOut),
-            "breadth.networks" => self.parameters(with, &path_with, Detector::NetworkFanOut),
-            "cost.latency" => self.parameters(with, &path_with, Detector::SlowForRoute),
-            "cost.size" => self.parameters(with, &path_with, Detector::LargeForRoute),
-            other => {
-                let known = did_you_mean(other, &Detector::NAMES);
-                let message = format!("\"{other}\" is not a detector; {known}");
-                self.problems.add(node.place_of("detector"), format!("{path}.detector"), message);
+    fn detector(&mut self, node: &Node, path: &str, raw: &RawRule) -> Option<Detector> {
+        let name = raw.detector.as_str();
+        if !Detector::NAMES.contains(&name) {
+            let message = format!("\"{name}\" is not a detector; {}", did_you_mean(name, &Detector::NAMES));
+            self.problems.add(node.place_of("detector"), format!("{path}.detector"), message);
+            return None;
+        }
+        let (at, path_at, read) = if name == "count" {
+            (node, path.to_owned(), self.count(node, path, raw)?)
+        } else {
+            self.refuse_fields(node, path, &COUNT_FIELDS, "is for the detector count");
+            let Some(with) = node.get("with") else {
+                self.problems.add(node.place, path, "\"with\" is missing".to_owned());
                 return None;
-            }
-        }?;
-        if let Err(RangeError { field, value, least, most }) = read.validate() {
-            let message = format!("{value} must be from {least} to {most}");
-            self.problems.add(with.place_of(field), format!("{path_with}.{field}"), message);
+            };
+            let path_with = format!("{path}.with");
+            let read = self.learning(with, &path_with, name)?;
+            (with, path_with, read)
+        };
+        if let Err(ParameterError { field, message }) = read.validate() {
+            self.problems.add(at.place_of(field), format!("{path_at}.{field}"), message);
         }
         Some(read)
+    }
+
+    /// A detector that compares with what it has learnt.
+    fn learning(&mut self, with: &Node, path: &str, name: &str) -> Option<Detector> {
+        match name {
+            "volume.spike" => self.parameters(with, path, Detector::VolumeSpike),
+            "place.network" => self.parameters(with, path, Detector::NewNetwork),
+            "place.country" => self.parameters(with, path, Detector::NewCountry),
+            "errors.refused" => self.parameters(with, path, Detector::RefusedShare),
+            "breadth.addresses" => self.parameters(with, path, Detector::AddressFanOut),
+            "breadth.networks" => self.parameters(with, path, Detector::NetworkFanOut),
+            "cost.latency" => self.parameters(with, path, Detector::SlowForRoute),
+            "cost.size" => self.parameters(with, path, Detector::LargeForRoute),
+            _ => None,
+        }
+    }
+
+    fn count(&mut self, node: &Node, path: &str, raw: &RawRule) -> Option<Detector> {
+        let instead = COUNT_FIELDS.join(", ");
+        self.refuse_fields(node, path, &["with"], &format!("is for other detectors; count has {instead}"));
+        for field in COUNT_NEEDS.into_iter().filter(|field| node.get(field).is_none()) {
+            self.problems.add(node.place, path, format!("\"{field}\" is missing"));
+        }
+        // An empty list would say "nothing" and mean "anything".
+        for (field, list) in node.get("match").map(Node::entries).unwrap_or_default() {
+            let length = list.elements().len();
+            if matches!(list.value, Value::Sequence(_)) && !(1..=ENTRIES_MAX).contains(&length) {
+                let message = format!("{} must have 1 to {ENTRIES_MAX} entries", list.shown());
+                self.problems.add(list.place, format!("{path}.match.{}", field.name), message);
+                return None;
+            }
+        }
+        Some(Detector::Count(Count {
+            matches: raw.matches.clone()?,
+            over: raw.over?,
+            more_than: raw.more_than?,
+            share_of: raw.share_of,
+            at_least: raw.at_least,
+            distinct: raw.distinct,
+        }))
+    }
+
+    fn refuse_fields(&mut self, node: &Node, path: &str, fields: &[&str], why: &str) {
+        for field in fields.iter().filter(|field| node.get(field).is_some()) {
+            self.problems.add(node.place_of(field), format!("{path}.{field}"), why.to_owned());
+        }
     }
 
     fn parameters<P: DeserializeOwned>(

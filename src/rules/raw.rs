@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::{
     detect::{
-        Detector,
+        Detector, Scale,
+        count::{Distinct, Match, ShareOf},
         settings::{BeyondRoute, FanOut, NewPlace, RefusedShare, VolumeSpike},
     },
     incident::Severity,
@@ -23,11 +24,26 @@ pub(super) struct RawRule {
     /// The detector that it uses.
     #[schemars(schema_with = "detector_names")]
     pub detector: String,
-    /// The detector's parameters.
+    /// The detector's parameters; every detector but `count` has them.
     // Read for its presence here; `compile` reads it again as the parameters of the named detector.
     #[schemars(schema_with = "parameters")]
     #[allow(dead_code)]
-    pub with: serde_json::Map<String, serde_json::Value>,
+    pub with: Option<serde_json::Map<String, serde_json::Value>>,
+    /// `count`: which requests are counted.
+    #[serde(rename = "match")]
+    pub matches: Option<Match>,
+    /// `count`: the window.
+    pub over: Option<Scale>,
+    /// `count`: more than so many are a finding: requests (0 to 1,000,000), different values with `distinct` (1 to 200),
+    /// or percent with `share_of` (1 to 99).
+    pub more_than: Option<u32>,
+    /// `count`: the limit is a share, in percent.
+    pub share_of: Option<ShareOf>,
+    /// `count` with `share_of`: the least number that matched, for a share to be a finding. From 1 to 1,000,000, or to
+    /// 200 with `distinct`; default 10.
+    pub at_least: Option<u32>,
+    /// `count`: different values are counted, not requests.
+    pub distinct: Option<Distinct>,
     /// What must be true of a finding: a CEL expression over `key`, `finding` and `maturity`, at most 4 KiB.
     #[serde(default, rename = "where")]
     pub condition: Option<String>,
@@ -54,6 +70,11 @@ pub(super) struct RawTest {
     pub expect: String,
 }
 
+/// What only a rule of the detector `count` has.
+pub(super) const COUNT_FIELDS: [&str; 6] = ["match", "over", "more_than", "share_of", "at_least", "distinct"];
+/// Those of them that it needs.
+pub(super) const COUNT_NEEDS: [&str; 3] = ["match", "over", "more_than"];
+
 fn detector_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": Detector::NAMES })
 }
@@ -79,16 +100,21 @@ pub fn schema() -> serde_json::Value {
         generator.subschema_for::<BeyondRoute>(),
         generator.subschema_for::<BeyondRoute>(),
     ];
-    let conditions: Vec<_> = Detector::NAMES
+    let mut conditions: Vec<_> = Detector::NAMES
         .iter()
         .zip(of_detector)
         .map(|(name, with)| {
-            json!({
-                "if": { "properties": { "detector": { "const": name } } },
-                "then": { "properties": { "with": with } },
-            })
+            let mut then = json!({ "properties": { "with": with }, "required": ["with"] });
+            for field in COUNT_FIELDS {
+                then["properties"][field] = json!(false);
+            }
+            json!({ "if": { "properties": { "detector": { "const": name } } }, "then": then })
         })
         .collect();
+    conditions.push(json!({
+        "if": { "properties": { "detector": { "const": "count" } } },
+        "then": { "properties": { "with": false }, "required": COUNT_NEEDS },
+    }));
     let mut schema = generator.into_root_schema_for::<Vec<RawRule>>().to_value();
     if let Some(rule) = schema.pointer_mut("/$defs/RawRule") {
         rule["allOf"] = json!(conditions);

@@ -29,6 +29,7 @@ pub(super) struct SlotMetrics {
     pressure: IntCounter,
     waiting: IntCounter,
     unjudged_routes: IntCounter,
+    counters_evicted: IntCounter,
     condition_errors: IntCounter,
     commits: IntCounter,
     commit_seconds: Counter,
@@ -138,6 +139,10 @@ impl SlotMetrics {
                 "keyhound_requests_on_unjudged_routes_total",
                 "Requests on routes beyond the table of routes, whose latency and size are not judged.",
             ),
+            counters_evicted: f.counter(
+                "keyhound_rule_counters_evicted_total",
+                "Keys whose counters of counting rules were dropped within their windows to stay within the limit.",
+            ),
             condition_errors: f.counter(
                 "keyhound_rule_condition_errors_total",
                 "Conditions of rules that could not be answered; the rule kept silent.",
@@ -199,6 +204,7 @@ impl SlotMetrics {
         raise(&self.pressure, reading.pressure);
         raise(&self.waiting, reading.waiting);
         raise(&self.unjudged_routes, reading.unjudged_routes);
+        raise(&self.counters_evicted, reading.counters_evicted);
         raise(&self.condition_errors, reading.condition_errors);
         raise(&self.commits, reading.commits);
         raise(&self.checkpoints, reading.checkpoints);

@@ -31,6 +31,8 @@ pub struct Reading {
     pub waiting: u64,
     /// Requests on routes beyond the table of routes.
     pub unjudged_routes: u64,
+    /// Keys whose counters of counting rules went before their windows were over.
+    pub counters_evicted: u64,
     /// Conditions of rules that could not be answered.
     pub condition_errors: u64,
     /// Bytes that the state of all keys takes, as the engines count them.

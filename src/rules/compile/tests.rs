@@ -53,13 +53,13 @@ fn unknown_names_are_refused_with_their_place_and_the_known_ones() {
         &[("  severity:", "  severty:")],
         &[
             "r.yaml:2:3: [0]: \"severity\" is missing",
-            "r.yaml:7:3: [0].severty: unknown field; did you mean severity? known: id, title, detector, with, where, severity, respond, runbook, tests",
+            "r.yaml:7:3: [0].severty: unknown field; did you mean severity? known: id, title, detector, with, match, over, more_than, share_of, at_least, distinct, where, severity, respond, runbook, tests",
         ],
     );
     check(
         &[("volume.spike", "volume.spik")],
         &[
-            "r.yaml:4:13: [0].detector: \"volume.spik\" is not a detector; did you mean volume.spike? known: volume.spike, place.network, place.country, errors.refused, breadth.addresses, breadth.networks, cost.latency, cost.size",
+            "r.yaml:4:13: [0].detector: \"volume.spik\" is not a detector; did you mean volume.spike? known: volume.spike, place.network, place.country, errors.refused, breadth.addresses, breadth.networks, cost.latency, cost.size, count",
         ],
     );
     check(
@@ -179,4 +179,116 @@ fn the_shipped_rules_compile_and_their_runbooks_exist() {
         let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&rule.runbook);
         assert!(page.is_file(), "{}: {}", rule.id, rule.runbook);
     }
+}
+
+const COUNTS: &str = r"
+- id: key-denied
+  title: A key is refused too often
+  detector: count
+  match: { status: [401, 403] }
+  over: 1m
+  more_than: 20
+  share_of: all
+  distinct: route
+  severity: medium
+  respond: alert
+  runbook: docs/runbooks/key-denied-routes.md
+  tests:
+    - name: doors
+      log: |
+        6d  a 5/min
+        2m  a 60/min status 403 routes 40
+      expect: alert a within 1m
+    - name: no doors
+      log: 6d a 5/min
+      expect: nothing
+";
+
+#[track_caller]
+fn check_count(changes: &[(&str, &str)], expected: &[&str]) {
+    let text = changes.iter().fold(COUNTS.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    let told = compiled(&text).map_or_else(|problems| problems.to_string(), |_| String::new());
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{changes:?}");
+}
+
+#[test]
+fn a_counting_rule_compiles_in_each_of_its_forms() {
+    check_count(&[], &[]);
+    check_count(&[("  share_of: all\n", ""), ("  distinct: route\n", "")], &[]);
+    check_count(&[("  distinct: route\n", "  at_least: 50\n")], &[]);
+    let all = "{ status: [401, 5xx], method: [POST, OTHER], route: [/v1/admin*], country: [IE, de], \
+               network: [AS14061], network_type: [hosting, tor], agent: [\"curl/*\"] }";
+    check_count(&[("{ status: [401, 403] }", all)], &[]);
+}
+
+#[test]
+fn a_counting_rule_is_refused_where_it_is_wrong() {
+    check_count(
+        &[("[401, 403]", "[401, 600, 6xx]")],
+        &[
+            "r.yaml:5:26: [0].match.status[1]: 600 must be a status from 100 to 599, or a class from 1xx to 5xx",
+            "r.yaml:5:31: [0].match.status[2]: \"6xx\" must be a status from 100 to 599, or a class from 1xx to 5xx",
+        ],
+    );
+    check_count(
+        &[("[401, 403]", "[]")],
+        &["r.yaml:5:20: [0].match.status: a list of 0 must have 1 to 64 entries"],
+    );
+    check_count(
+        &[("{ status: [401, 403] }", "{}")],
+        &[
+            "r.yaml:5:10: [0].match: names nothing; say at least one of status, method, route, country, network, network_type, agent",
+        ],
+    );
+    check_count(
+        &[("status: [401, 403]", "method: [get], network: [16509], route: [\"/*/x\"], stat: 1")],
+        &[
+            "r.yaml:5:21: [0].match.method[0]: \"get\" must be GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS or OTHER",
+            "r.yaml:5:37: [0].match.network[0]: 16509 must be a text: write it in quotes",
+            "r.yaml:5:53: [0].match.route[0]: \"/*/x\" must be 1 to 256 bytes, with a * at the end at most",
+            "r.yaml:5:62: [0].match.stat: unknown field; known: status, method, route, country, network, network_type, agent",
+        ],
+    );
+    check_count(
+        &[("more_than: 20", "more_than: 100")],
+        &["r.yaml:7:14: [0].more_than: 100 must be from 1 to 99 percent"],
+    );
+    check_count(
+        &[("more_than: 20", "more_than: 201"), ("  share_of: all\n", "")],
+        &["r.yaml:7:14: [0].more_than: 201 must be from 1 to 200 different values"],
+    );
+    check_count(
+        &[("  share_of: all\n", "  at_least: 5\n")],
+        &["r.yaml:8:13: [0].at_least: goes with share_of only; a count has its limit in more_than"],
+    );
+    check_count(
+        &[("  over: 1m\n", ""), ("  more_than: 20\n", "")],
+        &["r.yaml:2:3: [0]: \"more_than\" is missing", "r.yaml:2:3: [0]: \"over\" is missing"],
+    );
+    check_count(
+        &[("  over: 1m\n", "  over: 2m\n  with: { surprise: 3 }\n")],
+        &["r.yaml:6:9: [0].over: \"2m\" is not known; did you mean 1m? known: 1m, 5m, 1h, 24h"],
+    );
+    check_count(
+        &[("  over: 1m\n", "  over: 1m\n  with: { surprise: 3 }\n")],
+        &[
+            "r.yaml:7:9: [0].with: is for other detectors; count has match, over, more_than, share_of, at_least, distinct",
+        ],
+    );
+    check(
+        &[("severity: high", "distinct: route\n  severity: high")],
+        &["r.yaml:7:13: [0].distinct: is for the detector count"],
+    );
+    check(&[("  with: { scale: 1m, surprise: 8 }\n", "")], &["r.yaml:2:3: [0]: \"with\" is missing"]);
+}
+
+#[test]
+fn there_is_a_bit_for_so_many_counting_rules() {
+    let rules: String =
+        (0..65).map(|n| COUNTS.replace("key-denied\n", &format!("key-denied-{n}\n"))).collect();
+    let told = compiled(&rules).unwrap_err().to_string();
+    assert_eq!(told, "r.yaml:1348:13: [64].detector: more than 64 rules with detector count");
 }

@@ -7,8 +7,8 @@ use rand_xoshiro::{Xoshiro256PlusPlus, rand_core::SeedableRng as _};
 
 use super::{Block, Script, Traffic};
 use crate::event::{
-    ClientAddress, Country, Event, EventTime, Flags, Handles, KeyId, KeyKind, Method, Name, NetworkType,
-    Place, Position, Refusal, stable_hash,
+    ClientAddress, Country, Event, EventTime, Flags, Handles, KeyId, KeyKind, Name, Place, Position, Refusal,
+    stable_hash,
 };
 
 /// The id of the key that a script calls by this letter.
@@ -115,11 +115,11 @@ impl<'s> Request<'s> {
             time: self.time,
             key: key_of(line.key),
             alias: None,
-            method: Method::Get,
+            method: line.method,
             status: line.status,
             refusal,
             flags: Flags::default(),
-            route: Name::new(&line.route),
+            route: Name::new(self.route()),
             agent: Name::new(&line.agent),
             request_bytes: 150,
             response_bytes: line.response_bytes,
@@ -141,6 +141,12 @@ impl<'s> Request<'s> {
         ClientAddress { prefix: 1 << 63 | (hash & 0x00ff_ffff), hash }
     }
 
+    fn route(&self) -> &'s str {
+        let routes = &self.line.routes;
+        let turn = usize::try_from(self.number % routes.len().max(1) as u64).unwrap_or(0);
+        routes.get(turn).map_or("", String::as_str)
+    }
+
     fn asn(&self) -> u32 {
         let turn = u32::try_from(self.number % u64::from(self.line.networks)).unwrap_or(0);
         if self.line.asn == 0 && self.line.networks == 1 { 0 } else { self.line.asn.max(1) + turn }
@@ -148,13 +154,13 @@ impl<'s> Request<'s> {
 
     fn place(&self) -> Place<'s> {
         if self.line.country == Country::UNKNOWN && self.line.networks == 1 {
-            return Place::default();
+            return Place { network_type: self.line.network_type, ..Place::default() };
         }
         Place {
             country: self.line.country,
             asn: self.asn(),
             asn_name: "",
-            network_type: NetworkType::Unknown,
+            network_type: self.line.network_type,
             cell: None,
             accuracy_km: 0,
         }

@@ -15,7 +15,7 @@ pub use expectation::{Expectation, Wanted};
 pub use lexicon::duration;
 pub use parse::parse;
 
-use crate::event::{Country, EventTime};
+use crate::event::{Country, EventTime, Method, NetworkType};
 
 /// Monday, 5 January 2026, 00:00 UTC: when each script starts.
 pub const START: EventTime = EventTime(1_767_571_200_000);
@@ -55,8 +55,11 @@ pub(super) struct Traffic {
     pub addresses: u32,
     /// How many networks take turns, numbered upwards from `asn`.
     pub networks: u32,
+    pub network_type: NetworkType,
+    pub method: Method,
     pub status: u16,
-    pub route: String,
+    /// Routes that take turns; at least one.
+    pub routes: Vec<String>,
     pub agent: String,
     pub response_bytes: u32,
     pub latency_us: u32,

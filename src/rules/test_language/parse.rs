@@ -7,12 +7,24 @@ use super::{
     lexicon::{self, Word, words},
 };
 use crate::{
-    event::{Country, EventTime},
+    event::{Country, EventTime, Method, NetworkType},
     rules::document::did_you_mean,
 };
 
-const ATTRIBUTES: [&str; 9] =
-    ["from", "addresses", "networks", "status", "route", "agent", "bytes", "latency", "poisson"];
+const ATTRIBUTES: [&str; 12] = [
+    "from",
+    "addresses",
+    "networks",
+    "network_type",
+    "method",
+    "status",
+    "route",
+    "routes",
+    "agent",
+    "bytes",
+    "latency",
+    "poisson",
+];
 
 /// Parses a script; the grammar is in `docs/rules.md`.
 pub fn parse(text: &str) -> Result<Script, ScriptError> {
@@ -94,8 +106,10 @@ fn traffic(duration: Duration, key: &Word<'_>, rate: &Word<'_>) -> Result<Traffi
         asn: 0,
         addresses: 1,
         networks: 1,
+        network_type: NetworkType::Unknown,
+        method: Method::Get,
         status: 200,
-        route: "/v1/orders/{n}".to_owned(),
+        routes: vec!["/v1/orders/{n}".to_owned()],
         agent: "acme-sdk/4.2".to_owned(),
         response_bytes: 512,
         latency_us: 20_000,
@@ -105,6 +119,7 @@ fn traffic(duration: Duration, key: &Word<'_>, rate: &Word<'_>) -> Result<Traffi
 
 fn read_attributes(traffic: &mut Traffic, words: &[Word<'_>]) -> Result<(), ScriptError> {
     let mut seen: Vec<&str> = Vec::new();
+    let mut routes = 1;
     for pair in words.chunks(2) {
         let name = &pair[0];
         if !ATTRIBUTES.contains(&name.text) {
@@ -118,7 +133,14 @@ fn read_attributes(traffic: &mut Traffic, words: &[Word<'_>]) -> Result<(), Scri
         let Some(value) = pair.get(1) else {
             return Err(name.wrong(format!("\"{}\" needs a value", name.text)));
         };
-        set_attribute(traffic, name.text, value)?;
+        match name.text {
+            "routes" => routes = number(value, 1, 1000)?,
+            name => set_attribute(traffic, name, value)?,
+        }
+    }
+    if routes > 1 {
+        let route = traffic.routes.concat();
+        traffic.routes = (1..=routes).map(|turn| format!("{route}/{turn}")).collect();
     }
     Ok(())
 }
@@ -133,7 +155,16 @@ fn set_attribute(traffic: &mut Traffic, name: &str, value: &Word<'_>) -> Result<
         "addresses" => traffic.addresses = number(value, 1, 100_000)?,
         "networks" => traffic.networks = number(value, 1, 10_000)?,
         "status" => traffic.status = number(value, 100, 599)?,
-        "route" => value.text.clone_into(&mut traffic.route),
+        "network_type" => {
+            let known = NetworkType::ALL.map(NetworkType::as_str);
+            let kind = NetworkType::ALL.into_iter().find(|kind| kind.as_str() == value.text);
+            traffic.network_type = kind.ok_or_else(|| {
+                let known = did_you_mean(value.text, &known);
+                value.wrong(format!("\"{}\" is not a kind of network; {known}", value.text))
+            })?;
+        }
+        "method" => traffic.method = Method::parse(value.text),
+        "route" => traffic.routes = vec![value.text.to_owned()],
         "agent" => value.text.clone_into(&mut traffic.agent),
         "bytes" => traffic.response_bytes = number(value, 1, 1_000_000_000)?,
         "latency" => traffic.latency_us = number(value, 1, 600_000)? * 1000,

@@ -1,0 +1,218 @@
+//! `count`: all counting rules as bits of one mask, and the judgement of one counter.
+//!
+//! Each counting rule is a bit. For each field of a request a table says which rules its value leaves standing, so that
+//! a request is compared with all rules at once, and nearly always dropped after the first look-up.
+
+use super::{
+    count::{Count, Match},
+    signal::{Signal, count_text},
+};
+use crate::{
+    event::{Country, Event, Method, NetworkType, stable_hash},
+    profile::tally::{Counter, Window},
+};
+
+/// The most counting rules in a set: a bit each.
+pub const RULES_MAX: usize = 64;
+/// The surprise of a count just over its limit.
+///
+/// A limit that a person sets has no probability: going over it is taken for one in a thousand, and each doubling
+/// for a factor of ten more.
+const JUST_OVER: f64 = 3.0;
+/// Status codes that a table has to know.
+const STATUSES: usize = 600;
+
+/// A counting rule.
+#[derive(Clone, Debug)]
+pub struct CountUse {
+    /// The rule's index in the rule set.
+    pub rule: u16,
+    /// Names its counters: a hash of the rule's id and of what is counted.
+    pub name: u64,
+    pub count: Count,
+}
+
+impl CountUse {
+    /// The rule of this index and id.
+    pub fn new(rule: u16, id: &str, count: Count) -> Self {
+        let what = format!("{id}\n{:?}\n{:?}\n{:?}", count.matches, count.over, count.distinct);
+        Self { rule, name: stable_hash(what.as_bytes()), count }
+    }
+
+    /// A counter that has counted nothing.
+    pub fn counter(&self) -> Counter {
+        Counter::new(self.name, self.count.distinct.is_some(), self.count.share_of.is_some())
+    }
+
+    /// The window that ends with this second.
+    pub const fn window(&self, now: u32) -> Window {
+        let (panes, width) = self.count.over.panes();
+        Window { newest: now / width, panes }
+    }
+
+    /// Counts a request of `second`.
+    pub fn count(&self, counter: &mut Counter, event: &Event<'_>, matched: bool, now: u32, second: u32) {
+        let (window, pane) = (self.window(now), second / self.count.over.panes().1);
+        let value = self.count.distinct.map_or(0, |distinct| distinct.value(event));
+        if matched {
+            counter.matched.add(window, pane, value);
+        } else {
+            counter.matched.forget(window);
+        }
+        if self.count.share_of.is_some() {
+            let all = counter.all.get_or_insert_with(|| self.counter().matched);
+            all.add(window, pane, value);
+        }
+    }
+
+    /// Judges a counter. `served` is what the key's own window has: requests from before the counter began.
+    pub fn judge(&self, counter: &mut Counter, served: u32, second: u32) -> Option<Signal> {
+        let n = counter.matched.count();
+        let Some((times, found)) = self.over_limit(counter, n, served) else {
+            counter.is_within();
+            return None;
+        };
+        counter.is_worth_a_look(second).then(|| {
+            let (observed, expected) = found;
+            Signal { rule: self.rule, score: JUST_OVER + libm::log2(times), observed, expected }
+        })
+    }
+
+    /// How many times its limit the counter is, and the words for it; `None` = it is within.
+    fn over_limit(&self, counter: &Counter, n: u32, served: u32) -> Option<(f64, (String, String))> {
+        let Count { matches, over, more_than, distinct, .. } = &self.count;
+        let what = distinct.map_or_else(|| "requests".to_owned(), |d| format!("different {}", d.plural()));
+        let within = format!("in {} with {matches}", over.as_str());
+        if self.count.share_of.is_none() {
+            let times = f64::from(n) / f64::from(more_than.saturating_add(1));
+            return (n > *more_than)
+                .then(|| (times, (format!("{n} {what} {within}"), format!("limit {more_than}"))));
+        }
+        let seen = counter.all.as_ref().filter(|all| !all.is_full())?.count();
+        // Values from before the counter began are not known; requests are, as far as they were served.
+        let all = if distinct.is_some() { seen } else { seen.max(served) }.max(n);
+        let percent = f64::from(n) / f64::from(all.max(1)) * 100.0;
+        (n >= self.count.at_least() && percent > f64::from(*more_than)).then(|| {
+            let observed = format!("{n} of {all} {what} ({} %) {within}", count_text(percent));
+            (percent / f64::from(*more_than), (observed, format!("limit {more_than} %")))
+        })
+    }
+}
+
+/// Every counting rule of a rule set. Built once and shared by all partitions.
+#[derive(Clone, Debug)]
+pub struct Counting {
+    pub uses: Vec<CountUse>,
+    /// Some rule is about a share, so that what does not match counts too.
+    pub has_shares: bool,
+    status: Box<[u64]>,
+    method: [u64; Method::COUNT],
+    network_type: [u64; NetworkType::ALL.len()],
+    country: Field<Country>,
+    network: Field<u32>,
+    route: Field<super::count::Pattern>,
+    agent: Field<super::count::Pattern>,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl Counting {
+    /// The counting rules of a set, at most [`RULES_MAX`].
+    pub fn new(uses: Vec<CountUse>) -> Self {
+        let all = (0..uses.len().min(RULES_MAX)).fold(0, |all, bit| all | 1 << bit);
+        let matches = || uses.iter().take(RULES_MAX).map(|one| &one.count.matches);
+        let mut status = vec![all; STATUSES].into_boxed_slice();
+        let mut method = [all; Method::COUNT];
+        let mut network_type = [all; NetworkType::ALL.len()];
+        for (bit, one) in matches().enumerate() {
+            let bit = 1 << bit;
+            for (code, rules) in (0u16..).zip(&mut status) {
+                let fits = one.status.iter().any(|range| (range.least..=range.most).contains(&code));
+                *rules &= if one.status.is_empty() || fits { !0 } else { !bit };
+            }
+            let only = |table: &mut [u64], free: bool, fitting: Vec<usize>| {
+                for (value, rules) in table.iter_mut().enumerate() {
+                    *rules &= if free || fitting.contains(&value) { !0 } else { !bit };
+                }
+            };
+            let methods = one.method.iter().map(|name| name.0 as usize).collect();
+            only(&mut method, one.method.is_empty(), methods);
+            let kinds = one.network_type.iter().map(|kind| kind.0 as usize).collect();
+            only(&mut network_type, one.network_type.is_empty(), kinds);
+        }
+        Self {
+            status,
+            method,
+            network_type,
+            country: Field::new(matches(), |one| one.country.iter().map(|country| country.0).collect()),
+            network: Field::new(matches(), |one| one.network.iter().map(|network| network.0).collect()),
+            route: Field::new(matches(), |one| one.route.clone()),
+            agent: Field::new(matches(), |one| one.agent.clone()),
+            has_shares: uses.iter().any(|one| one.count.share_of.is_some()),
+            uses,
+        }
+    }
+
+    /// Which rules count this request: bit i is that of `uses[i]`.
+    pub fn mask(&self, event: &Event<'_>) -> u64 {
+        // A status of 0, the client having gone away, is in the table as any other that no rule names.
+        let status = self.status.get(usize::from(event.status)).or(self.status.first());
+        let mut mask = status.copied().unwrap_or_default();
+        mask &= self.method[event.method as usize];
+        mask &= self.network_type[event.place.network_type as usize];
+        mask = self.country.left(mask, |country| *country == event.place.country);
+        mask = self.network.left(mask, |network| *network == event.place.asn);
+        mask = self.route.left(mask, |pattern| pattern.fits(event.route.text));
+        self.agent.left(mask, |pattern| pattern.fits(event.agent.text))
+    }
+
+    /// Whether a counter of this name is of a rule in force.
+    pub fn knows(&self, name: u64) -> bool {
+        self.uses.iter().any(|one| one.name == name)
+    }
+}
+
+/// The rules that name values of one field.
+#[derive(Clone, Debug)]
+struct Field<T> {
+    /// Rules that do not name the field: any value will do.
+    free: u64,
+    /// Values with the rules that name them.
+    named: Vec<(T, u64)>,
+}
+
+impl<T: PartialEq> Field<T> {
+    fn new<'m>(matches: impl Iterator<Item = &'m Match>, of: impl Fn(&Match) -> Vec<T>) -> Self {
+        let mut field = Self { free: 0, named: Vec::new() };
+        for (bit, one) in matches.enumerate() {
+            let values = of(one);
+            if values.is_empty() {
+                field.free |= 1 << bit;
+            }
+            for value in values {
+                match field.named.iter_mut().find(|(known, _)| *known == value) {
+                    Some((_, rules)) => *rules |= 1 << bit,
+                    None => field.named.push((value, 1 << bit)),
+                }
+            }
+        }
+        field
+    }
+
+    /// What is left of a mask. Values are compared only for rules that still stand and name the field.
+    fn left(&self, mask: u64, fits: impl Fn(&T) -> bool) -> u64 {
+        if mask & !self.free == 0 {
+            return mask;
+        }
+        let named = self.named.iter().filter(|(value, rules)| mask & rules != 0 && fits(value));
+        mask & named.fold(self.free, |left, (_, rules)| left | rules)
+    }
+}
+
+#[cfg(test)]
+#[path = "counting_tests.rs"]
+mod tests;

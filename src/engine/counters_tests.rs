@@ -1,0 +1,196 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    detect::{Detector, Watch},
+    event::{ClientAddress, EventTime, Flags, Handles, KeyKind, Method, Name, Place, Position, Refusal},
+    rules::RuleSet,
+};
+
+const START: u32 = 1_800_000_000;
+
+fn rule(id: &str, body: &str) -> String {
+    let tests = "  tests:\n    - { name: x, log: \"1m a 1/min\", expect: nothing }\n    - { name: y, log: \"1m a 1/min\", expect: alert a within 1m }\n";
+    format!(
+        "- id: {id}\n  title: t\n  detector: count\n{body}  severity: low\n  respond: alert\n  runbook: x.md\n{tests}"
+    )
+}
+
+fn counting(rules: &[String]) -> Arc<Watch> {
+    let set = RuleSet::compile(&[("r.yaml".to_owned(), rules.concat())]).unwrap();
+    assert!(set.rules.iter().all(|rule| matches!(rule.detector, Detector::Count(_))));
+    Arc::new(Watch::new(set.rules.iter().map(|rule| (rule.id.as_str(), &rule.detector))))
+}
+
+fn refused(more_than: u32) -> String {
+    rule("refused", &format!("  match: {{ status: [403] }}\n  over: 1m\n  more_than: {more_than}\n"))
+}
+
+fn on_admin() -> String {
+    rule("on-admin", "  match: { route: [/admin*] }\n  over: 5m\n  more_than: 5\n  share_of: all\n")
+}
+
+fn key(n: u32) -> KeyId {
+    let mut hash = [7; 16];
+    hash[..4].copy_from_slice(&n.to_be_bytes());
+    KeyId { kind: KeyKind::Credential, hash }
+}
+
+fn request(key: KeyId, second: u32, status: u16, route: &'static str) -> Event<'static> {
+    Event {
+        time: EventTime(u64::from(second) * 1000),
+        key,
+        alias: None,
+        method: Method::Get,
+        status,
+        refusal: Refusal::None,
+        flags: Flags::default(),
+        route: Name::new(route),
+        agent: Name::NONE,
+        request_bytes: 0,
+        response_bytes: 0,
+        latency_us: 0,
+        address: ClientAddress::default(),
+        place: Place::default(),
+        request_id: 0,
+        handles: Handles::default(),
+        position: Position::default(),
+    }
+}
+
+/// Counters with the profiles that they go with.
+struct Counted {
+    watch: Arc<Watch>,
+    counters: Counters,
+    hots: BTreeMap<KeyId, Hot>,
+}
+
+impl Counted {
+    fn new(watch: Arc<Watch>) -> Self {
+        Self { watch, counters: Counters::default(), hots: BTreeMap::new() }
+    }
+
+    fn see(&mut self, event: &Event<'_>) -> Vec<Signal> {
+        let second = second_of(event.time);
+        let hot = self.hots.entry(event.key).or_insert_with(|| Hot::new(event.key, second));
+        hot.advance(second);
+        hot.count(second);
+        let mut signals = Vec::new();
+        self.counters.count(&self.watch.counting, event, (hot, None), &mut signals);
+        signals
+    }
+
+    fn written(&mut self) -> Vec<(KeyId, Option<Vec<u8>>)> {
+        let mut entries = Vec::new();
+        self.counters.checkpoint(|key, entry| entries.push((*key, entry.map(|entry| entry.0))));
+        entries
+    }
+
+    /// What comes back of a checkpoint under these rules.
+    fn restored(&self, entries: &[(KeyId, Option<Vec<u8>>)], watch: Arc<Watch>) -> Self {
+        let mut back = Self::new(watch);
+        back.hots = self.hots.clone();
+        back.hots.values_mut().for_each(|hot| hot.counted = true);
+        for (key, value) in entries {
+            let Some(value) = value else { continue };
+            let mut reader = Reader::versioned(value).unwrap();
+            back.counters.restore(*key, &back.watch.counting, &mut reader).unwrap();
+            assert!(reader.is_done());
+        }
+        back
+    }
+}
+
+#[test]
+fn a_counter_slides_and_says_so_at_the_request_that_goes_over() {
+    let mut counted = Counted::new(counting(&[refused(5)]));
+    let mut said = Vec::new();
+    for n in 0..8 {
+        // The first two have left the window when the rest come.
+        let second = START + if n < 2 { n } else { 100 + n };
+        assert!(counted.see(&request(key(1), second, 200, "/")).is_empty());
+        said.extend(counted.see(&request(key(1), second, 403, "/")).iter().map(|_| n));
+    }
+    assert_eq!(said, [7]);
+    assert!(counted.see(&request(key(2), START + 107, 403, "/")).is_empty(), "another key has its own");
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let rules = counting(&[on_admin(), refused(5)]);
+    let mut before = Counted::new(rules.clone());
+    let play = |counted: &mut Counted, from: u32| {
+        let mut said = Vec::new();
+        for n in from..from + 60 {
+            let admin = if n % 3 == 0 { "/admin/users" } else { "/" };
+            let status = if n % 5 == 0 { 403 } else { 200 };
+            let signals = counted.see(&request(key(n % 3), START + n, status, admin));
+            said.extend(signals.into_iter().map(|signal| (n, signal)));
+        }
+        said
+    };
+    play(&mut before, 0);
+    let entries = before.written();
+    assert_eq!(entries.len(), 3);
+    let mut after = before.restored(&entries, rules);
+    assert_eq!(after.counters.entries(), before.counters.entries());
+    let said = play(&mut before, 60);
+    assert!(!said.is_empty());
+    assert_eq!(play(&mut after, 60), said);
+    assert_eq!(after.written(), before.written());
+}
+
+#[test]
+fn a_changed_rule_starts_at_nothing_and_the_others_go_on() {
+    let mut counted = Counted::new(counting(&[on_admin(), refused(5)]));
+    for n in 0..5 {
+        assert!(counted.see(&request(key(1), START + n, 403, "/admin")).is_empty());
+    }
+    let other = rule("on-admin", "  match: { route: [/admin/*] }\n  over: 5m\n  more_than: 5\n");
+    let entries = counted.written();
+    for reloaded in [true, false] {
+        let watch = counting(&[other.clone(), refused(4)]);
+        let mut after = counted.restored(&entries, watch.clone());
+        if reloaded {
+            after = counted.restored(&entries, counted.watch.clone());
+            after.counters.refer(&watch.counting);
+            after.watch = watch;
+        }
+        assert_eq!(after.counters.of_key[&key(1)].counters.len(), 1, "what is not counted any more is gone");
+        let signals = after.see(&request(key(1), START + 5, 403, "/admin/x"));
+        let observed: Vec<_> = signals.iter().map(|signal| signal.observed.as_str()).collect();
+        assert_eq!(observed, ["6 requests in 1 min with status 403"]);
+        assert_eq!(after.counters.of_key[&key(1)].counters.len(), 2);
+    }
+    let mut after = counted.restored(&entries, counting(&[other]));
+    let written = after.written();
+    assert_eq!(written, [(key(1), None)], "and the store forgets it");
+}
+
+#[test]
+fn what_they_hold_is_bounded_and_the_oldest_go_first() {
+    let watch = counting(&[refused(5)]);
+    let mut counted = Counted::new(watch.clone());
+    let keys = u32::try_from(ENTRIES_MAX / 2 + 10).unwrap();
+    for n in 0..keys {
+        counted.see(&request(key(n), START + n / 10_000, 403, "/"));
+    }
+    assert!(counted.counters.entries() > ENTRIES_MAX);
+    counted.counters.sweep(&watch.counting, START + 20);
+    assert!((ENTRIES_MAX / 10 * 9 - 10..=ENTRIES_MAX / 10 * 9 + 10).contains(&counted.counters.entries()));
+    assert!(counted.counters.evicted > 0);
+    let last = keys - 1;
+    assert!(
+        counted.counters.of_key.contains_key(&key(last)) && !counted.counters.of_key.contains_key(&key(0))
+    );
+    let sum: usize = counted.counters.of_key.values().map(OfKey::entries).sum();
+    assert_eq!(counted.counters.entries(), sum);
+    // Once their windows are over, they all may go, and none was lost.
+    let evicted = counted.counters.evicted;
+    for n in keys..keys + keys / 5 {
+        counted.see(&request(key(n), START + 200, 403, "/"));
+    }
+    counted.counters.sweep(&watch.counting, START + 200);
+    assert_eq!(counted.counters.evicted, evicted);
+    assert_eq!(counted.counters.of_key.len(), keys as usize / 5);
+}
