@@ -49,7 +49,8 @@ use crate::{
 /// Commands and changes that may wait for the slot.
 const ASKS_MAX: usize = 64;
 /// Operators and Prometheus, which asks at least every few minutes.
-const OF_OPERATORS: Limits = Limits { connections_max: 128, idle_within: Duration::from_mins(5) };
+const OF_OPERATORS: Limits =
+    Limits { connections_max: 128, idle_within: Duration::from_mins(5), http2: false };
 /// A gateway may be silent for longer than the hour after which Envoy closes a connection itself: one that is closed
 /// under it fails a question.
 const GATEWAY_IDLE_WITHIN: Duration = Duration::from_mins(65);
@@ -306,7 +307,7 @@ fn serve(
     };
     let mut tasks = Vec::new();
     let connections_max = config.serve.connections_max as usize;
-    let of_gateways = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN };
+    let of_gateways = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN, http2: true };
     for (field, address, router, limits) in [
         ("listen", config.listen, operators.router(), OF_OPERATORS),
         ("gateways_listen", config.gateways_listen, checks.router(), of_gateways),

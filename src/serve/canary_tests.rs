@@ -104,8 +104,11 @@ async fn no_byte_of_a_raw_key_comes_back() {
     };
     let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
-    let limits =
-        listener::Limits { connections_max: CANARIES, idle_within: std::time::Duration::from_mins(5) };
+    let limits = listener::Limits {
+        connections_max: CANARIES,
+        idle_within: std::time::Duration::from_mins(5),
+        http2: true,
+    };
     tokio::spawn(listener::serve(bound, checks.router(), limits, metrics.clone(), std::future::pending()));
 
     let answers = String::from_utf8(answers(address).await).unwrap();

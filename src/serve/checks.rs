@@ -5,6 +5,7 @@
 //! | `/check`, `/check/…` | any gateway that passes 4xx through | 200 | 429 | 403 |
 //! | `/envoy/…`, `/traefik`, `/caddy` | the same, told apart in metrics | 200 | 429 | 403 |
 //! | `/nginx` | nginx' `auth_request`, which knows 2xx, 401 and 403 only | 200 | 401 | 403 |
+//! | `/envoy.service.auth.v3.Authorization/Check` | Envoy over gRPC, see [`super::ext_authz`] | OK | 429 | 403 |
 //!
 //! A refusal names the decision's id and step, and when to come back; not why: the caller may be the thief. No body
 //! is read, no lock is held across an answer, and whatever cannot be understood is served: a gateway's own checks
@@ -13,15 +14,18 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
-    routing::any,
+    routing::{any, post},
 };
 use serde::Serialize;
 
-use super::{CheckSettings, Decisions, Verdict, identity::key_ids, table::InForce};
+use super::{CheckSettings, Decisions, Verdict, ext_authz, identity::key_ids, table::InForce};
 use crate::{
     decode::{DECISION_HEADER, Pepper},
     deliver::{WallClock, WallTime},
@@ -45,9 +49,10 @@ pub struct Checks {
 
 /// How a gateway asks, and so what it understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gateway {
+pub(super) enum Gateway {
     Generic,
     Envoy,
+    EnvoyGrpc,
     Traefik,
     Caddy,
     Nginx,
@@ -58,6 +63,7 @@ impl Gateway {
         match self {
             Self::Generic => "generic",
             Self::Envoy => "envoy",
+            Self::EnvoyGrpc => "envoy_grpc",
             Self::Traefik => "traefik",
             Self::Caddy => "caddy",
             Self::Nginx => "nginx",
@@ -75,13 +81,28 @@ impl Gateway {
 
 /// The body of a refusal.
 #[derive(Serialize)]
-struct Refusal<'a> {
+struct Body<'a> {
     decision: &'static str,
     id: &'a str,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
     until: String,
+}
+
+/// What a caller that is not served is told.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// JSON.
+    pub body: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, self.headers, self.body).into_response()
+    }
 }
 
 impl Checks {
@@ -97,29 +118,34 @@ impl Checks {
             ("/nginx", Gateway::Nginx),
         ] {
             let answer = move |State(checks): State<Arc<Checks>>, request: Request| async move {
-                checks.answer(gateway, &request)
+                let query = request.uri().query().unwrap_or_default();
+                match checks.answer(gateway, request.headers(), query) {
+                    Some(refusal) => refusal.into_response(),
+                    None => StatusCode::OK.into_response(),
+                }
             };
             // The path that was asked for follows: Envoy appends it, with whatever it holds.
             let below = format!("{path}/{{*rest}}");
             let slash = format!("{path}/");
             router = router.route(path, any(answer)).route(&slash, any(answer)).route(&below, any(answer));
         }
-        router.with_state(checks)
+        router.route(ext_authz::PATH, post(ext_authz::check)).with_state(checks)
     }
 
-    fn answer(&self, gateway: Gateway, request: &Request) -> Response {
+    /// The refusal of a request with these headers and this query; `None` = it is served.
+    pub(super) fn answer(&self, gateway: Gateway, headers: &HeaderMap, query: &str) -> Option<Refusal> {
         let timer = self.metrics.check_seconds.start_timer();
         let now = self.clock.now();
-        let keys = key_ids(&self.settings, &self.pepper, request.headers(), request.uri());
+        let keys = key_ids(&self.settings, &self.pepper, headers, query);
         let verdicts = keys.iter().map(|key| self.decisions.check(key, now));
         let hardest = verdicts.max_by_key(hardness);
-        let (outcome, response) = match hardest {
-            None => ("no_key", StatusCode::OK.into_response()),
+        let (outcome, refusal) = match hardest {
+            None => ("no_key", None),
             Some(verdict) => reply(gateway, &verdict, now),
         };
         self.metrics.checks.with_label_values(&[gateway.as_str(), outcome]).inc();
         timer.observe_duration();
-        response
+        refusal
     }
 }
 
@@ -135,42 +161,41 @@ fn hardness(verdict: &Verdict) -> (bool, u8) {
     }
 }
 
-fn reply(gateway: Gateway, verdict: &Verdict, now: WallTime) -> (&'static str, Response) {
-    let served = |outcome| (outcome, StatusCode::OK.into_response());
+fn reply(gateway: Gateway, verdict: &Verdict, now: WallTime) -> (&'static str, Option<Refusal>) {
     match verdict {
-        Verdict::Allowed => served("allowed"),
-        Verdict::Throttled(found, _) if found.mode == Mode::Shadow => served("shadow_throttled"),
-        Verdict::Refused(found) if found.mode == Mode::Shadow => served("shadow_refused"),
+        Verdict::Allowed => ("allowed", None),
+        Verdict::Throttled(found, _) if found.mode == Mode::Shadow => ("shadow_throttled", None),
+        Verdict::Refused(found) if found.mode == Mode::Shadow => ("shadow_refused", None),
         Verdict::WithinRate(found) | Verdict::Unjudged(found) if found.mode == Mode::Shadow => {
-            served("shadow_served")
+            ("shadow_served", None)
         }
-        Verdict::WithinRate(_) => served("within_rate"),
-        Verdict::Unjudged(_) => served("unjudged"),
+        Verdict::WithinRate(_) => ("within_rate", None),
+        Verdict::Unjudged(_) => ("unjudged", None),
         Verdict::Throttled(found, wait) => {
             // Never beyond the decision's end, and at least a second: that is Retry-After's unit.
             let wait = (*wait).min(found.expires_at.since(now)).max(Duration::from_secs(1));
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             let reason =
                 "this API key is limited to a rate for now; quote the id to the operator of this API";
-            ("throttled", refusal(gateway.slow_down(), found, reason, Some(seconds)))
+            ("throttled", Some(refusal(gateway.slow_down(), found, reason, Some(seconds))))
         }
         Verdict::Refused(found) => {
             let reason = "this API key is not served; quote the id to the operator of this API";
-            ("refused", refusal(StatusCode::FORBIDDEN, found, reason, None))
+            ("refused", Some(refusal(StatusCode::FORBIDDEN, found, reason, None)))
         }
     }
 }
 
-fn refusal(status: StatusCode, found: &InForce, reason: &'static str, retry_after: Option<u64>) -> Response {
-    let body = Refusal {
+fn refusal(status: StatusCode, found: &InForce, reason: &'static str, retry_after: Option<u64>) -> Refusal {
+    let body = Body {
         decision: found.step.as_str(),
         id: &found.id.0,
         reason,
         retry_after_seconds: retry_after,
         until: found.expires_at.rfc3339(),
     };
-    let mut response = (status, Json(&body)).into_response();
-    let headers = response.headers_mut();
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(DECISION, HeaderValue::from_static(found.step.as_str()));
     if let Ok(id) = HeaderValue::from_str(&found.id.0) {
         headers.insert(DECISION_ID, id);
@@ -178,7 +203,8 @@ fn refusal(status: StatusCode, found: &InForce, reason: &'static str, retry_afte
     if let Some(seconds) = retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    response
+    // Texts and a number: it cannot fail to serialize.
+    Refusal { status, headers, body: serde_json::to_string(&body).unwrap_or_default() }
 }
 
 #[cfg(test)]

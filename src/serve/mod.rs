@@ -17,6 +17,7 @@ pub mod table;
 pub mod view;
 
 mod bucket;
+mod ext_authz;
 
 pub use board::Board;
 pub use checks::Checks;

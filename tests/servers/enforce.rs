@@ -95,12 +95,17 @@ fn check(of: Of) {
     let refused = asked.into_iter().find(|answer| answer.status == 429).expect("one of twenty is refused");
     assert_eq!(refused.header("x-keyhound-decision"), Some("throttle"), "{refused:?}");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    if matches!(of, Of::Envoy | Of::EnvoyGrpc) {
+        // Over HTTP and gRPC, the caller sees the same.
+        assert_eq!(refused.header("content-type"), Some("application/json"), "{refused:?}");
+        assert_eq!(refused.json()["decision"], "throttle", "{refused:?}");
+    }
     assert_eq!(ask(&open, NEIGHBOUR), 200);
 
     assert_eq!(keyhound.stop(), Some(0), "{}", keyhound.log());
     let unasked = match of {
         Of::Nginx | Of::Traefik => 500,
-        Of::Envoy => 403,
+        Of::Envoy | Of::EnvoyGrpc => 403,
         Of::Caddy => 502,
     };
     // Traefik cannot fail open; its example says so.
@@ -119,6 +124,11 @@ fn nginx_refuses_a_stolen_key_within_a_second() {
 #[test]
 fn envoy_refuses_a_stolen_key_within_a_second() {
     check(Of::Envoy);
+}
+
+#[test]
+fn envoy_over_grpc_refuses_a_stolen_key_within_a_second() {
+    check(Of::EnvoyGrpc);
 }
 
 #[test]

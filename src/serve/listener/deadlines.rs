@@ -2,6 +2,9 @@
 //!
 //! hyper has one time for heads and for the wait between requests. Those differ by far: a head comes at once, and a
 //! gateway keeps connections for an hour, so that closing one under it would fail a question.
+//!
+//! Over HTTP/2, requests overlap and frames come that belong to none. There a connection ends when its client does not
+//! answer a PING, which hyper sees to; only its first head is timed here.
 
 use std::{
     io,
@@ -31,6 +34,8 @@ pub struct Phase(Arc<AtomicU8>);
 const HEAD: u8 = 0;
 const ANSWERING: u8 = 1;
 const IDLE: u8 = 2;
+/// HTTP/2, for good.
+const MULTIPLEXED: u8 = 3;
 
 impl Phase {
     /// A head has been read, and is being answered.
@@ -41,6 +46,11 @@ impl Phase {
     /// The next request may come, or not.
     pub fn idle(&self) {
         self.0.store(IDLE, Relaxed);
+    }
+
+    /// Requests overlap from here on.
+    pub fn multiplexed(&self) {
+        self.0.store(MULTIPLEXED, Relaxed);
     }
 
     fn now(&self) -> u8 {
@@ -106,7 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
             return polled;
         }
-        if phase != ANSWERING && this.reading.as_mut().poll(cx).is_ready() {
+        if matches!(phase, HEAD | IDLE) && this.reading.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
@@ -180,6 +190,21 @@ mod tests {
         let late = async {
             tokio::time::sleep(IDLE_WITHIN * 2).await;
             client.write_u8(b'x').await.unwrap();
+        };
+        let (read, ()) = tokio::join!(read(&mut guarded), late);
+        assert_eq!(read, (IDLE_WITHIN * 2, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_between_requests_begin_no_head() {
+        let (mut client, server) = duplex(64);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        phase.multiplexed();
+        client.write_u8(b'F').await.unwrap();
+        assert!(read(&mut guarded).await.1);
+        let late = async {
+            tokio::time::sleep(IDLE_WITHIN * 2).await;
+            client.write_u8(b'F').await.unwrap();
         };
         let (read, ()) = tokio::join!(read(&mut guarded), late);
         assert_eq!(read, (IDLE_WITHIN * 2, true));

@@ -13,17 +13,19 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Durati
 use axum::{
     Router,
     extract::{ConnectInfo, DefaultBodyLimit, Request},
-    http::{StatusCode, header::CONNECTION},
+    http::{StatusCode, Version, header::CONNECTION},
     response::{IntoResponse, Response},
 };
 use hyper::{
     body::Incoming,
-    server::conn::http1,
     service::{Service as _, service_fn},
 };
 use hyper_util::{
-    rt::TokioIo,
-    server::graceful::{GracefulConnection, GracefulShutdown},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{
+        conn::auto,
+        graceful::{GracefulConnection, GracefulShutdown},
+    },
     service::TowerToHyperService,
 };
 use prometheus::IntGauge;
@@ -40,9 +42,14 @@ use crate::telemetry::Metrics;
 /// The largest body that any route reads, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The largest head of a request, in bytes.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Longer than a command waits to be applied.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Requests of an HTTP/2 connection at once; clients open another connection for more.
+const STREAMS_MAX: u32 = 200;
+/// How often an HTTP/2 client is asked whether it is there, and for how long.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WITHIN: Duration = Duration::from_secs(20);
 /// How long requests that have begun may take once it is told to stop.
 const END_WITHIN: Duration = Duration::from_secs(4);
 /// How long accepting rests when the process has no file descriptor left.
@@ -78,8 +85,10 @@ pub async fn bind(field: &'static str, address: SocketAddr) -> Result<Bound, Bin
 pub struct Limits {
     /// Connections at once.
     pub connections_max: usize,
-    /// How long a connection may wait for its next request.
+    /// How long an HTTP/1.1 connection may wait for its next request.
     pub idle_within: Duration,
+    /// Whether HTTP/2 is spoken too, with prior knowledge: gRPC needs it.
+    pub http2: bool,
 }
 
 /// Serves until `stop` resolves; requests that have begun are answered.
@@ -121,7 +130,7 @@ pub async fn serve(
             refused.inc();
             continue;
         };
-        let connection = ending.watch(connection(stream, peer, router.clone(), limits.idle_within));
+        let connection = ending.watch(connection(stream, peer, router.clone(), limits));
         let place = Place::take(open.clone(), permit);
         connections.spawn(async move {
             let _place = place;
@@ -162,32 +171,53 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    idle_within: Duration,
-) -> impl GracefulConnection<Error = hyper::Error, Output = hyper::Result<()>> + Send {
+    limits: Limits,
+) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send {
     // Answers are small: Nagle's delay would only hold them up.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY is not to be had");
     }
-    let (guarded, phase) = Guarded::new(stream, idle_within);
+    let (guarded, phase) = Guarded::new(stream, limits.idle_within);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         // For those who write down where a command came from.
         request.extensions_mut().insert(ConnectInfo(peer));
-        phase.answering();
+        let multiplexed = request.version() == Version::HTTP_2;
+        if multiplexed {
+            phase.multiplexed();
+        } else {
+            phase.answering();
+        }
         let (phase, answer) = (phase.clone(), router.call(request));
         async move {
             let answer = time::timeout(ANSWER_WITHIN, answer).await;
-            phase.idle();
-            answer.unwrap_or_else(|_| Ok(too_slow()))
+            if !multiplexed {
+                phase.idle();
+            }
+            answer.unwrap_or_else(|_| Ok(too_slow(multiplexed)))
         }
     });
-    http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(guarded), service)
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if !limits.http2 {
+        builder = builder.http1_only();
+    }
+    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(PING_EVERY))
+        .keep_alive_timeout(PING_WITHIN)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX);
+    // The builder has to live as long as the connection.
+    builder.serve_connection(TokioIo::new(guarded), service).into_owned()
 }
 
-/// The answer to a body that did not come in time. The rest of it may still come, so the connection ends.
-fn too_slow() -> Response {
+/// The answer to a body that did not come in time. The rest of it may still come, so the connection ends, if it is of
+/// this request alone.
+fn too_slow(multiplexed: bool) -> Response {
+    if multiplexed {
+        return StatusCode::REQUEST_TIMEOUT.into_response();
+    }
     (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")]).into_response()
 }

@@ -24,7 +24,7 @@ async fn served(connections_max: usize, metrics: Arc<Metrics>) -> Served {
     let address = bound.address;
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
-    let limits = Limits { connections_max, idle_within: Duration::from_mins(5) };
+    let limits = Limits { connections_max, idle_within: Duration::from_mins(5), http2: true };
     let ended = tokio::spawn(serve(bound, router, limits, metrics.clone(), stopped));
     Served { address, metrics, stop, ended }
 }
@@ -97,7 +97,10 @@ async fn a_large_body_and_a_large_head_are_refused() {
     assert_eq!(first_line(&mut large).await, "HTTP/1.1 413 Payload Too Large");
     let right = connect(&served, &format!("{head}: 3\r\n\r\nabc")).await;
     assert!(rest(right).await.ends_with("\r\n\r\n3"));
-    let head = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: {}", "x".repeat(HEAD_BYTES_MAX));
+    let head = format!(
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Large: {}",
+        "x".repeat(HEAD_BYTES_MAX as usize)
+    );
     let mut large = connect(&served, &head).await;
     assert!(first_line(&mut large).await.starts_with("HTTP/1.1 431"));
 }
@@ -127,4 +130,47 @@ async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
     assert!(rest(connect(&served, LAST).await).await.starts_with("HTTP/1.1 200"));
     time::pause();
     assert!(rest(slow).await.starts_with("HTTP/1.1 408"));
+}
+
+/// One request over HTTP/2, with the connection that bore it.
+type Sender = hyper::client::conn::http2::SendRequest<http_body_util::Empty<axum::body::Bytes>>;
+
+async fn http2(served: &Served) -> (Sender, tokio::task::JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = handshake.await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+async fn ask_over(sender: &mut Sender) -> hyper::Result<StatusCode> {
+    let request = axum::http::Request::get("http://localhost/healthz");
+    let answer = sender.send_request(request.body(http_body_util::Empty::new()).unwrap()).await?;
+    Ok(answer.status())
+}
+
+#[tokio::test]
+async fn http2_is_spoken_and_its_connections_wait_as_long_as_their_client_answers_pings() {
+    let served = served(10, metrics()).await;
+    let (mut sender, _connection) = http2(&served).await;
+    assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK);
+    // Pings go to and fro on a real socket: time may not leap over them, but may pass fast.
+    time::pause();
+    for _ in 0..40 {
+        time::advance(Duration::from_secs(10)).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    time::resume();
+    assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK, "after more than the idle time");
+}
+
+#[tokio::test]
+async fn an_http2_connection_is_told_of_the_end() {
+    let served = served(10, metrics()).await;
+    let (mut sender, connection) = http2(&served).await;
+    assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK);
+    let _ = served.stop.send(());
+    connection.await.unwrap().unwrap();
+    served.ended.await.unwrap();
 }

@@ -13,6 +13,7 @@ use super::{
 pub enum Of {
     Nginx,
     Envoy,
+    EnvoyGrpc,
     Caddy,
     Traefik,
 }
@@ -22,6 +23,7 @@ impl Of {
         match self {
             Self::Nginx => "nginx.conf",
             Self::Envoy => "envoy.yaml",
+            Self::EnvoyGrpc => "envoy-grpc.yaml",
             Self::Caddy => "Caddyfile",
             Self::Traefik => "traefik.yaml",
         }
@@ -31,7 +33,9 @@ impl Of {
     fn closed(self, text: &str) -> String {
         let (open, closed) = match self {
             Self::Nginx => ("error_page 500 = @keyhound_unreachable;", String::new()),
-            Self::Envoy => ("failure_mode_allow: true", "failure_mode_allow: false".to_owned()),
+            Self::Envoy | Self::EnvoyGrpc => {
+                ("failure_mode_allow: true", "failure_mode_allow: false".to_owned())
+            }
             Self::Caddy => {
                 let from = text.find("\thandle_errors {").expect("the block that fails open");
                 let length = text[from..].find("\n\t}\n").expect("its end") + 4;
@@ -96,7 +100,7 @@ fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
             let arguments = ["-p", &here, "-c", config, "-e", "stderr", "-g", directives];
             Program::start("nginx", installed("nginx"), arguments, folder.path())
         }
-        Of::Envoy => {
+        Of::Envoy | Of::EnvoyGrpc => {
             let arguments =
                 ["-c", config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
             Program::start("envoy", fetched("envoy"), arguments, folder.path())
@@ -131,7 +135,7 @@ impl Gateway for Example {
     fn log(&self) -> String {
         match self.of {
             Of::Nginx => self.folder.read("keyhound-example-access.json"),
-            Of::Envoy | Of::Caddy | Of::Traefik => self.program.output(),
+            Of::Envoy | Of::EnvoyGrpc | Of::Caddy | Of::Traefik => self.program.output(),
         }
     }
 }

@@ -1,0 +1,209 @@
+//! Envoy's external authorization over gRPC: the same answers as over HTTP, in the messages of
+//! `envoy.service.auth.v3.Authorization/Check`.
+//!
+//! Of Envoy's messages (`envoy/service/auth/v3/external_auth.proto`, `attribute_context.proto`) only the fields that
+//! are used are written out here; whatever else comes is passed over.
+
+use std::{
+    collections::HashMap,
+    future::{Ready, ready},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    response::Response,
+};
+use tonic::{Status, server::UnaryService};
+use tonic_prost::ProstCodec;
+
+use super::checks::{Checks, Gateway, Refusal};
+
+/// Where gRPC puts the one method of the service.
+pub const PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// The largest question, in bytes: Envoy's heads of requests have at most 60 KiB unless it is told otherwise, and
+/// bodies are not wanted.
+const QUESTION_BYTES_MAX: usize = 256 * 1024;
+/// How many values a header that Envoy joined is taken apart to: as many as there may be headers.
+const JOINED_MAX: usize = 100;
+
+/// `google.rpc.Code`.
+const OK: i32 = 0;
+const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
+/// `HeaderValueOption.HeaderAppendAction`: it takes the place of one that is there.
+const OVERWRITE: i32 = 2;
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct CheckRequest {
+    #[prost(message, optional, tag = "1")]
+    pub attributes: Option<Attributes>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct Attributes {
+    #[prost(message, optional, tag = "4")]
+    pub request: Option<Asked>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct Asked {
+    #[prost(message, optional, tag = "2")]
+    pub http: Option<HttpRequest>,
+}
+
+/// The request that Envoy asks about. Its texts hold raw keys, so that it has no form for logs.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct HttpRequest {
+    /// Values of one name are joined by commas.
+    #[prost(map = "string, string", tag = "3")]
+    pub headers: HashMap<String, String>,
+    /// With its query.
+    #[prost(string, tag = "4")]
+    pub path: String,
+    /// With `encode_raw_headers`, instead of `headers`.
+    #[prost(message, optional, tag = "13")]
+    pub header_map: Option<RawHeaders>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct RawHeaders {
+    #[prost(message, repeated, tag = "1")]
+    pub headers: Vec<Header>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct Header {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub raw_value: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct CheckResponse {
+    #[prost(message, optional, tag = "1")]
+    pub status: Option<RpcStatus>,
+    #[prost(message, optional, tag = "2")]
+    pub denied_response: Option<Denied>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct Denied {
+    #[prost(message, optional, tag = "1")]
+    pub status: Option<HttpStatus>,
+    #[prost(message, repeated, tag = "2")]
+    pub headers: Vec<HeaderOption>,
+    #[prost(string, tag = "3")]
+    pub body: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct HttpStatus {
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct HeaderOption {
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<Header>,
+    #[prost(int32, tag = "3")]
+    pub append_action: i32,
+}
+
+/// Answers a call of [`PATH`].
+pub(super) async fn check(State(checks): State<Arc<Checks>>, request: Request) -> Response {
+    let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
+        .apply_max_message_size_config(Some(QUESTION_BYTES_MAX), None);
+    grpc.unary(Authorization(checks), request).await.map(axum::body::Body::new)
+}
+
+struct Authorization(Arc<Checks>);
+
+impl UnaryService<CheckRequest> for Authorization {
+    type Response = CheckResponse;
+    type Future = Ready<Result<tonic::Response<CheckResponse>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
+        let asked = request.into_inner().attributes.and_then(|attributes| attributes.request);
+        let http = asked.and_then(|asked| asked.http).unwrap_or_default();
+        let query = http.path.split_once('?').map_or("", |(_, query)| query);
+        let refusal = self.0.answer(Gateway::EnvoyGrpc, &headers(&http), query);
+        ready(Ok(tonic::Response::new(refusal.map_or_else(served, refused))))
+    }
+}
+
+/// The headers as they were before Envoy joined those of one name: each joined value counts as a whole and in its
+/// parts, so that a second key does not hide the first. Names such as `:path` are none.
+fn headers(http: &HttpRequest) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut add = |name: &str, value: &[u8]| {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            // More than a map can hold is far more than Envoy lets pass.
+            let _ = headers.try_append(name, value);
+        }
+    };
+    for (name, value) in &http.headers {
+        add(name, value.as_bytes());
+        if value.contains(',') {
+            value.split(',').take(JOINED_MAX).for_each(|part| add(name, part.trim().as_bytes()));
+        }
+    }
+    for header in http.header_map.iter().flat_map(|map| &map.headers) {
+        let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
+        add(&header.key, value);
+    }
+    headers
+}
+
+fn served() -> CheckResponse {
+    CheckResponse { status: Some(RpcStatus { code: OK }), denied_response: None }
+}
+
+fn refused(refusal: Refusal) -> CheckResponse {
+    let code = match refusal.status {
+        StatusCode::TOO_MANY_REQUESTS => RESOURCE_EXHAUSTED,
+        _ => PERMISSION_DENIED,
+    };
+    let option = |(name, value): (&HeaderName, &HeaderValue)| HeaderOption {
+        header: Some(Header {
+            key: name.as_str().to_owned(),
+            value: value.to_str().unwrap_or_default().to_owned(),
+            raw_value: Vec::new(),
+        }),
+        append_action: OVERWRITE,
+    };
+    CheckResponse {
+        status: Some(RpcStatus { code }),
+        denied_response: Some(Denied {
+            status: Some(HttpStatus { code: i32::from(refusal.status.as_u16()) }),
+            headers: refusal.headers.iter().map(option).collect(),
+            body: refusal.body,
+        }),
+    }
+}
+
+#[cfg(test)]
+#[path = "ext_authz_tests.rs"]
+mod tests;

@@ -1,0 +1,163 @@
+//! Tests of the answers over gRPC, through the real router.
+
+use axum::body::{Body, to_bytes};
+use prost::Message as _;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{
+    deliver::WallClock,
+    respond::{Decision, Mode, Rate, Step},
+    serve::{
+        Decisions, ServeSettings,
+        identity::{key_ids, tests::pepper},
+        table::tests::{NOW, decision},
+    },
+    telemetry::Metrics,
+};
+
+/// A raw key whose appearance anywhere is a failure.
+const CANARY: &str = "sk_live_CANARY_0815";
+
+/// What came back: the message if there was one, the gRPC status, and the metrics.
+struct Answered {
+    message: Option<CheckResponse>,
+    grpc_status: String,
+    metrics: Arc<Metrics>,
+}
+
+/// Sends these bytes as a call of the method, with `decision` in force on the canary key.
+async fn call(decision: Option<Decision>, bytes: Vec<u8>) -> Answered {
+    let decisions = Arc::new(Decisions::new(10));
+    if let Some(mut decision) = decision {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", CANARY.parse().unwrap());
+        let ids = key_ids(&ServeSettings::default().checks, &pepper(), &headers, "");
+        decision.subject.id = ids[0].to_string();
+        decisions.apply(&decision, NOW, NOW);
+    }
+    let metrics = Arc::new(Metrics::new("test", ""));
+    let checks = Checks {
+        decisions,
+        settings: ServeSettings::default().checks,
+        pepper: Arc::new(pepper()),
+        clock: WallClock::from_fn(|| NOW),
+        metrics: metrics.clone(),
+    };
+    // A message of gRPC: not compressed, its length, itself.
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    let framed = [&[0][..], &length, &bytes].concat();
+    let request = axum::http::Request::post(PATH).header("content-type", "application/grpc");
+    let response = checks.router().oneshot(request.body(Body::from(framed)).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let collected = to_bytes(body, 1 << 20).await.unwrap();
+    let shown = format!("{parts:?} {} {}", String::from_utf8_lossy(&collected), metrics.render());
+    assert!(!shown.contains(CANARY), "{shown}");
+    let grpc_status = parts.headers.get("grpc-status").map_or("", |value| value.to_str().unwrap());
+    let message = collected.get(5..).map(|bytes| CheckResponse::decode(bytes).unwrap());
+    Answered { message, grpc_status: grpc_status.to_owned(), metrics }
+}
+
+async fn ask(decision: Option<Decision>, http: HttpRequest) -> Answered {
+    let request = CheckRequest { attributes: Some(Attributes { request: Some(Asked { http: Some(http) }) }) };
+    call(decision, request.encode_to_vec()).await
+}
+
+fn with_header(value: &str) -> HttpRequest {
+    let headers = [(":path", "/v1"), ("x-api-key", value)];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    HttpRequest { headers: headers.into(), ..HttpRequest::default() }
+}
+
+/// The code of the call, the status that the caller gets, and how often each outcome was counted.
+fn said(answered: &Answered) -> (i32, Option<i32>) {
+    let message = answered.message.as_ref().expect("a message");
+    let code = message.status.as_ref().expect("a status").code;
+    (
+        code,
+        message.denied_response.as_ref().and_then(|denied| denied.status.as_ref()).map(|status| status.code),
+    )
+}
+
+fn throttle() -> Decision {
+    let mut throttle = decision(1, 1, Step::Throttle);
+    throttle.rate = Some(Rate { known: 0.0, unknown: 0.0 });
+    throttle
+}
+
+#[tokio::test]
+async fn a_key_without_a_decision_and_a_request_without_a_key_are_served() {
+    let answered = ask(None, with_header(CANARY)).await;
+    assert_eq!(said(&answered), (OK, None));
+    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "allowed"]).get(), 1);
+    let answered = ask(Some(throttle()), HttpRequest::default()).await;
+    assert_eq!(said(&answered), (OK, None));
+    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "no_key"]).get(), 1);
+    assert_eq!(said(&call(Some(throttle()), Vec::new()).await), (OK, None), "a question without any field");
+}
+
+#[tokio::test]
+async fn a_throttled_key_is_told_when_to_come_back_and_a_revoked_one_is_not() {
+    let answered = ask(Some(throttle()), with_header(CANARY)).await;
+    assert_eq!(said(&answered), (RESOURCE_EXHAUSTED, Some(429)));
+    let denied = answered.message.unwrap().denied_response.unwrap();
+    let header = |name: &str| {
+        let mut headers = denied.headers.iter().filter_map(|option| option.header.as_ref());
+        headers.find(|header| header.key == name).map(|header| header.value.clone())
+    };
+    assert_eq!(header("x-keyhound-decision").as_deref(), Some("throttle"));
+    assert_eq!(header("x-keyhound-decision-id").as_deref(), Some("dec_1_1"));
+    assert_eq!(header("retry-after").as_deref(), Some("60"));
+    assert_eq!(header("content-type").as_deref(), Some("application/json"));
+    let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+    assert_eq!(body["retry_after_seconds"], 60);
+
+    let answered = ask(Some(decision(1, 1, Step::Revoke)), with_header(CANARY)).await;
+    assert_eq!(said(&answered), (PERMISSION_DENIED, Some(403)));
+    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "refused"]).get(), 1);
+}
+
+#[tokio::test]
+async fn shadow_mode_is_counted_and_never_seen() {
+    let shadow = Decision { mode: Mode::Shadow, ..decision(1, 1, Step::Revoke) };
+    let answered = ask(Some(shadow), with_header(CANARY)).await;
+    assert_eq!(said(&answered), (OK, None));
+    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "shadow_refused"]).get(), 1);
+}
+
+#[tokio::test]
+async fn the_key_is_found_wherever_envoy_puts_it() {
+    let revoke = || Some(decision(1, 1, Step::Revoke));
+    let raw = |key: &str, value: &str, raw_value: &str| Header {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        raw_value: raw_value.as_bytes().to_vec(),
+    };
+    let raw_headers = |header| HttpRequest {
+        header_map: Some(RawHeaders { headers: vec![raw(":path", "", "/v1"), header] }),
+        ..HttpRequest::default()
+    };
+    let in_query = HttpRequest { path: format!("/v1/o?x=1&api_key={CANARY}"), ..HttpRequest::default() };
+    for http in [
+        with_header(&format!("Bearer {CANARY}")),
+        // A second key, before or after, does not hide the first.
+        with_header(&format!("another,{CANARY}")),
+        with_header(&format!("{CANARY}, another")),
+        in_query,
+        raw_headers(raw("x-api-key", "", CANARY)),
+        raw_headers(raw("x-api-key", CANARY, "")),
+    ] {
+        let shown = http.path.clone();
+        assert_eq!(said(&ask(revoke(), http).await), (PERMISSION_DENIED, Some(403)), "{shown}");
+    }
+    assert_eq!(said(&ask(revoke(), with_header("another")).await), (OK, None));
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_an_error_of_grpc_and_a_large_one_too() {
+    let broken = call(None, b"\x0a\xffnot a message".to_vec()).await;
+    assert!(broken.message.is_none() && broken.grpc_status == "13", "{}", broken.grpc_status);
+    let large = HttpRequest { path: "/".repeat(QUESTION_BYTES_MAX + 1), ..HttpRequest::default() };
+    let large = ask(None, large).await;
+    assert!(large.message.is_none() && large.grpc_status == "11", "{}", large.grpc_status);
+}
