@@ -1,23 +1,28 @@
 //! Canary keys through a real listener, with every log written: not a byte of them may come back anywhere.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     sync::{Arc, Mutex},
 };
 
+use axum::body::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Checks, Decisions, ServeSettings, listener};
+use super::{Checks, Decisions, ServeSettings, ext_authz, listener};
 use crate::{
     decode::{Pepper, fingerprint},
     deliver::{WallClock, WallTime},
     respond::{Rate, Step},
     serve::table::tests::{NOW, decision},
-    telemetry::Metrics,
+    telemetry::{Metrics, logs},
 };
 
 const CANARIES: usize = 1_000;
@@ -80,12 +85,45 @@ async fn answers(address: std::net::SocketAddr) -> Vec<u8> {
     answers
 }
 
+/// The same over HTTP/2, in a question of Envoy's and in one of another gateway; what came back.
+async fn answers_over_http2(address: std::net::SocketAddr) -> String {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = shaken.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut answers = String::new();
+    for number in 0..CANARIES {
+        let key = canary(number);
+        let headers = [("x-api-key", key.clone()), ("authorization", format!("Bearer {key}"))];
+        let (uri, body) = if number % 4 < 2 {
+            let question = ext_authz::tests::question(&headers, &format!("/v1/{key}?api_key={key}"));
+            (ext_authz::PATH.to_owned(), question)
+        } else {
+            // A gRPC call that is none, with a key in it.
+            (format!("/check/{key}?api_key={key}"), key.clone().into_bytes())
+        };
+        let mut request = axum::http::Request::post(format!("http://localhost{uri}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.header("content-type", "application/grpc").body(Full::new(Bytes::from(body)));
+        let answer = sender.send_request(request.unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap();
+        let _ = writeln!(answers, "{parts:?} {}", String::from_utf8_lossy(&body.to_bytes()));
+    }
+    connection.abort();
+    answers
+}
+
 #[tokio::test]
 async fn no_byte_of_a_raw_key_comes_back() {
     let logged = Logged::default();
-    let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("trace")).with_writer(logged.clone());
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(logs::filter("trace").unwrap()).with_writer(logged.clone());
     // The test's runtime has one thread: what is logged on it is all that is logged.
-    let _guard = tracing::subscriber::set_default(logs.finish());
+    let _guard = tracing::subscriber::set_default(lines.finish());
 
     let decisions = Arc::new(Decisions::new(CANARIES));
     for number in (0..CANARIES).step_by(2) {
@@ -111,6 +149,9 @@ async fn no_byte_of_a_raw_key_comes_back() {
     };
     tokio::spawn(listener::serve(bound, checks.router(), limits, metrics.clone(), std::future::pending()));
 
+    let http2 = answers_over_http2(address).await;
+    // Every second key has a decision.
+    assert_eq!(http2.matches("dec_1_1").count(), CANARIES, "its id stands in a header and in the body");
     let answers = String::from_utf8(answers(address).await).unwrap();
     let count = |words: &str| answers.matches(words).count();
     assert_eq!(count("HTTP/1.1 404"), CANARIES / 6, "the paths that are no check");
@@ -118,7 +159,9 @@ async fn no_byte_of_a_raw_key_comes_back() {
     assert!(count("x-keyhound-decision-id") > CANARIES / 3, "{}", count("x-keyhound-decision-id"));
     assert_eq!(count("HTTP/1.1 "), CANARIES + 1);
     let logged = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
-    for (place, text) in [("answers", &answers), ("logs", &logged), ("metrics", &metrics.render())] {
+    for (place, text) in
+        [("answers", &answers), ("HTTP/2", &http2), ("logs", &logged), ("metrics", &metrics.render())]
+    {
         assert!(!text.contains("CANARY"), "in {place}: {text}");
     }
 }

@@ -206,4 +206,4 @@ fn refused(refusal: Refusal) -> CheckResponse {
 
 #[cfg(test)]
 #[path = "ext_authz_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -44,11 +44,8 @@ async fn call(decision: Option<Decision>, bytes: Vec<u8>) -> Answered {
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
     };
-    // A message of gRPC: not compressed, its length, itself.
-    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-    let framed = [&[0][..], &length, &bytes].concat();
     let request = axum::http::Request::post(PATH).header("content-type", "application/grpc");
-    let response = checks.router().oneshot(request.body(Body::from(framed)).unwrap()).await.unwrap();
+    let response = checks.router().oneshot(request.body(Body::from(framed(&bytes))).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let collected = to_bytes(body, 1 << 20).await.unwrap();
     let shown = format!("{parts:?} {} {}", String::from_utf8_lossy(&collected), metrics.render());
@@ -58,9 +55,25 @@ async fn call(decision: Option<Decision>, bytes: Vec<u8>) -> Answered {
     Answered { message, grpc_status: grpc_status.to_owned(), metrics }
 }
 
-async fn ask(decision: Option<Decision>, http: HttpRequest) -> Answered {
+/// A message of gRPC: not compressed, its length, itself.
+fn framed(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    [&[0][..], &length, bytes].concat()
+}
+
+fn encoded(http: HttpRequest) -> Vec<u8> {
     let request = CheckRequest { attributes: Some(Attributes { request: Some(Asked { http: Some(http) }) }) };
-    call(decision, request.encode_to_vec()).await
+    request.encode_to_vec()
+}
+
+/// The body of a call that asks about a request with these headers.
+pub(in crate::serve) fn question(headers: &[(&str, String)], path: &str) -> Vec<u8> {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    framed(&encoded(HttpRequest { headers, path: path.to_owned(), header_map: None }))
+}
+
+async fn ask(decision: Option<Decision>, http: HttpRequest) -> Answered {
+    call(decision, encoded(http)).await
 }
 
 fn with_header(value: &str) -> HttpRequest {

@@ -65,8 +65,15 @@ fn is_colourful() -> bool {
 }
 
 /// Checks a level without setting anything up.
+///
+/// What the HTTP/2 library writes is left out whatever the level: of a malformed request it writes the path, and that
+/// may hold a raw key.
 pub fn filter(level: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })
+    let wrong = |source| LogError::Level { level: level.to_owned(), source };
+    EnvFilter::try_new(level).map_err(wrong)?;
+    let is_http2 = |directive: &&str| directive.trim().split(['=', ':']).next() == Some("h2");
+    let others: Vec<&str> = level.split(',').filter(|directive| !is_http2(directive)).collect();
+    EnvFilter::try_new(format!("{},h2=off", others.join(","))).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -80,6 +87,36 @@ mod tests {
             error.contains("\"keyhound=loud\"") && error.contains("info,keyhound::serve=debug"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_http2_library_never_writes_what_clients_send() {
+        for level in ["trace", "debug,h2::server=trace", "h2=debug", "h2"] {
+            let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            let lines = fmt().with_env_filter(filter(level).unwrap());
+            let writer = written.clone();
+            let lines = lines.with_writer(move || Shared(writer.clone())).finish();
+            tracing::subscriber::with_default(lines, || {
+                tracing::error!(target: "h2::server", "malformed path /v1/sk_live_1");
+                tracing::error!(target: "h2", "malformed path /v1/sk_live_1");
+                tracing::error!("ours");
+            });
+            let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+            assert!(!written.contains("sk_live"), "{level}: {written}");
+            assert_eq!(written.contains("ours"), !level.starts_with("h2"), "{level}: {written}");
+        }
+    }
+
+    struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]
