@@ -11,7 +11,7 @@ use crate::{
     deliver::WallClock,
     slot::{Ask, Change},
     source::geo::GeoFiles,
-    telemetry::Metrics,
+    telemetry::{Metrics, logs},
 };
 
 /// What a reload needs: where the settings are, and whom to tell.
@@ -31,7 +31,8 @@ pub async fn reload_on_hangup(reloader: Reloader, mut hangups: Signal) {
         let in_force = match tokio::task::spawn_blocking(move || loading.load()).await {
             Ok(Ok(change)) => reloader.put_into_force(change).await,
             Ok(Err(error)) => {
-                tracing::error!(error = format!("{error:#}"), "reload refused; what was in force stays");
+                let error = logs::with_causes(&error);
+                tracing::error!(error, "reload refused; what was in force stays");
                 false
             }
             Err(_) => {

@@ -36,7 +36,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         // What cannot be read may be there in a moment: a secret that is mounted late.
         Err(error) if error.chain().any(<dyn std::error::Error>::is::<std::io::Error>) => return Err(error),
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", logs::with_causes(&error));
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
     };

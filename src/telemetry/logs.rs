@@ -64,6 +64,13 @@ fn is_colourful() -> bool {
     std::io::stderr().is_terminal() && !no_color
 }
 
+/// An error and its causes in one line, each said once: many texts name their cause already.
+pub fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |told, cause| {
+        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    })
+}
+
 /// Checks a level without setting anything up.
 ///
 /// What the HTTP/2 library writes is left out whatever the level: of a malformed request it writes the path, and that
@@ -87,6 +94,15 @@ mod tests {
             error.contains("\"keyhound=loud\"") && error.contains("info,keyhound::serve=debug"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let gone = || std::io::Error::other("it is gone");
+        let named = anyhow::Error::new(gone()).context("/etc/k.yaml: cannot be read: it is gone");
+        assert_eq!(with_causes(&named), "/etc/k.yaml: cannot be read: it is gone");
+        let unnamed = anyhow::Error::new(gone()).context("no pepper").context("it cannot start");
+        assert_eq!(with_causes(&unnamed), "it cannot start: no pepper: it is gone");
     }
 
     #[test]

@@ -8,14 +8,15 @@ use std::{
 };
 
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::harness::{
-    example::{Example, Of},
+    example::{Example, LOG, Of},
     folder::Folder,
     gateway::Gateway as _,
     http,
     keyhound::{Keyhound, key_id},
-    program::eventually,
+    program::{eventually, free_port},
     upstream::{KEY_HEADER, Upstream},
 };
 
@@ -24,6 +25,8 @@ const NEIGHBOUR: &str = "live-91c0d2e4b7aa3f10";
 
 /// How long a decision may take to reach the gateway.
 const WITHIN: Duration = Duration::from_secs(1);
+/// Requests with a key that is revoked.
+const REFUSED: u32 = 60;
 
 /// One request with a key; the status that the client sees.
 #[track_caller]
@@ -31,11 +34,11 @@ fn ask(gateway: &Example, key: &str) -> u16 {
     http::get(&gateway.url("/v1/orders/42"), &[(KEY_HEADER, key)]).status
 }
 
-/// A daemon in enforce mode that reads one nginx log.
+/// A daemon in enforce mode that reads one log of this format.
 #[track_caller]
-fn keyhound(log: &std::path::Path) -> Keyhound {
+fn keyhound(log: &std::path::Path, format: &str) -> Keyhound {
     Keyhound::start(&format!(
-        "sources:\n- file: {{ paths: [{log:?}] }}\n  format: nginx\n  key: raw\nresponse: {{ mode: enforce }}\n"
+        "sources:\n- file: {{ paths: [{log:?}] }}\n  format: {format}\n  key: raw\nresponse: {{ mode: enforce }}\n"
     ))
 }
 
@@ -68,7 +71,7 @@ fn becomes(gateway: &Example, key: &str, wanted: u16) {
 fn check(of: Of) {
     let upstream = Upstream::start(&[]);
     let folder = Folder::new("enforce");
-    let mut keyhound = keyhound(&folder.write("access.json", ""));
+    let mut keyhound = keyhound(&folder.write("access.json", ""), "nginx");
     let open = Example::start(of, true, upstream.port, &keyhound.gateways_listen);
     let closed = Example::start(of, false, upstream.port, &keyhound.gateways_listen);
     for gateway in [&open, &closed] {
@@ -141,44 +144,80 @@ fn traefik_refuses_a_stolen_key_within_a_second() {
     check(Of::Traefik);
 }
 
-/// Eight days of both keys, a request each five minutes, as nginx with the example's settings would have logged them.
-fn past() -> String {
+/// Eight days of both keys, a request each five minutes, made of the gateway's own record of one.
+fn past(served: &Value, time_field: &str, time: impl Fn(u64) -> Value) -> String {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let now_ms = u64::try_from(now_ms).expect("the year is not 500 million");
     let (minute_ms, minutes) = (60_000, 8 * 1_440);
     let mut text = String::new();
     for minute in (0..minutes).step_by(5) {
         for (second, key) in [(11, STOLEN), (37, NEIGHBOUR)] {
-            let ms = now_ms - (minutes - minute) * minute_ms + second * 1_000;
-            let _ = writeln!(
-                text,
-                "{{\"msec\":\"{}.{:03}\",\"remote_addr\":\"127.0.0.1\",\"xff\":\"\",\"api_key\":\"{key}\",\
-                 \"method\":\"GET\",\"uri\":\"/v1/orders/42\",\"status\":\"200\",\"bytes_sent\":165,\
-                 \"request_length\":150,\"request_time\":0.003,\"upstream_status\":\"200\",\"ua\":\"\",\
-                 \"request_id\":\"{minute:08x}{second:02x}\",\"scheme\":\"http\",\"keyhound_decision\":\"\"}}",
-                ms / 1_000,
-                ms % 1_000
-            );
+            let mut record = served.clone();
+            record["api_key"] = key.into();
+            record["request_id"] = format!("{minute:08x}{second:02x}").into();
+            record[time_field] = time(now_ms - (minutes - minute) * minute_ms + second * 1_000);
+            let _ = writeln!(text, "{record}");
         }
     }
     text
 }
 
-/// The whole circle: nginx logs, Keyhound reads the log, finds the burst and decides, nginx asks and refuses.
-#[test]
-fn a_burst_at_nginx_is_throttled_by_itself_and_its_neighbour_is_served() {
+/// The whole circle: the gateway logs, Keyhound reads the log, finds the burst and decides, the gateway asks and
+/// refuses, and logs that. What we refuse is counted, and never evidence against the key.
+#[track_caller]
+fn circle(of: Of, format: &str, time_field: &str, time: impl Fn(u64) -> Value) {
     let upstream = Upstream::start(&[]);
+    // One record to make a past of. Nobody is asked yet, and it fails open.
+    let alone = Example::start(of, true, upstream.port, &format!("127.0.0.1:{}", free_port()));
+    assert_eq!(ask(&alone, NEIGHBOUR), 200, "{}", alone.log());
+    let served = alone.wait_for_records(1).remove(0);
+    let served: Value = serde_json::from_str(&served).expect("JSON");
+
     let folder = Folder::new("circle");
-    let log = folder.write("keyhound-example-access.json", past());
-    let keyhound = keyhound(&log);
-    let nginx = Example::start_in(folder, Of::Nginx, true, upstream.port, &keyhound.gateways_listen);
+    let log = folder.write(LOG, past(&served, time_field, time));
+    let keyhound = keyhound(&log, format);
+    let gateway = Example::start_in(folder, of, true, upstream.port, &keyhound.gateways_listen);
     let refused = eventually("the burst is throttled", Duration::from_secs(30), || {
-        let answer = http::get(&nginx.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]);
+        let answer = http::get(&gateway.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]);
         (answer.status == 429).then_some(answer)
     });
     assert_eq!(refused.header("x-keyhound-decision"), Some("throttle"), "{refused:?}");
-    assert_eq!(ask(&nginx, NEIGHBOUR), 200);
+    assert_eq!(ask(&gateway, NEIGHBOUR), 200);
     let decisions = http::get(&format!("http://{}/api/v1/decisions", keyhound.listen), &[]).json();
     let decisions = decisions["decisions"].as_array().cloned().unwrap_or_default();
     assert_eq!(decisions.len(), 1, "{decisions:#?}");
     assert!(decisions[0].to_string().contains(&key_id(STOLEN)), "{decisions:#?}");
+
+    // A 403 is what the detectors of refusals look for, on one route or on many.
+    command(&keyhound, "revoke", STOLEN);
+    becomes(&gateway, STOLEN, 403);
+    for route in 0..REFUSED {
+        let url =
+            gateway.url(&format!("/v1/r{}", char::from(b'a' + u8::try_from(route % 26).expect("a letter"))));
+        assert_eq!(http::get(&url, &[(KEY_HEADER, STOLEN)]).status, 403);
+    }
+    eventually("our own are counted as pressure", Duration::from_secs(15), || {
+        let counted = keyhound.metric("keyhound_requests_refused_by_decisions_total");
+        counted.filter(|counted| *counted >= f64::from(REFUSED))
+    });
+    let incidents = http::get(&format!("http://{}/api/v1/incidents?state=all", keyhound.listen), &[]).body;
+    assert!(incidents.contains("volume.spike"), "{incidents}");
+    for evidence in ["errors.refused", "key-denied-routes"] {
+        assert!(!incidents.contains(evidence), "our own refusals were taken for evidence: {incidents}");
+    }
+}
+
+#[test]
+fn a_burst_at_nginx_is_throttled_by_itself_and_our_refusals_are_no_evidence() {
+    circle(Of::Nginx, "nginx", "msec", |ms| format!("{}.{:03}", ms / 1_000, ms % 1_000).into());
+}
+
+#[test]
+fn a_burst_at_envoy_is_throttled_by_itself_and_our_refusals_are_no_evidence() {
+    circle(Of::Envoy, "envoy", "start_time", |ms| keyhound::event::EventTime(ms).rfc3339().into());
+}
+
+#[test]
+fn a_burst_at_envoy_over_grpc_is_throttled_by_itself_and_our_refusals_are_no_evidence() {
+    circle(Of::EnvoyGrpc, "envoy", "start_time", |ms| keyhound::event::EventTime(ms).rfc3339().into());
 }

@@ -24,13 +24,6 @@ use crate::harness::{
     upstream::KEY_HEADER,
 };
 
-/// Expressions that answer only when what they are about has happened, each with the reason.
-const ONLY_WHEN_IT_HAPPENS: [(&str, &str); 3] = [
-    ("changes(process_start_time_seconds", "an annotation: a mark at each start"),
-    ("sum by (rail) (rate(keyhound_proposals_held_total", "a rail has to hold a step back first"),
-    ("ALERTS{", "an annotation: a mark while an alert of Keyhound's own fires"),
-];
-
 /// Every expression of the dashboards, with the variables filled in, by where it stands.
 fn dashboard_queries() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
@@ -64,6 +57,17 @@ fn collect(value: &Value, place: &str, queries: &mut BTreeMap<String, String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, place, queries)),
         _ => {}
     }
+}
+
+/// The shipped alert rules, which fire after a second instead of minutes or an hour.
+fn impatient_alerts() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
+    let text = fs::read_to_string(path).expect("the alert rules");
+    let hasty = |line: &str| match line.split_once("for: ") {
+        Some((indent, _)) if indent.trim().is_empty() => format!("{indent}for: 1s\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(hasty).collect()
 }
 
 /// The parts of every alert's expression: what is compared, without the comparisons.
@@ -149,13 +153,17 @@ fn each_query_and_each_alert_expression_answers_with_data() {
     let alertmanager = Alertmanager::start();
     let folder = Folder::new("prometheus-test");
     let places = folder.write("places.mmdb", Story::places());
-    let keyhound = Keyhound::start(&format!(
-        "sources:\n- kafka: {{ brokers: [\"{}\"], topics: [{topic}], group: prometheus, start: earliest }}\n  \
+    // Nothing automatic is done to the leaked key: what it is held back by is on a dashboard, too.
+    let leaked =
+        format!("keys: [{{ id: {}, name: leaked, tenant: t, protected: true }}]\n", key_id(&story.leaked));
+    let catalogue = folder.write("catalogue.yaml", leaked);
+    let mut keyhound = Keyhound::start(&format!(
+        "catalogue: {catalogue:?}\nsources:\n- kafka: {{ brokers: [\"{}\"], topics: [{topic}], group: prometheus, start: earliest }}\n  \
          format: nginx\n  key: raw\ngeo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: prometheus.\n\
          alertmanagers: [\"{}\"]\nresponse: {{ mode: enforce }}\n",
         kafka.plain, alertmanager.url
     ));
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
+    let rules = folder.write("alerts.yaml", impatient_alerts());
     let prometheus = Prometheus::start(&keyhound.listen, &[&rules]);
     eventually("scraped twice", Duration::from_secs(30), || {
         let scraped = prometheus.query("count_over_time(up{job=\"keyhound\"}[30s]) >= 2");
@@ -164,14 +172,20 @@ fn each_query_and_each_alert_expression_answers_with_data() {
     stir(&keyhound, &story);
 
     let mut queries = dashboard_queries();
-    queries.retain(|_, query| !ONLY_WHEN_IT_HAPPENS.iter().any(|(part, _)| query.starts_with(part)));
     queries.extend(alert_operands());
     let all = queries.len();
+    let mut is_restarted = false;
     let started = std::time::Instant::now();
-    while !queries.is_empty() && started.elapsed() < Duration::from_secs(30) {
+    while !queries.is_empty() && started.elapsed() < Duration::from_secs(60) {
         // Some divide by what comes in.
         kafka.produce(&topic, ["another one that is no record"]);
         queries.retain(|_, query| prometheus.query(query).is_empty());
+        if !is_restarted && queries.values().all(|query| query.starts_with("changes(process_start_time")) {
+            // The last that is missing is the mark at a start.
+            keyhound.kill_and_start_again();
+            keyhound.wait_until_ready();
+            is_restarted = true;
+        }
         std::thread::sleep(Duration::from_millis(200));
     }
     let silent: Vec<&String> = queries.keys().collect();

@@ -64,7 +64,7 @@ impl Example {
         Self::start_in(Folder::new("example"), of, fails_open, upstream, keyhound)
     }
 
-    /// Like [`Example::start`], in a folder in which the log may have a past.
+    /// Like [`Example::start`], in a folder in which the log, [`LOG`], may have a past.
     #[track_caller]
     pub fn start_in(folder: Folder, of: Of, fails_open: bool, upstream: u16, keyhound: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateways").join(of.file());
@@ -78,6 +78,7 @@ impl Example {
                 text.replace(&format!(":{from}"), &format!(":{to}"))
                     .replace(&format!("port_value: {from}"), &format!("port_value: {to}"))
             });
+        let text = if matches!(of, Of::Envoy | Of::EnvoyGrpc) { logging_to(&folder, &text) } else { text };
         let config = folder.write(if of == Of::Traefik { "dynamic.yaml" } else { of.file() }, text);
         let program = run(of, &folder, &config.display().to_string(), port);
         let mut example = Self { of, port, folder, program };
@@ -90,6 +91,18 @@ impl Example {
         }
         example
     }
+}
+
+/// The name that nginx' example gives to its access log.
+pub const LOG: &str = "keyhound-example-access.json";
+
+/// Envoy's example with its log in a file, as Keyhound follows it.
+fn logging_to(folder: &Folder, text: &str) -> String {
+    let (stdout, file) = ("stream.v3.StdoutAccessLog\n", "file.v3.FileAccessLog\n");
+    let at = text.find(stdout).expect("the example's log") + stdout.len();
+    let indent: String = text[at..].chars().take_while(|c| *c == ' ').collect();
+    let path = folder.path().join(LOG);
+    format!("{}{file}{indent}path: {path:?}\n{}", &text[..at - stdout.len()], &text[at..])
 }
 
 fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
@@ -131,11 +144,11 @@ impl Gateway for Example {
         self.port
     }
 
-    /// The access log, which all but nginx write to standard output.
+    /// The access log, which Caddy and Traefik write to standard output.
     fn log(&self) -> String {
         match self.of {
-            Of::Nginx => self.folder.read("keyhound-example-access.json"),
-            Of::Envoy | Of::EnvoyGrpc | Of::Caddy | Of::Traefik => self.program.output(),
+            Of::Nginx | Of::Envoy | Of::EnvoyGrpc => self.folder.read(LOG),
+            Of::Caddy | Of::Traefik => self.program.output(),
         }
     }
 }
