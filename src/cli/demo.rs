@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use crate::{
-    app::demo::{self, Screen, Settings},
+    app::demo::{self, Screen, Settings, Verdict},
     generate::{Format, Formats},
 };
 
@@ -72,5 +72,39 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         ..Settings::default()
     };
     let verdict = demo::run(&settings, &mut Screen::standard())?;
-    Ok(if verdict.faults().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit_code(&verdict).into())
+}
+
+fn exit_code(verdict: &Verdict) -> u8 {
+    u8::from(!verdict.faults().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::demo::Asked;
+
+    #[test]
+    fn the_exit_code_is_0_only_if_the_leaked_key_and_it_alone_was_stopped() {
+        let right = Verdict {
+            stopped_after_seconds: Some(20),
+            stolen: Asked { refused: 9, ..Asked::default() },
+            neighbour: Asked { served: 9, ..Asked::default() },
+            ..Verdict::default()
+        };
+        assert_eq!(exit_code(&right), 0);
+        let odd = Asked { odd: 1, ..right.neighbour };
+        for wrong in [
+            Verdict::default(),
+            Verdict { stopped_after_seconds: None, ..right.clone() },
+            Verdict { stolen: Asked::default(), ..right.clone() },
+            Verdict { neighbour: Asked { refused: 1, ..right.neighbour }, ..right.clone() },
+            Verdict { neighbour: Asked::default(), ..right.clone() },
+            Verdict { neighbour: odd, ..right.clone() },
+            Verdict { decisions_on_others: vec!["throttle".to_owned()], ..right.clone() },
+            Verdict { rejected: 1, ..right.clone() },
+        ] {
+            assert_eq!(exit_code(&wrong), 1, "{wrong:?}");
+        }
+    }
 }
