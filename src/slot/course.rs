@@ -69,6 +69,9 @@ impl<J: Judge> Course<J> {
         for rejection in self.outcome.rejections.drain(..) {
             self.outputs.rejection(&rejection, &name(rejection.input).unwrap_or_default());
         }
+        for further in self.outcome.further.drain(..) {
+            self.outputs.further_rejections(&further, &name(further.input).unwrap_or_default());
+        }
         std::mem::take(&mut self.outcome.tallies)
     }
 

@@ -88,8 +88,17 @@ pub struct Tally {
     pub rejected: Vec<(&'static str, u64)>,
 }
 
-/// Of one batch, at most so many rejections are produced; all are counted.
+/// Of one batch, at most so many rejections are produced one by one; of the rest the positions, by reason.
 pub const REJECTIONS_PRODUCED_MAX: usize = 64;
+
+/// Where the records of an input were rejected for one reason, when there were many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FurtherRejections {
+    pub input: u32,
+    pub reason: &'static str,
+    /// Of each record once, in the order in which they were read.
+    pub offsets: Vec<u64>,
+}
 
 /// What reading and judging led to. Reused from batch to batch.
 #[derive(Debug, Default)]
@@ -98,6 +107,8 @@ pub struct Outcome {
     /// Greatest event time by input: few inputs, so a list.
     pub seen: Vec<(u32, u64)>,
     pub rejections: Vec<Rejection>,
+    /// Those beyond [`REJECTIONS_PRODUCED_MAX`].
+    pub further: Vec<FurtherRejections>,
     /// By source.
     pub tallies: Vec<Tally>,
 }
@@ -125,7 +136,7 @@ impl Outcome {
         self.rejections.len() < REJECTIONS_PRODUCED_MAX
     }
 
-    /// Counts a rejection, and keeps it to be produced if there were not too many in this batch.
+    /// Counts a rejection, and keeps it to be produced; where there were many in this batch, its position only.
     pub fn reject(&mut self, source: u16, rejection: Rejection) {
         let rejected = &mut self.tally(source).rejected;
         match rejected.iter_mut().find(|(reason, _)| *reason == rejection.reason) {
@@ -134,6 +145,14 @@ impl Outcome {
         }
         if self.has_room_for_rejections() {
             self.rejections.push(rejection);
+            return;
+        }
+        let Rejection { input, offset, reason, .. } = rejection;
+        match self.further.iter_mut().find(|group| group.input == input && group.reason == reason) {
+            // Many requests of one record have one offset.
+            Some(group) if group.offsets.last() == Some(&offset) => {}
+            Some(group) => group.offsets.push(offset),
+            None => self.further.push(FurtherRejections { input, reason, offsets: vec![offset] }),
         }
     }
 }

@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 use self::{cadence::Cadence, course::Course};
 pub use self::{
     cadence::CadenceSettings,
-    judge::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
+    judge::{FurtherRejections, Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
     reading::{Change, Reading},
     start::{Comparison, Gap, Return},
     status::{CAUGHT_UP_BELOW, Status},

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::judge::Rejection;
+use super::judge::{FurtherRejections, Rejection};
 use crate::{
     detect::Finding,
     engine::{Action, Command, Effect},
@@ -43,6 +43,15 @@ struct RejectedRecord<'a> {
     reason: &'static str,
     length: usize,
     hash: String,
+}
+
+/// Where more was rejected in one batch than is told one by one.
+#[derive(Serialize)]
+struct FurtherRejectedRecord<'a> {
+    schema: &'static str,
+    input: &'a str,
+    reason: &'static str,
+    offsets: &'a [u64],
 }
 
 /// An operator's command as its topic carries it, with what came of it.
@@ -129,6 +138,13 @@ impl Outputs {
             length: rejection.length,
             hash: format!("{:032x}", rejection.hash),
         };
+        self.push(Topic::Rejected, String::new(), json(&record), Kept::Until(0));
+    }
+
+    /// Takes the positions of further rejections over. `input` is the input's name.
+    pub fn further_rejections(&mut self, further: &FurtherRejections, input: &str) {
+        let FurtherRejections { reason, offsets, .. } = further;
+        let record = FurtherRejectedRecord { schema: "keyhound.rejected_further/1", input, reason, offsets };
         self.push(Topic::Rejected, String::new(), json(&record), Kept::Until(0));
     }
 

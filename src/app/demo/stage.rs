@@ -114,6 +114,7 @@ impl Stage {
             self.totals.rejected += tally.rejected.drain(..).map(|(_, count)| count).sum::<u64>();
         }
         outcome.rejections.clear();
+        outcome.further.clear();
         outcome.seen.clear();
         effects.append(&mut outcome.effects);
     }

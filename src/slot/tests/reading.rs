@@ -78,9 +78,14 @@ fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing() {
 }
 
 #[test]
-fn a_flood_of_bad_records_is_counted_in_full_and_produced_in_part() {
-    let lines = vec!["[".to_owned(); 500];
+fn a_flood_of_bad_records_is_counted_in_full_and_all_its_positions_are_kept() {
+    let lines: Vec<String> = ["[", "7"].iter().cycle().take(500).map(|line| (*line).to_owned()).collect();
     let out = read(&lines, None, START_MS);
     assert_eq!(out.rejections.len(), REJECTIONS_PRODUCED_MAX);
+    let mut offsets: Vec<u64> = out.rejections.iter().map(|rejection| rejection.offset).collect();
+    assert_eq!(out.further.iter().map(|group| group.reason).collect::<Vec<_>>(), ["truncated", "wrong_type"]);
+    offsets.extend(out.further.iter().flat_map(|group| group.offsets.iter().copied()));
+    offsets.sort_unstable();
+    assert_eq!(offsets, (0..500).collect::<Vec<_>>());
     assert_eq!(out.tallies[0].rejected.iter().map(|(_, count)| count).sum::<u64>(), 500);
 }
