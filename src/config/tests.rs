@@ -341,6 +341,9 @@ fn the_documentation_and_the_schemas_are_current() {
     let pretty = |schema: serde_json::Value| format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
     current("docs/config.md", &documentation());
     current("docs/keyhound.schema.json", &pretty(schema()));
+    let rules = std::fs::read_to_string(repository().join("docs/rules.md")).unwrap();
+    let made = crate::rules::documentation::with_detectors(&rules).expect("docs/rules.md has a place for it");
+    current("docs/rules.md", &made);
     current("docs/rules.schema.json", &pretty(crate::rules::schema()));
 }
 

@@ -37,20 +37,28 @@ pub struct Count {
 /// field; each list has 1 to 64 entries.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("minProperties" = 1))]
 pub struct Match {
     /// Status codes: `403`, or a class, `5xx`.
+    #[schemars(length(min = 1, max = 64))]
     pub status: Vec<Statuses>,
     /// Methods in upper case; `OTHER` for what is not in RFC 9110 or PATCH.
+    #[schemars(length(min = 1, max = 64))]
     pub method: Vec<MethodName>,
     /// Routes as Keyhound shows them; a `*` at the end stands for any rest.
+    #[schemars(length(min = 1, max = 64))]
     pub route: Vec<Pattern>,
     /// Countries by ISO 3166-1 alpha-2.
+    #[schemars(length(min = 1, max = 64))]
     pub country: Vec<CountryCode>,
     /// Networks by the number of their autonomous system: `AS14061`.
+    #[schemars(length(min = 1, max = 64))]
     pub network: Vec<Network>,
     /// Kinds of network.
+    #[schemars(length(min = 1, max = 64))]
     pub network_type: Vec<NetworkKind>,
     /// Agents as Keyhound shows them; a `*` at the end stands for any rest.
+    #[schemars(length(min = 1, max = 64))]
     pub agent: Vec<Pattern>,
 }
 
@@ -204,29 +212,31 @@ impl fmt::Display for Statuses {
     }
 }
 
+/// The names of methods that can be matched.
+pub const METHODS: [&str; Method::COUNT] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
+
 /// A method's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("enum" = METHODS))]
 pub struct MethodName(pub Method);
 
 impl TryFrom<String> for MethodName {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        match Method::parse(&text) {
-            Method::Other if text != "OTHER" => {
-                Err("must be GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS or OTHER")
-            }
-            method => Ok(Self(method)),
+        if METHODS.contains(&text.as_str()) {
+            return Ok(Self(Method::parse(&text)));
         }
+        Err("must be GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS or OTHER")
     }
 }
 
 /// A text, or the beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[^*]{1,256}\\*?$"))]
 pub struct Pattern {
     pub text: String,
     /// Anything may follow.
@@ -258,7 +268,7 @@ impl TryFrom<String> for Pattern {
 /// A country's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[A-Za-z]{2}$"))]
 pub struct CountryCode(pub Country);
 
 impl TryFrom<String> for CountryCode {
@@ -273,7 +283,7 @@ impl TryFrom<String> for CountryCode {
 /// An autonomous system's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^AS[1-9][0-9]{0,9}$"))]
 pub struct Network(pub u32);
 
 impl TryFrom<String> for Network {
@@ -288,7 +298,7 @@ impl TryFrom<String> for Network {
 /// A kind of network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("enum" = NetworkType::ALL.map(NetworkType::as_str)))]
 pub struct NetworkKind(pub NetworkType);
 
 impl TryFrom<String> for NetworkKind {

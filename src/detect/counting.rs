@@ -5,7 +5,7 @@
 
 use super::{
     count::{Count, Match},
-    signal::{Signal, count_text},
+    signal::{Signal, share_text},
 };
 use crate::{
     event::{Country, Event, Method, NetworkType, stable_hash},
@@ -41,7 +41,7 @@ impl CountUse {
 
     /// A counter that has counted nothing.
     pub fn counter(&self) -> Counter {
-        Counter::new(self.name, self.count.distinct.is_some(), self.count.share_of.is_some())
+        Counter::new(self.name, self.count.distinct.is_some())
     }
 
     /// The window that ends with this second.
@@ -60,51 +60,72 @@ impl CountUse {
             counter.matched.forget(window);
         }
         if self.count.share_of.is_some() {
-            let all = counter.all.get_or_insert_with(|| self.counter().matched);
-            all.add(window, pane, value);
+            counter.whole(now).tally.add(window, pane, value);
+        } else {
+            counter.whole = None;
         }
     }
 
     /// Judges a counter. `served` is what the key's own window has: requests from before the counter began.
-    pub fn judge(&self, counter: &mut Counter, served: u32, second: u32) -> Option<Signal> {
-        let n = counter.matched.count();
-        let Some((times, found)) = self.over_limit(counter, n, served) else {
+    pub fn judge(&self, counter: &mut Counter, served: u32, now: u32) -> Option<Signal> {
+        let Some(over) = self.over_limit(counter, served, now) else {
             counter.is_within();
             return None;
         };
-        counter.is_worth_a_look(second).then(|| {
-            let (observed, expected) = found;
-            Signal { rule: self.rule, score: JUST_OVER + libm::log2(times), observed, expected }
-        })
+        // Only now: texts cost more than all the rest.
+        counter.is_worth_a_look(now).then(|| self.signal(over))
     }
 
-    /// How many times its limit the counter is, and the words for it; `None` = it is within.
-    fn over_limit(&self, counter: &Counter, n: u32, served: u32) -> Option<(f64, (String, String))> {
-        let Count { matches, over, more_than, distinct, .. } = &self.count;
-        let what = distinct.map_or_else(|| "requests".to_owned(), |d| format!("different {}", d.plural()));
-        let within = format!("in {} with {matches}", over.as_str());
+    fn over_limit(&self, counter: &Counter, served: u32, now: u32) -> Option<OverLimit> {
+        let (n, limit) = (counter.matched.count(), self.count.more_than);
         if self.count.share_of.is_none() {
-            let times = f64::from(n) / f64::from(more_than.saturating_add(1));
-            return (n > *more_than)
-                .then(|| (times, (format!("{n} {what} {within}"), format!("limit {more_than}"))));
+            let times = f64::from(n) / (f64::from(limit) + 1.0);
+            return (n > limit).then_some(OverLimit { n, whole: None, times });
         }
-        let seen = counter.all.as_ref().filter(|all| !all.is_full())?.count();
-        // Values from before the counter began are not known; requests are, as far as they were served.
-        let all = if distinct.is_some() { seen } else { seen.max(served) }.max(n);
-        let percent = f64::from(n) / f64::from(all.max(1)) * 100.0;
-        (n >= self.count.at_least() && percent > f64::from(*more_than)).then(|| {
-            let observed = format!("{n} of {all} {what} ({} %) {within}", count_text(percent));
-            (percent / f64::from(*more_than), (observed, format!("limit {more_than} %")))
-        })
+        let whole = counter.whole.as_ref().filter(|_| n >= self.count.at_least())?;
+        // Which different values there were before it began is not known. Requests are, as far as they were served.
+        let is_young = now - whole.since.min(now) < self.count.over.seconds();
+        if self.count.distinct.is_some() && (is_young || whole.tally.is_over_full()) {
+            return None;
+        }
+        let before = if self.count.distinct.is_some() { 0 } else { served };
+        let whole = whole.tally.count().max(before).max(n);
+        let times = f64::from(n) / f64::from(whole.max(1)) * 100.0 / f64::from(limit.max(1));
+        (times > 1.0).then_some(OverLimit { n, whole: Some(whole), times })
     }
+
+    fn signal(&self, over: OverLimit) -> Signal {
+        let Count { matches, over: window, more_than, distinct, .. } = &self.count;
+        let what = distinct.map_or_else(|| "requests".to_owned(), |d| format!("different {}", d.plural()));
+        let within = format!("in {} with {matches}", window.as_str());
+        let OverLimit { n, whole, times } = over;
+        let (observed, expected) = match whole {
+            None => (format!("{n} {what} {within}"), format!("limit {more_than}")),
+            Some(whole) => {
+                let share = share_text(f64::from(n) / f64::from(whole.max(1)));
+                (format!("{n} of {whole} {what} ({share}) {within}"), format!("limit {more_than} %"))
+            }
+        };
+        Signal { rule: self.rule, score: JUST_OVER + libm::log2(times), observed, expected }
+    }
+}
+
+/// A counter that is over its limit.
+#[derive(Clone, Copy, Debug)]
+struct OverLimit {
+    n: u32,
+    /// What it is a share of.
+    whole: Option<u32>,
+    /// How many times its limit it is: at least 1.
+    times: f64,
 }
 
 /// Every counting rule of a rule set. Built once and shared by all partitions.
 #[derive(Clone, Debug)]
 pub struct Counting {
     pub uses: Vec<CountUse>,
-    /// Some rule is about a share, so that what does not match counts too.
-    pub has_shares: bool,
+    /// Those about a share, for which what does not match counts too.
+    pub shares: u64,
     status: Box<[u64]>,
     method: [u64; Method::COUNT],
     network_type: [u64; NetworkType::ALL.len()],
@@ -123,7 +144,7 @@ impl Default for Counting {
 impl Counting {
     /// The counting rules of a set, at most [`RULES_MAX`].
     pub fn new(uses: Vec<CountUse>) -> Self {
-        let all = (0..uses.len().min(RULES_MAX)).fold(0, |all, bit| all | 1 << bit);
+        let all = bits(&uses, |_| true);
         let matches = || uses.iter().take(RULES_MAX).map(|one| &one.count.matches);
         let mut status = vec![all; STATUSES].into_boxed_slice();
         let mut method = [all; Method::COUNT];
@@ -152,7 +173,7 @@ impl Counting {
             network: Field::new(matches(), |one| one.network.iter().map(|network| network.0).collect()),
             route: Field::new(matches(), |one| one.route.clone()),
             agent: Field::new(matches(), |one| one.agent.clone()),
-            has_shares: uses.iter().any(|one| one.count.share_of.is_some()),
+            shares: bits(&uses, |one| one.count.share_of.is_some()),
             uses,
         }
     }
@@ -174,6 +195,12 @@ impl Counting {
     pub fn knows(&self, name: u64) -> bool {
         self.uses.iter().any(|one| one.name == name)
     }
+}
+
+/// The bits of the rules that are so.
+fn bits(uses: &[CountUse], are: impl Fn(&CountUse) -> bool) -> u64 {
+    let numbered = uses.iter().take(RULES_MAX).enumerate();
+    numbered.filter(|(_, one)| are(one)).fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
 /// The rules that name values of one field.

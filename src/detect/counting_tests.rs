@@ -139,6 +139,24 @@ fn signal_after(count: Count, matched: u32, others: u32, served: u32) -> Option<
     last
 }
 
+/// The same on `routes` others and some refused ones again and again, for as long as this.
+fn shares_after(count: Count, refused: u32, others: u32, seconds: std::ops::Range<u32>) -> Vec<String> {
+    let one = CountUse::new(3, "r", count);
+    let mut counter = one.counter();
+    let names: Vec<String> = (0..refused + others).map(|n| format!("/{n}")).collect();
+    let mut found = Vec::new();
+    for second in seconds {
+        for (n, name) in (0u32..).zip(&names) {
+            let event = Event { route: Name::new(name), ..event(403, "") };
+            one.count(&mut counter, &event, n < refused, second, second);
+            if n < refused {
+                found.extend(one.judge(&mut counter, 0, second).map(|signal| signal.observed));
+            }
+        }
+    }
+    found
+}
+
 #[track_caller]
 fn check(count: &Count, (matched, others, served): (u32, u32, u32), expected: Option<(&str, &str, f64)>) {
     let signal = signal_after(count.clone(), matched, others, served);
@@ -174,12 +192,44 @@ fn a_share_needs_enough_and_knows_what_was_served_before() {
         Some(("10 of 25 requests (40 %) in 1 min with status 4xx", "limit 20 %", 4.0)),
     );
     check(&share, (10, 0, 1000), None);
-    let different = Count { distinct: Some(Distinct::Route), ..share.clone() };
-    check(&different, (10, 40, 0), None);
-    // Which routes there were before is not known, and past 256 of them nothing is said.
-    check(&different, (60, 250, 0), None);
     let three = Count { at_least: Some(3), ..share };
     check(&three, (3, 0, 0), Some(("3 of 3 requests (100 %) in 1 min with status 4xx", "limit 20 %", 5.32)));
+}
+
+#[test]
+fn a_share_of_different_values_is_said_once_a_window_of_them_is_known() {
+    let share = Count {
+        share_of: Some(ShareOf::All),
+        distinct: Some(Distinct::Route),
+        ..count(Match { status: vec![Statuses { least: 403, most: 403 }], ..Match::default() })
+    };
+    assert_eq!(shares_after(share.clone(), 10, 15, 600..659), [] as [&str; 0], "it began within the window");
+    let found = shares_after(share.clone(), 10, 15, 600..665);
+    assert_eq!(found, ["10 of 25 different routes (40 %) in 1 min with status 403"]);
+    assert_eq!(shares_after(share.clone(), 10, 40, 600..665), [] as [&str; 0]);
+    // Past 256 of them it is not known how many there are.
+    assert_eq!(shares_after(share, 60, 200, 600..665), [] as [&str; 0]);
+}
+
+#[test]
+fn a_rule_that_becomes_one_about_a_share_does_not_take_what_it_has_for_all_there_is() {
+    let plain = Count {
+        distinct: Some(Distinct::Route),
+        ..count(Match { status: vec![Statuses { least: 403, most: 403 }], ..Match::default() })
+    };
+    let (before, after) = (
+        CountUse::new(3, "r", plain.clone()),
+        CountUse::new(3, "r", Count { share_of: Some(ShareOf::All), ..plain }),
+    );
+    let mut counter = before.counter();
+    for name in ["/a", "/b", "/c", "/d", "/e", "/f", "/g", "/h", "/i", "/j", "/k"] {
+        let event = Event { route: Name::new(name), ..event(403, "") };
+        before.count(&mut counter, &event, true, 600, 600);
+    }
+    after.count(&mut counter, &event(403, "/a"), true, 601, 601);
+    assert_eq!(after.judge(&mut counter, 0, 601), None);
+    before.count(&mut counter, &event(403, "/a"), true, 602, 602);
+    assert_eq!(counter.whole, None, "and one that no longer is forgets it");
 }
 
 #[test]

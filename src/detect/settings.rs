@@ -65,7 +65,7 @@ impl Scale {
 pub struct VolumeSpike {
     /// The window to judge.
     pub scale: Scale,
-    /// The least surprise, −log10 of the tail probability, that is a finding. From 4 to 100.
+    /// The least surprise, −log10 of the tail probability, that is a finding.
     pub surprise: f64,
 }
 
@@ -73,7 +73,7 @@ pub struct VolumeSpike {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPlace {
-    /// The least surprise that is a finding. From 1 to 100.
+    /// The least surprise that is a finding.
     pub surprise: f64,
 }
 
@@ -81,12 +81,12 @@ pub struct NewPlace {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefusedShare {
-    /// The least surprise that is a finding. From 2 to 100.
+    /// The least surprise that is a finding.
     pub surprise: f64,
-    /// The least share of refused requests in 5 min. From 0.01 to 1.
+    /// The least share of refused requests in 5 min.
     #[serde(default = "a_fifth")]
     pub share: f64,
-    /// The least count of refused requests in 5 min. From 1 to 1,000,000.
+    /// The least count of refused requests in 5 min.
     #[serde(default = "ten")]
     pub at_least: u32,
 }
@@ -95,9 +95,9 @@ pub struct RefusedShare {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FanOut {
-    /// The least surprise that is a finding. From 2 to 100.
+    /// The least surprise that is a finding.
     pub surprise: f64,
-    /// The least count of different ones in that time. From 2 to 1,000,000.
+    /// The least count of different ones in that time.
     pub at_least: u32,
 }
 
@@ -105,9 +105,9 @@ pub struct FanOut {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BeyondRoute {
-    /// The least surprise that is a finding. From 2 to 100.
+    /// The least surprise that is a finding.
     pub surprise: f64,
-    /// The least count of such requests in 5 min. From 3 to 1,000,000.
+    /// The least count of such requests in 5 min.
     pub at_least: u32,
 }
 
@@ -177,32 +177,108 @@ impl Detector {
 
     /// Checks every parameter against its documented range; the first that is out of it is the error.
     pub fn validate(&self) -> Result<(), ParameterError> {
-        match self {
-            Self::VolumeSpike(p) => within("surprise", p.surprise, 4.0, 100.0),
-            Self::NewNetwork(p) | Self::NewCountry(p) => within("surprise", p.surprise, 1.0, 100.0),
-            Self::RefusedShare(p) => within("surprise", p.surprise, 2.0, 100.0)
-                .and_then(|()| within("share", p.share, 0.01, 1.0))
-                .and_then(|()| within("at_least", f64::from(p.at_least), 1.0, 1e6)),
-            Self::AddressFanOut(p) | Self::NetworkFanOut(p) => within("surprise", p.surprise, 2.0, 100.0)
-                .and_then(|()| within("at_least", f64::from(p.at_least), 2.0, 1e6)),
-            Self::SlowForRoute(p) | Self::LargeForRoute(p) => within("surprise", p.surprise, 2.0, 100.0)
-                .and_then(|()| within("at_least", f64::from(p.at_least), 3.0, 1e6)),
-            Self::Count(count) => count.validate(),
+        let values = match self {
+            Self::VolumeSpike(p) => vec![("surprise", p.surprise)],
+            Self::NewNetwork(p) | Self::NewCountry(p) => vec![("surprise", p.surprise)],
+            Self::RefusedShare(p) => {
+                vec![("surprise", p.surprise), ("share", p.share), ("at_least", p.at_least.into())]
+            }
+            Self::AddressFanOut(p) | Self::NetworkFanOut(p) => {
+                vec![("surprise", p.surprise), ("at_least", p.at_least.into())]
+            }
+            Self::SlowForRoute(p) | Self::LargeForRoute(p) => {
+                vec![("surprise", p.surprise), ("at_least", p.at_least.into())]
+            }
+            Self::Count(count) => return count.validate(),
+        };
+        let known = LEARNING.iter().find(|learning| learning.name == self.name());
+        for parameter in known.map(|learning| learning.numbers).unwrap_or_default() {
+            let Parameter { name, least, most, .. } = *parameter;
+            let value = values.iter().find(|(field, _)| *field == name).map(|(_, value)| *value);
+            if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+                let message = format!("{value} must be from {least} to {most}");
+                return Err(ParameterError { field: name, message });
+            }
         }
+        Ok(())
     }
 }
 
-fn within(field: &'static str, value: f64, least: f64, most: f64) -> Result<(), ParameterError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(ParameterError { field, message: format!("{value} must be from {least} to {most}") })
+/// A number among a detector's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    pub name: &'static str,
+    pub least: f64,
+    pub most: f64,
+    pub default: Option<f64>,
 }
+
+/// A detector that compares with what it has learnt, for checks, schema and documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct Learning {
+    pub name: &'static str,
+    /// What it finds, as the end of a sentence.
+    pub finds: &'static str,
+    /// Whether it has a `scale`.
+    pub has_scale: bool,
+    pub numbers: &'static [Parameter],
+}
+
+/// Every detector but `count`, in the order of [`Detector::NAMES`].
+pub const LEARNING: [Learning; 8] = [
+    learning("volume.spike", "far more requests than the key ever made", &[surprise(4.0)]),
+    learning("place.network", "use from an autonomous system that the key's history lacks", &[surprise(1.0)]),
+    learning("place.country", "use from a country that the key's history lacks", &[surprise(1.0)]),
+    learning(
+        "errors.refused",
+        "a share of refused requests (401, 403) far above the key's own, in 5 min",
+        &[
+            surprise(2.0),
+            Parameter { name: "share", least: 0.01, most: 1.0, default: Some(A_FIFTH) },
+            Parameter { default: Some(TEN as f64), ..at_least(1.0) },
+        ],
+    ),
+    learning(
+        "breadth.addresses",
+        "far more client addresses than ever, in 30 to 60 min",
+        &[surprise(2.0), at_least(2.0)],
+    ),
+    learning(
+        "breadth.networks",
+        "far more networks (/24, /48) than ever, in 30 to 60 min",
+        &[surprise(2.0), at_least(2.0)],
+    ),
+    learning(
+        "cost.latency",
+        "many requests slower than 99 % of the route's, in 5 min",
+        &[surprise(2.0), at_least(3.0)],
+    ),
+    learning(
+        "cost.size",
+        "many responses larger than 99 % of the route's, in 5 min",
+        &[surprise(2.0), at_least(3.0)],
+    ),
+];
+
+const fn learning(name: &'static str, finds: &'static str, numbers: &'static [Parameter]) -> Learning {
+    Learning { name, finds, has_scale: matches!(name.as_bytes(), b"volume.spike"), numbers }
+}
+
+const fn surprise(least: f64) -> Parameter {
+    Parameter { name: "surprise", least, most: 100.0, default: None }
+}
+
+const fn at_least(least: f64) -> Parameter {
+    Parameter { name: "at_least", least, most: 1e6, default: None }
+}
+
+const A_FIFTH: f64 = 0.2;
+const TEN: u32 = 10;
 
 const fn a_fifth() -> f64 {
-    0.2
+    A_FIFTH
 }
 
 const fn ten() -> u32 {
-    10
+    TEN
 }

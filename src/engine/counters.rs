@@ -9,8 +9,13 @@ use crate::{
     profile::{CodecError, Hot, Reader, Warm, Writer, tally::Counter},
 };
 
-/// What the counters of a partition may hold: panes and values, and for each counter one more. About 16 bytes each.
-pub const ENTRIES_MAX: usize = 1 << 18;
+/// What the counters of a partition may take, in bytes as [`OfKey::bytes`] has them.
+pub const BYTES_MAX: usize = 16 << 20;
+
+/// A key's entry in the tree, with what allocations take beside what is asked for.
+const KEY_BYTES: usize = 160;
+/// A pane or a value, with room that is not used.
+const ENTRY_BYTES: usize = 32;
 
 /// The counters of one key.
 #[derive(Debug, Default)]
@@ -23,8 +28,15 @@ struct OfKey {
 }
 
 impl OfKey {
-    fn entries(&self) -> usize {
-        self.counters.iter().map(|counter| counter.len() + 1).sum()
+    /// A function of what was counted alone, never of what an allocator gave: what is thrown out hangs on it.
+    fn bytes(&self) -> usize {
+        let counters = self.counters.iter().map(|one| size_of::<Counter>() + one.len() * ENTRY_BYTES);
+        KEY_BYTES + counters.sum::<usize>()
+    }
+
+    /// The greatest count of any rule: how much would be lost with it.
+    fn greatest(&self) -> u32 {
+        self.counters.iter().map(|counter| counter.matched.count()).max().unwrap_or(0)
     }
 }
 
@@ -32,7 +44,7 @@ impl OfKey {
 #[derive(Debug, Default)]
 pub struct Counters {
     of_key: BTreeMap<KeyId, OfKey>,
-    entries: usize,
+    bytes: usize,
     changed: Vec<KeyId>,
     /// Keys whose counters went before their windows were over.
     pub evicted: u64,
@@ -48,74 +60,86 @@ impl Counters {
         signals: &mut Vec<Signal>,
     ) {
         let mask = counting.mask(event);
-        if mask == 0 && !(hot.counted && counting.has_shares) {
+        if mask == 0 && !(hot.counted && counting.shares != 0) {
             return;
         }
-        let of_key = if mask == 0 {
-            let Some(of_key) = self.of_key.get_mut(&hot.key) else {
+        let (before, of_key) = match self.of_key.get_mut(&hot.key) {
+            Some(of_key) => (of_key.bytes(), of_key),
+            None if mask == 0 => {
                 hot.counted = false;
                 return;
-            };
-            of_key
-        } else {
-            hot.counted = true;
-            self.of_key.entry(hot.key).or_default()
-        };
-        let before = of_key.entries();
-        let (now, second) = (hot.last_seen, second_of(event.time));
-        of_key.last_seen = now;
-        for (bit, one) in counting.uses.iter().enumerate() {
-            let matched = mask >> bit & 1 == 1;
-            if !matched && one.count.share_of.is_none() {
-                continue;
             }
+            None => {
+                hot.counted = true;
+                (0, self.of_key.entry(hot.key).or_default())
+            }
+        };
+        let (now, second) = (hot.last_seen, second_of(event.time));
+        let mut changed = false;
+        let mut rules = mask | counting.shares;
+        while rules != 0 {
+            let bit = rules.trailing_zeros();
+            rules &= rules - 1;
+            let (one, matched) = (&counting.uses[bit as usize], mask >> bit & 1 == 1);
             let at = match of_key.counters.iter().position(|counter| counter.name == one.name) {
                 Some(at) => at,
                 None if matched => {
+                    of_key.counters.reserve_exact(1);
                     of_key.counters.push(one.counter());
                     of_key.counters.len() - 1
                 }
                 None => continue,
             };
+            changed = true;
             let counter = &mut of_key.counters[at];
             one.count(counter, event, matched, now, second);
             if matched {
-                let served = served(one.count.over, hot, warm);
-                signals.extend(one.judge(counter, served, now));
+                signals.extend(one.judge(counter, served(one.count.over, hot, warm), now));
+            } else if counter.is_empty() {
+                // A share of nothing: it begins anew with the next match.
+                of_key.counters.remove(at);
             }
         }
-        self.entries = self.entries + of_key.entries() - before;
-        if !std::mem::replace(&mut of_key.dirty, true) {
+        if !changed {
+            return;
+        }
+        of_key.last_seen = now;
+        let is_known = std::mem::replace(&mut of_key.dirty, true);
+        if of_key.counters.is_empty() {
+            self.of_key.remove(&hot.key);
+            self.bytes -= before;
+            hot.counted = false;
+        } else {
+            self.bytes = self.bytes + of_key.bytes() - before;
+        }
+        if !is_known {
             self.changed.push(hot.key);
         }
     }
 
-    /// What they hold, of at most [`ENTRIES_MAX`].
-    pub const fn entries(&self) -> usize {
-        self.entries
+    /// Bytes that they take, of at most [`BYTES_MAX`] after a sweep.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    /// Bytes that they hold, about.
-    pub fn bytes(&self) -> usize {
-        self.of_key.len() * size_of::<(KeyId, OfKey)>() + self.entries * size_of::<(u64, u32)>()
-    }
-
-    /// Makes room if they hold too much: first those go whose windows are over, then those that were counted longest
-    /// ago, down to nine tenths.
+    /// Makes room if they take too much: first those go whose windows are over, then those with the least in them,
+    /// of these the oldest, down to nine tenths. So a flood of keys that match once pushes out none that is watched.
     pub fn sweep(&mut self, counting: &Counting, now: u32) {
-        if self.entries <= ENTRIES_MAX {
+        if self.bytes <= BYTES_MAX {
             return;
         }
         let longest = counting.uses.iter().map(|one| one.count.over.seconds()).max().unwrap_or(0);
-        let mut order: Vec<(u32, KeyId)> =
-            self.of_key.iter().map(|(key, of_key)| (of_key.last_seen, *key)).collect();
-        order.sort_unstable_by_key(|(last_seen, key)| (*last_seen, key.hash, key.kind));
-        for (last_seen, key) in order {
-            let is_over = last_seen.saturating_add(longest) < now;
-            if !is_over && self.entries <= ENTRIES_MAX - ENTRIES_MAX / 10 {
+        let rank = |(key, of_key): (&KeyId, &OfKey)| {
+            let is_within = of_key.last_seen.saturating_add(longest) >= now;
+            (is_within, of_key.greatest(), of_key.last_seen, key.hash, *key)
+        };
+        let mut order: Vec<_> = self.of_key.iter().map(rank).collect();
+        order.sort_unstable();
+        for (is_within, _, _, _, key) in order {
+            if is_within && self.bytes <= BYTES_MAX - BYTES_MAX / 10 {
                 break;
             }
-            self.evicted += u64::from(!is_over);
+            self.evicted += u64::from(is_within);
             self.remove(&key);
         }
     }
@@ -123,7 +147,7 @@ impl Counters {
     /// Forgets a key's counters.
     pub fn remove(&mut self, key: &KeyId) {
         if let Some(of_key) = self.of_key.remove(key) {
-            self.entries -= of_key.entries();
+            self.bytes -= of_key.bytes();
             self.changed.push(*key);
         }
     }
@@ -133,18 +157,17 @@ impl Counters {
         let keys: Vec<KeyId> = self.of_key.keys().copied().collect();
         for key in keys {
             let Some(of_key) = self.of_key.get_mut(&key) else { continue };
-            let before = of_key.entries();
+            let before = of_key.bytes();
             of_key.counters.retain(|counter| counting.knows(counter.name));
-            let after = of_key.entries();
+            let after = of_key.bytes();
             if after == before {
                 continue;
             }
-            self.entries -= before - after;
-            if !std::mem::replace(&mut of_key.dirty, true) {
-                self.changed.push(key);
-            }
-            if after == 0 {
+            self.bytes -= before - after;
+            if of_key.counters.is_empty() {
                 self.remove(&key);
+            } else if !std::mem::replace(&mut of_key.dirty, true) {
+                self.changed.push(key);
             }
         }
     }
@@ -186,7 +209,7 @@ impl Counters {
             }
         }
         if !of_key.counters.is_empty() {
-            self.entries += of_key.entries();
+            self.bytes += of_key.bytes();
             self.of_key.insert(key, of_key);
         }
         Ok(())

@@ -133,7 +133,7 @@ fn a_restart_goes_on_where_it_was() {
     let entries = before.written();
     assert_eq!(entries.len(), 3);
     let mut after = before.restored(&entries, rules);
-    assert_eq!(after.counters.entries(), before.counters.entries());
+    assert_eq!(after.counters.bytes(), before.counters.bytes());
     let said = play(&mut before, 60);
     assert!(!said.is_empty());
     assert_eq!(play(&mut after, 60), said);
@@ -168,23 +168,26 @@ fn a_changed_rule_starts_at_nothing_and_the_others_go_on() {
 }
 
 #[test]
-fn what_they_hold_is_bounded_and_the_oldest_go_first() {
+fn what_they_take_is_bounded_and_what_has_most_in_it_stays() {
     let watch = counting(&[refused(5)]);
     let mut counted = Counted::new(watch.clone());
-    let keys = u32::try_from(ENTRIES_MAX / 2 + 10).unwrap();
+    // One that is watched, and then a flood of keys that match once.
+    (0..4).for_each(|n| drop(counted.see(&request(key(u32::MAX), START + n, 403, "/"))));
+    let one =
+        OfKey { counters: vec![watch.counting.uses[0].counter()], ..OfKey::default() }.bytes() + ENTRY_BYTES;
+    let keys = u32::try_from(BYTES_MAX / one + 10).unwrap();
     for n in 0..keys {
-        counted.see(&request(key(n), START + n / 10_000, 403, "/"));
+        counted.see(&request(key(n), START + 4 + n / 10_000, 403, "/"));
     }
-    assert!(counted.counters.entries() > ENTRIES_MAX);
+    assert!(counted.counters.bytes() > BYTES_MAX);
     counted.counters.sweep(&watch.counting, START + 20);
-    assert!((ENTRIES_MAX / 10 * 9 - 10..=ENTRIES_MAX / 10 * 9 + 10).contains(&counted.counters.entries()));
+    let kept = counted.counters.bytes();
+    assert!((BYTES_MAX / 10 * 9 - one..=BYTES_MAX / 10 * 9 + one).contains(&kept), "{kept}");
     assert!(counted.counters.evicted > 0);
-    let last = keys - 1;
-    assert!(
-        counted.counters.of_key.contains_key(&key(last)) && !counted.counters.of_key.contains_key(&key(0))
-    );
-    let sum: usize = counted.counters.of_key.values().map(OfKey::entries).sum();
-    assert_eq!(counted.counters.entries(), sum);
+    let is_kept = |counted: &Counted, n: u32| counted.counters.of_key.contains_key(&key(n));
+    assert!(is_kept(&counted, u32::MAX) && is_kept(&counted, keys - 1) && !is_kept(&counted, 0));
+    let sum: usize = counted.counters.of_key.values().map(OfKey::bytes).sum();
+    assert_eq!(counted.counters.bytes(), sum);
     // Once their windows are over, they all may go, and none was lost.
     let evicted = counted.counters.evicted;
     for n in keys..keys + keys / 5 {
@@ -193,4 +196,20 @@ fn what_they_hold_is_bounded_and_the_oldest_go_first() {
     counted.counters.sweep(&watch.counting, START + 200);
     assert_eq!(counted.counters.evicted, evicted);
     assert_eq!(counted.counters.of_key.len(), keys as usize / 5);
+}
+
+#[test]
+fn a_share_of_nothing_is_not_kept() {
+    let mut counted = Counted::new(counting(&[on_admin(), refused(5)]));
+    counted.see(&request(key(1), START, 200, "/admin"));
+    assert_eq!(counted.counters.of_key.len(), 1);
+    counted.see(&request(key(1), START + 299, 200, "/"));
+    assert_eq!(counted.counters.of_key.len(), 1);
+    counted.written();
+    counted.see(&request(key(1), START + 400, 200, "/"));
+    assert_eq!((counted.counters.of_key.len(), counted.counters.bytes()), (0, 0));
+    assert_eq!(counted.written(), [(key(1), None)]);
+    assert!(!counted.hots[&key(1)].counted, "and is not looked for again");
+    counted.see(&request(key(1), START + 401, 200, "/admin"));
+    assert_eq!(counted.counters.of_key.len(), 1);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     admit::{CANDIDATES_MAX, Candidates, Repeats},
-    counters::{Counters, ENTRIES_MAX},
+    counters::{self, Counters},
     enforce::Force,
     groups::second_of,
     ids::IdKey,
@@ -49,9 +49,9 @@ pub struct Counts {
     pub in_force: u64,
     pub candidates: u64,
     pub candidates_max: u64,
-    /// What the counters of counting rules hold.
-    pub counters: u64,
-    pub counters_max: u64,
+    /// Bytes that the counters of counting rules take.
+    pub counter_bytes: u64,
+    pub counter_bytes_max: u64,
     /// Keys whose counters went before their windows were over.
     pub counters_evicted: u64,
     /// Requests seen before, by their id.
@@ -82,8 +82,8 @@ impl Counts {
             in_force: self.in_force + other.in_force,
             candidates: self.candidates + other.candidates,
             candidates_max: self.candidates_max + other.candidates_max,
-            counters: self.counters + other.counters,
-            counters_max: self.counters_max + other.counters_max,
+            counter_bytes: self.counter_bytes + other.counter_bytes,
+            counter_bytes_max: self.counter_bytes_max + other.counter_bytes_max,
             counters_evicted: self.counters_evicted + other.counters_evicted,
             repeats: self.repeats + other.repeats,
             pressure: self.pressure + other.pressure,
@@ -249,8 +249,8 @@ impl Engine {
             open_incidents: self.cases.len() as u64,
             in_force: self.forces.len() as u64,
             candidates: self.candidates.len() as u64,
-            counters: self.counters.entries() as u64,
-            counters_max: ENTRIES_MAX as u64,
+            counter_bytes: self.counters.bytes() as u64,
+            counter_bytes_max: counters::BYTES_MAX as u64,
             counters_evicted: self.counters.evicted,
             unjudged_routes: self.routes.unjudged,
             ..self.counts

@@ -31,14 +31,23 @@ impl Window {
 pub enum Tally {
     /// (pane, requests in it), in no order; at most one a pane of the window.
     Requests(Vec<(u32, u32)>),
+    /// The different values.
+    Values(Values),
+}
+
+/// The different values of a window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values {
     /// (hash of a value, the last pane in which it was seen), in no order; at most [`VALUES_MAX`].
-    Values(Vec<(u64, u32)>),
+    seen: Vec<(u64, u32)>,
+    /// The last pane in which one found no room.
+    lost: Option<u32>,
 }
 
 impl Tally {
     /// One that counts requests, or with `values` the different values among them.
-    pub const fn new(values: bool) -> Self {
-        if values { Self::Values(Vec::new()) } else { Self::Requests(Vec::new()) }
+    pub fn new(values: bool) -> Self {
+        if values { Self::Values(Values::default()) } else { Self::Requests(Vec::new()) }
     }
 
     /// Counts a request of `pane` with this value, if the window holds it. A value of 0 is none.
@@ -53,22 +62,28 @@ impl Tally {
                 None => panes.push((pane, 1)),
             },
             Self::Values(_) if value == 0 => {}
-            Self::Values(values) => {
-                let room = values.len() < VALUES_MAX;
-                match values.iter_mut().find(|(known, _)| *known == value) {
+            Self::Values(Values { seen, lost }) => {
+                let room = seen.len() < VALUES_MAX;
+                match seen.iter_mut().find(|(known, _)| *known == value) {
                     Some((_, last)) => *last = pane.max(*last),
-                    None if room => values.push((value, pane)),
-                    None => {}
+                    None if room => seen.push((value, pane)),
+                    None => *lost = (*lost).max(Some(pane)),
                 }
             }
         }
     }
 
-    /// Forgets what has left the window.
+    /// Forgets what has left the window, and gives back room that is not likely to be needed.
     pub fn forget(&mut self, window: Window) {
         match self {
             Self::Requests(panes) => panes.retain(|(pane, _)| window.holds(*pane)),
-            Self::Values(values) => values.retain(|(_, last)| window.holds(*last)),
+            Self::Values(Values { seen, lost }) => {
+                seen.retain(|(_, last)| window.holds(*last));
+                *lost = lost.filter(|pane| window.holds(*pane));
+                if seen.capacity() > 32 && seen.capacity() > 4 * seen.len() {
+                    seen.shrink_to(2 * seen.len());
+                }
+            }
         }
     }
 
@@ -76,20 +91,20 @@ impl Tally {
     pub fn count(&self) -> u32 {
         match self {
             Self::Requests(panes) => panes.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count)),
-            Self::Values(values) => u32::try_from(values.len()).unwrap_or(u32::MAX),
+            Self::Values(values) => u32::try_from(values.seen.len()).unwrap_or(u32::MAX),
         }
     }
 
-    /// Whether there may have been more different values than it can tell apart.
-    pub const fn is_full(&self) -> bool {
-        matches!(self, Self::Values(values) if values.len() >= VALUES_MAX)
+    /// Whether there were more different values than it can tell apart.
+    pub const fn is_over_full(&self) -> bool {
+        matches!(self, Self::Values(Values { lost: Some(_), .. }))
     }
 
     /// How many panes or values it holds.
     pub const fn len(&self) -> usize {
         match self {
             Self::Requests(panes) => panes.len(),
-            Self::Values(values) => values.len(),
+            Self::Values(values) => values.seen.len(),
         }
     }
 
@@ -102,28 +117,45 @@ impl Tally {
         out.uint(self.len() as u64);
         match self {
             Self::Requests(panes) => panes.iter().for_each(|(pane, n)| out.counts([*pane, *n].into_iter())),
-            Self::Values(values) => values.iter().for_each(|(value, last)| {
-                out.raw(&value.to_le_bytes());
-                out.uint(u64::from(*last));
-            }),
+            Self::Values(Values { seen, lost }) => {
+                for (value, last) in seen {
+                    out.raw(&value.to_le_bytes());
+                    out.uint(u64::from(*last));
+                }
+                out.uint(lost.map_or(0, |pane| u64::from(pane) + 1));
+            }
         }
     }
 
     fn read(values: bool, input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let length = input.u32()? as usize;
-        let most = if values { VALUES_MAX } else { PANES_MAX };
-        if length > most {
+        if length > if values { VALUES_MAX } else { PANES_MAX } {
             return Err(CodecError::Impossible(0));
         }
         let mut tally = Self::new(values);
-        for _ in 0..length {
-            match &mut tally {
-                Self::Requests(panes) => panes.push((input.u32()?, input.u32()?)),
-                Self::Values(values) => values.push((u64::from_le_bytes(input.array()?), input.u32()?)),
+        match &mut tally {
+            Self::Requests(panes) => {
+                for _ in 0..length {
+                    panes.push((input.u32()?, input.u32()?));
+                }
+            }
+            Self::Values(Values { seen, lost }) => {
+                for _ in 0..length {
+                    seen.push((u64::from_le_bytes(input.array()?), input.u32()?));
+                }
+                *lost = input.u32()?.checked_sub(1);
             }
         }
         Ok(tally)
     }
+}
+
+/// What the requests that match are a share of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// The second from which on it was counted.
+    pub since: u32,
+    pub tally: Tally,
 }
 
 /// When a counter over its limit is worth a look again.
@@ -141,19 +173,20 @@ pub struct Counter {
     /// What matched.
     pub matched: Tally,
     /// All requests since the first that matched, for a rule about shares.
-    pub all: Option<Tally>,
+    pub whole: Option<Whole>,
     looked: Look,
 }
 
 impl Counter {
-    /// A counter of requests or of different values, with or without the requests that they are a share of.
-    pub fn new(name: u64, values: bool, share: bool) -> Self {
-        Self {
-            name,
-            matched: Tally::new(values),
-            all: share.then(|| Tally::new(values)),
-            looked: Look::default(),
-        }
+    /// A counter of requests or of different values.
+    pub fn new(name: u64, values: bool) -> Self {
+        Self { name, matched: Tally::new(values), whole: None, looked: Look::default() }
+    }
+
+    /// The requests that those which match are a share of, counted from `second` on if they were not.
+    pub fn whole(&mut self, second: u32) -> &mut Whole {
+        let values = matches!(self.matched, Tally::Values(_));
+        self.whole.get_or_insert_with(|| Whole { since: second, tally: Tally::new(values) })
     }
 
     /// Says whether a counter that is over its limit is to be looked at: at first, when it has grown by an eighth, and
@@ -174,23 +207,24 @@ impl Counter {
 
     /// How many panes and values it holds.
     pub fn len(&self) -> usize {
-        self.matched.len() + self.all.as_ref().map_or(0, Tally::len)
+        self.matched.len() + self.whole.as_ref().map_or(0, |whole| whole.tally.len())
     }
 
-    /// Whether it holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Whether nothing that matched is left in it.
+    pub const fn is_empty(&self) -> bool {
+        self.matched.is_empty()
     }
 
     /// Appends the fields.
     pub fn write(&self, out: &mut Writer) {
         out.raw(&self.name.to_le_bytes());
         let values = matches!(self.matched, Tally::Values(_));
-        out.raw(&[u8::from(values), u8::from(self.all.is_some())]);
+        out.raw(&[u8::from(values), u8::from(self.whole.is_some())]);
         out.counts([self.looked.minute, self.looked.count].into_iter());
         self.matched.write(out);
-        if let Some(all) = &self.all {
-            all.write(out);
+        if let Some(whole) = &self.whole {
+            out.counts([whole.since].into_iter());
+            whole.tally.write(out);
         }
     }
 
@@ -201,8 +235,11 @@ impl Counter {
         let share = input.byte()? == 1;
         let looked = Look { minute: input.u32()?, count: input.u32()? };
         let matched = Tally::read(values, input)?;
-        let all = if share { Some(Tally::read(values, input)?) } else { None };
-        Ok(Self { name, matched, all, looked })
+        let whole = match share {
+            true => Some(Whole { since: input.u32()?, tally: Tally::read(values, input)? }),
+            false => None,
+        };
+        Ok(Self { name, matched, whole, looked })
     }
 }
 
@@ -238,12 +275,16 @@ mod tests {
     fn what_is_written_is_read() {
         let window = Window { newest: 50, panes: 10 };
         for (values, share) in [(false, false), (false, true), (true, false), (true, true)] {
-            let mut counter = Counter::new(7, values, share);
+            let mut counter = Counter::new(7, values);
             for pane in 41..=50 {
                 counter.matched.add(window, pane, u64::from(pane) % 4);
-                if let Some(all) = &mut counter.all {
-                    all.add(window, pane, u64::from(pane) % 3);
+                if share {
+                    counter.whole(41).tally.add(window, pane, u64::from(pane) % 3);
                 }
+            }
+            if share && values {
+                (0..VALUES_MAX as u64 + 9)
+                    .for_each(|value| counter.whole(41).tally.add(window, 45, value + 1));
             }
             assert!(counter.is_worth_a_look(3_000));
             let mut out = Writer::versioned();
@@ -253,20 +294,30 @@ mod tests {
     }
 
     #[test]
-    fn more_values_than_can_be_told_apart_are_not_kept() {
-        let window = Window { newest: 50, panes: 10 };
+    fn more_values_than_can_be_told_apart_are_not_kept_and_it_knows_as_long_as_they_are_within() {
+        let mut window = Window { newest: 50, panes: 10 };
         let mut tally = Tally::new(true);
-        for value in 1..=VALUES_MAX as u64 + 5 {
-            assert!(!tally.is_full() || value > VALUES_MAX as u64);
-            tally.add(window, 50, value);
+        for value in 1..=VALUES_MAX as u64 {
+            tally.add(window, if value < 60 { 49 } else { 50 }, value);
         }
+        assert!(!tally.is_over_full());
+        tally.add(window, 50, 7_777);
         assert_eq!(tally.count() as usize, VALUES_MAX);
-        assert!(tally.is_full());
+        assert!(tally.is_over_full());
+        // There is room again, and still it is not known how many there were.
+        window.newest = 59;
+        tally.add(window, 59, 1);
+        assert!(tally.len() < VALUES_MAX && tally.is_over_full());
+        window.newest = 60;
+        tally.add(window, 60, 1);
+        assert!(!tally.is_over_full());
+        let Tally::Values(values) = &tally else { panic!("values") };
+        assert!(values.seen.capacity() <= 32, "{}", values.seen.capacity());
     }
 
     #[test]
     fn a_counter_over_its_limit_is_looked_at_again_when_it_grows_and_each_minute() {
-        let mut counter = Counter::new(7, false, false);
+        let mut counter = Counter::new(7, false);
         let mut looks = 0;
         for second in 600..720 {
             counter.matched.add(Window { newest: second / 5, panes: 12 }, second / 5, 0);

@@ -175,8 +175,10 @@ impl File<'_> {
     fn count(&mut self, node: &Node, path: &str, raw: &RawRule) -> Option<Detector> {
         let instead = COUNT_FIELDS.join(", ");
         self.refuse_fields(node, path, &["with"], &format!("is for other detectors; count has {instead}"));
-        for field in COUNT_NEEDS.into_iter().filter(|field| node.get(field).is_none()) {
-            self.problems.add(node.place, path, format!("\"{field}\" is missing"));
+        let given = [raw.matches.is_some(), raw.over.is_some(), raw.more_than.is_some()];
+        for (field, _) in COUNT_NEEDS.into_iter().zip(given).filter(|(_, is_given)| !is_given) {
+            // A field with nothing behind it is missing, too.
+            self.problems.add(node.place_of(field), path, format!("\"{field}\" is missing"));
         }
         // An empty list would say "nothing" and mean "anything".
         for (field, list) in node.get("match").map(Node::entries).unwrap_or_default() {

@@ -5,6 +5,8 @@
 mod compile;
 pub mod condition;
 pub mod document;
+#[cfg(test)]
+pub mod documentation;
 mod raw;
 pub mod rule;
 pub mod runner;

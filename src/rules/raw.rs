@@ -8,7 +8,7 @@ use crate::{
     detect::{
         Detector, Scale,
         count::{Distinct, Match, ShareOf},
-        settings::{BeyondRoute, FanOut, NewPlace, RefusedShare, VolumeSpike},
+        settings::{BeyondRoute, FanOut, LEARNING, NewPlace, RefusedShare, VolumeSpike},
     },
     incident::Severity,
 };
@@ -30,19 +30,30 @@ pub(super) struct RawRule {
     #[allow(dead_code)]
     pub with: Option<serde_json::Map<String, serde_json::Value>>,
     /// `count`: which requests are counted.
-    #[serde(rename = "match")]
+    #[serde(default, rename = "match")]
+    #[schemars(with = "Match")]
     pub matches: Option<Match>,
     /// `count`: the window.
+    #[serde(default)]
+    #[schemars(with = "Scale")]
     pub over: Option<Scale>,
     /// `count`: more than so many are a finding: requests (0 to 1,000,000), different values with `distinct` (1 to 200),
     /// or percent with `share_of` (1 to 99).
+    #[serde(default)]
+    #[schemars(with = "u32", range(max = 1_000_000))]
     pub more_than: Option<u32>,
     /// `count`: the limit is a share, in percent.
+    #[serde(default)]
+    #[schemars(with = "ShareOf")]
     pub share_of: Option<ShareOf>,
     /// `count` with `share_of`: the least number that matched, for a share to be a finding. From 1 to 1,000,000, or to
     /// 200 with `distinct`; default 10.
+    #[serde(default)]
+    #[schemars(with = "u32", range(min = 1, max = 1_000_000))]
     pub at_least: Option<u32>,
     /// `count`: different values are counted, not requests.
+    #[serde(default)]
+    #[schemars(with = "Distinct")]
     pub distinct: Option<Distinct>,
     /// What must be true of a finding: a CEL expression over `key`, `finding` and `maturity`, at most 4 KiB.
     #[serde(default, rename = "where")]
@@ -115,9 +126,21 @@ pub fn schema() -> serde_json::Value {
         "if": { "properties": { "detector": { "const": "count" } } },
         "then": { "properties": { "with": false }, "required": COUNT_NEEDS },
     }));
+    let with: Vec<_> =
+        conditions.iter().map(|one| one["then"]["properties"]["with"]["$ref"].clone()).collect();
     let mut schema = generator.into_root_schema_for::<Vec<RawRule>>().to_value();
     if let Some(rule) = schema.pointer_mut("/$defs/RawRule") {
         rule["allOf"] = json!(conditions);
+    }
+    // Detectors that share their parameters' form share their ranges.
+    for (learning, reference) in LEARNING.iter().zip(with) {
+        let form = reference.as_str().unwrap_or_default().trim_start_matches('#');
+        for number in learning.numbers {
+            let at = format!("{form}/properties/{}", number.name);
+            if let Some(property) = schema.pointer_mut(&at) {
+                (property["minimum"], property["maximum"]) = (json!(number.least), json!(number.most));
+            }
+        }
     }
     schema["title"] = json!("Keyhound rules");
     schema

@@ -139,6 +139,7 @@ async fn no_byte_of_a_raw_key_comes_back() {
         pepper: Arc::new(pepper()),
         clock: WallClock::from_fn(|| WallTime(NOW.0 + 1)),
         metrics: metrics.clone(),
+        questions: Checks::places_for_questions(),
     };
     let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;

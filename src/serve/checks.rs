@@ -24,6 +24,7 @@ use axum::{
     routing::{any, post},
 };
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::{CheckSettings, Decisions, Verdict, ext_authz, identity::key_ids, table::InForce};
 use crate::{
@@ -45,6 +46,8 @@ pub struct Checks {
     pub pepper: Arc<Pepper>,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
+    /// Places for questions over gRPC that are coming in.
+    pub questions: Semaphore,
 }
 
 /// How a gateway asks, and so what it understands.
@@ -130,6 +133,16 @@ impl Checks {
             router = router.route(path, any(answer)).route(&slash, any(answer)).route(&below, any(answer));
         }
         router.route(ext_authz::PATH, post(ext_authz::check)).with_state(checks)
+    }
+
+    /// As many places as there are.
+    pub fn places_for_questions() -> Semaphore {
+        Semaphore::new(ext_authz::QUESTIONS_MAX)
+    }
+
+    /// Counts a question that could not be answered.
+    pub(super) fn failed(&self, gateway: Gateway) {
+        self.metrics.checks.with_label_values(&[gateway.as_str(), "failed"]).inc();
     }
 
     /// The refusal of a request with these headers and this query; `None` = it is served.

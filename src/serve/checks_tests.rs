@@ -43,6 +43,7 @@ async fn ask(decision: Option<Decision>, method: Method, path: &str) -> Asked {
         pepper: Arc::new(pepper()),
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
+        questions: Checks::places_for_questions(),
     };
     let request = axum::http::Request::builder().method(method).uri(path).header("X-Api-Key", CANARY);
     let response = checks.router().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();

@@ -8,26 +8,35 @@ use std::{
     collections::HashMap,
     future::{Ready, ready},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
+    body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    http::{self, HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
+use tokio::time;
 use tonic::{Status, server::UnaryService};
 use tonic_prost::ProstCodec;
 
-use super::checks::{Checks, Gateway, Refusal};
+use super::{
+    CheckSettings,
+    checks::{Checks, Gateway, Refusal},
+    identity::{first_and_last, is_looked_at},
+};
 
 /// Where gRPC puts the one method of the service.
 pub const PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// The largest question, in bytes: Envoy's heads of requests have at most 60 KiB unless it is told otherwise, and
 /// bodies are not wanted.
-const QUESTION_BYTES_MAX: usize = 256 * 1024;
-/// How many values a header that Envoy joined is taken apart to: as many as there may be headers.
-const JOINED_MAX: usize = 100;
+const QUESTION_BYTES_MAX: usize = 128 * 1024;
+/// How long a question may take to come in: gateways wait for a fraction of it.
+const QUESTION_WITHIN: Duration = Duration::from_secs(2);
+/// Questions that are coming in at once, so that those that never end take 64 MiB at most.
+pub const QUESTIONS_MAX: usize = 512;
 
 /// `google.rpc.Code`.
 const OK: i32 = 0;
@@ -131,11 +140,24 @@ pub(super) struct HeaderOption {
     pub append_action: i32,
 }
 
-/// Answers a call of [`PATH`].
+/// Answers a call of [`PATH`]. What cannot be answered is an error, which Envoy takes as it is configured to when nobody
+/// answers; it is counted.
 pub(super) async fn check(State(checks): State<Arc<Checks>>, request: Request) -> Response {
+    let response = answer(&checks, request).await.unwrap_or_else(Status::into_http);
+    // An answer has its status at its end, behind the message.
+    if response.headers().contains_key(Status::GRPC_STATUS) {
+        checks.failed(Gateway::EnvoyGrpc);
+    }
+    response.map(Body::new)
+}
+
+async fn answer(checks: &Arc<Checks>, request: Request) -> Result<http::Response<tonic::body::Body>, Status> {
+    let _place =
+        checks.questions.try_acquire().map_err(|_| Status::unavailable("too many questions at once"))?;
     let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
         .apply_max_message_size_config(Some(QUESTION_BYTES_MAX), None);
-    grpc.unary(Authorization(checks), request).await.map(axum::body::Body::new)
+    let answered = time::timeout(QUESTION_WITHIN, grpc.unary(Authorization(checks.clone()), request)).await;
+    answered.map_err(|_| Status::deadline_exceeded("the question did not come in time"))
 }
 
 struct Authorization(Arc<Checks>);
@@ -148,29 +170,30 @@ impl UnaryService<CheckRequest> for Authorization {
         let asked = request.into_inner().attributes.and_then(|attributes| attributes.request);
         let http = asked.and_then(|asked| asked.http).unwrap_or_default();
         let query = http.path.split_once('?').map_or("", |(_, query)| query);
-        let refusal = self.0.answer(Gateway::EnvoyGrpc, &headers(&http), query);
+        let refusal = self.0.answer(Gateway::EnvoyGrpc, &headers(&self.0.settings, &http), query);
         ready(Ok(tonic::Response::new(refusal.map_or_else(served, refused))))
     }
 }
 
-/// The headers as they were before Envoy joined those of one name: each joined value counts as a whole and in its
-/// parts, so that a second key does not hide the first. Names such as `:path` are none.
-fn headers(http: &HttpRequest) -> HeaderMap {
+/// The headers that are looked at, as they were before Envoy joined those of one name: each joined value counts as a
+/// whole and in its parts, so that a second key does not hide the first.
+fn headers(settings: &CheckSettings, http: &HttpRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: &[u8]| {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-            // More than a map can hold is far more than Envoy lets pass.
-            let _ = headers.try_append(name, value);
+            headers.append(name, value);
         }
     };
-    for (name, value) in &http.headers {
+    for (name, value) in http.headers.iter().filter(|(name, _)| is_looked_at(settings, name)) {
         add(name, value.as_bytes());
         if value.contains(',') {
-            value.split(',').take(JOINED_MAX).for_each(|part| add(name, part.trim().as_bytes()));
+            let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+            first_and_last::<&str>(parts).iter().for_each(|part| add(name, part.as_bytes()));
         }
     }
-    for header in http.header_map.iter().flat_map(|map| &map.headers) {
+    let raw = http.header_map.iter().flat_map(|map| &map.headers);
+    for header in raw.filter(|header| is_looked_at(settings, &header.key)) {
         let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
         add(&header.key, value);
     }

@@ -43,6 +43,7 @@ async fn call(decision: Option<Decision>, bytes: Vec<u8>) -> Answered {
         pepper: Arc::new(pepper()),
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
+        questions: Checks::places_for_questions(),
     };
     let request = axum::http::Request::post(PATH).header("content-type", "application/grpc");
     let response = checks.router().oneshot(request.body(Body::from(framed(&bytes))).unwrap()).await.unwrap();
@@ -167,10 +168,76 @@ async fn the_key_is_found_wherever_envoy_puts_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_question_is_an_error_of_grpc_and_a_large_one_too() {
-    let broken = call(None, b"\x0a\xffnot a message".to_vec()).await;
-    assert!(broken.message.is_none() && broken.grpc_status == "13", "{}", broken.grpc_status);
+async fn no_number_of_other_keys_hides_one_that_an_upstream_may_take() {
+    let revoke = || Some(decision(1, 1, Step::Revoke));
+    let commas = ",".repeat(5_000);
+    let others: Vec<String> = (0..3_000).map(|n| format!("other{n}")).collect();
+    let others = others.join(",");
+    for value in [
+        format!("{commas}{CANARY}"),
+        format!("{CANARY}{commas}"),
+        format!("{others},{CANARY}"),
+        format!("{CANARY},{others}"),
+    ] {
+        assert_eq!(said(&ask(revoke(), with_header(&value)).await), (PERMISSION_DENIED, Some(403)));
+    }
+    // Of another name as many as there may be, before and after.
+    let header = |key: &str, value: String| Header { key: key.to_owned(), value, raw_value: Vec::new() };
+    let junk = || (0..500).map(|n| header("authorization", format!("other{n}")));
+    let asked = junk().chain([header("x-api-key", CANARY.to_owned())]).chain(junk()).collect();
+    let http = HttpRequest { header_map: Some(RawHeaders { headers: asked }), ..HttpRequest::default() };
+    assert_eq!(said(&ask(revoke(), http).await), (PERMISSION_DENIED, Some(403)));
+}
+
+#[tokio::test]
+async fn a_question_that_does_not_end_is_given_up_and_too_many_at_once_are_turned_away() {
+    let metrics = Arc::new(Metrics::new("test", ""));
+    let checks = Arc::new(Checks {
+        decisions: Arc::new(Decisions::new(10)),
+        settings: ServeSettings::default().checks,
+        pepper: Arc::new(pepper()),
+        clock: WallClock::from_fn(|| NOW),
+        metrics: metrics.clone(),
+        questions: tokio::sync::Semaphore::new(1),
+    });
+    tokio::time::pause();
+    let endless = || {
+        let request = Request::post(PATH).header("content-type", "application/grpc");
+        let body = Body::new(Endless);
+        check(State(checks.clone()), request.body(body).unwrap())
+    };
+    let status = |response: &Response| response.headers()["grpc-status"].to_str().unwrap().to_owned();
+    let started = time::Instant::now();
+    let (first, second) = tokio::join!(endless(), endless());
+    assert_eq!((status(&first), status(&second)), ("4".to_owned(), "14".to_owned()));
+    assert!(started.elapsed() >= QUESTION_WITHIN && started.elapsed() < QUESTION_WITHIN * 2);
+    assert_eq!(metrics.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 2);
+    assert_eq!(checks.questions.available_permits(), 1);
+}
+
+/// A body of which nothing ever comes.
+struct Endless;
+
+impl hyper::body::Body for Endless {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_an_error_of_grpc_and_a_large_one_too_and_both_are_counted() {
     let large = HttpRequest { path: "/".repeat(QUESTION_BYTES_MAX + 1), ..HttpRequest::default() };
-    let large = ask(None, large).await;
-    assert!(large.message.is_none() && large.grpc_status == "11", "{}", large.grpc_status);
+    for (answered, status) in
+        [(call(None, b"\x0a\xffnot a message".to_vec()).await, "13"), (ask(None, large).await, "11")]
+    {
+        assert!(answered.message.is_none());
+        assert_eq!(answered.grpc_status, status);
+        assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 1);
+    }
 }

@@ -18,6 +18,9 @@ const KEY_BYTES_MAX: usize = 4_096;
 /// Headers in which gateways pass on the address that was asked for.
 const ORIGINAL_URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 
+/// More values of one header than a gateway has headers.
+const VALUES_MAX: usize = 128;
+
 /// The key ids that a question shows; `query` is that of the path that was asked for. Empty = it shows no key.
 pub(super) fn key_ids(
     settings: &CheckSettings,
@@ -27,25 +30,42 @@ pub(super) fn key_ids(
 ) -> Vec<KeyId> {
     let mut found = Found { pepper, ids: Vec::with_capacity(2) };
     for name in &settings.headers {
-        for value in headers.get_all(name) {
+        for value in first_and_last(headers.get_all(name).iter().collect()) {
             found.header(value.as_bytes());
         }
     }
     if !settings.parameters.is_empty() {
         found.query(settings, query);
         for name in ORIGINAL_URI {
-            for value in headers.get_all(name) {
+            for value in first_and_last(headers.get_all(name).iter().collect()) {
                 let text = value.to_str().unwrap_or_default();
                 found.query(settings, text.split_once('?').map_or("", |(_, query)| query));
             }
         }
     }
     for (name, namespace) in &settings.credential_headers {
-        for value in headers.get_all(name) {
+        for value in first_and_last(headers.get_all(name).iter().collect()) {
             found.credential(namespace, value.to_str().unwrap_or_default());
         }
     }
     found.ids
+}
+
+/// The values of one header that are looked at: gateways and upstreams take the first or the last of many, so that a
+/// key cannot be hidden among others, and a caller cannot make a question cost what he likes.
+pub(super) fn first_and_last<T>(mut values: Vec<T>) -> Vec<T> {
+    if values.len() > VALUES_MAX {
+        values.drain(VALUES_MAX / 2..values.len() - VALUES_MAX / 2);
+    }
+    values
+}
+
+/// Whether a header of this name is looked at.
+pub(super) fn is_looked_at(settings: &CheckSettings, name: &str) -> bool {
+    let is_name = |known: &str| known.eq_ignore_ascii_case(name);
+    settings.headers.iter().any(|known| is_name(known.as_ref()))
+        || settings.credential_headers.iter().any(|(known, _)| is_name(known.as_ref()))
+        || ORIGINAL_URI.into_iter().any(is_name)
 }
 
 struct Found<'a> {

@@ -194,11 +194,12 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         table("keys", sum.keys, sum.keys_max),
         table("routes", sum.routes, sum.routes_max),
         table("candidates", sum.candidates, sum.candidates_max),
-        table("counters", sum.counters, sum.counters_max),
     ];
     reading.pressure = sum.pressure;
     reading.condition_errors = sum.condition_errors;
     reading.unjudged_routes = sum.unjudged_routes;
+    reading.counter_bytes = sum.counter_bytes;
+    reading.counter_bytes_max = sum.counter_bytes_max;
     reading.counters_evicted = sum.counters_evicted;
     reading.waiting = sum.waiting;
 }

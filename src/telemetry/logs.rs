@@ -42,6 +42,8 @@ impl Default for LogSettings {
 pub enum LogError {
     #[error("log level \"{level}\" is not a level or a filter such as info,keyhound::serve=debug: {source}")]
     Level { level: String, source: tracing_subscriber::filter::ParseError },
+    #[error("log level \"{level}\" names a span; write levels and modules, as in info,keyhound::serve=debug")]
+    Span { level: String },
     #[error("logs are set up already")]
     Twice,
 }
@@ -77,6 +79,10 @@ pub fn with_causes(error: &anyhow::Error) -> String {
 /// may hold a raw key.
 pub fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let wrong = |source| LogError::Level { level: level.to_owned(), source };
+    // A directive for a span comes before one for a module, and there are no spans of ours.
+    if level.contains('[') {
+        return Err(LogError::Span { level: level.to_owned() });
+    }
     EnvFilter::try_new(level).map_err(wrong)?;
     let is_http2 = |directive: &&str| directive.trim().split(['=', ':']).next() == Some("h2");
     let others: Vec<&str> = level.split(',').filter(|directive| !is_http2(directive)).collect();
@@ -103,6 +109,13 @@ mod tests {
         assert_eq!(with_causes(&named), "/etc/k.yaml: cannot be read: it is gone");
         let unnamed = anyhow::Error::new(gone()).context("no pepper").context("it cannot start");
         assert_eq!(with_causes(&unnamed), "it cannot start: no pepper: it is gone");
+    }
+
+    #[test]
+    fn a_filter_of_spans_is_refused() {
+        for level in ["info,[Connection]=debug", "h2[Connection]=debug"] {
+            assert!(matches!(filter(level), Err(LogError::Span { .. })), "{level}");
+        }
     }
 
     #[test]

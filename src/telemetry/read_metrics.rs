@@ -29,6 +29,8 @@ pub(super) struct SlotMetrics {
     pressure: IntCounter,
     waiting: IntCounter,
     unjudged_routes: IntCounter,
+    counter_bytes: IntGauge,
+    counter_bytes_max: IntGauge,
     counters_evicted: IntCounter,
     condition_errors: IntCounter,
     commits: IntCounter,
@@ -139,6 +141,12 @@ impl SlotMetrics {
                 "keyhound_requests_on_unjudged_routes_total",
                 "Requests on routes beyond the table of routes, whose latency and size are not judged.",
             ),
+            counter_bytes: f
+                .gauge("keyhound_rule_counter_bytes", "Bytes that the counters of counting rules take."),
+            counter_bytes_max: f.gauge(
+                "keyhound_rule_counter_limit_bytes",
+                "Bytes that the counters of counting rules may take.",
+            ),
             counters_evicted: f.counter(
                 "keyhound_rule_counters_evicted_total",
                 "Keys whose counters of counting rules were dropped within their windows to stay within the limit.",
@@ -214,6 +222,8 @@ impl SlotMetrics {
         raise_real(&self.checkpoint_seconds, reading.checkpoint_seconds);
         self.checkpoint_at.set(seconds(reading.checkpoint_at_ms));
         self.state_bytes.set(signed(reading.state_bytes));
+        self.counter_bytes.set(signed(reading.counter_bytes));
+        self.counter_bytes_max.set(signed(reading.counter_bytes_max));
     }
 
     fn set_source(&self, source: &super::SourceReading) {

@@ -31,6 +31,9 @@ pub struct Reading {
     pub waiting: u64,
     /// Requests on routes beyond the table of routes.
     pub unjudged_routes: u64,
+    /// Bytes that the counters of counting rules take, and may take.
+    pub counter_bytes: u64,
+    pub counter_bytes_max: u64,
     /// Keys whose counters of counting rules went before their windows were over.
     pub counters_evicted: u64,
     /// Conditions of rules that could not be answered.

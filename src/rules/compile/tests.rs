@@ -268,6 +268,8 @@ fn a_counting_rule_is_refused_where_it_is_wrong() {
         &[("  over: 1m\n", ""), ("  more_than: 20\n", "")],
         &["r.yaml:2:3: [0]: \"more_than\" is missing", "r.yaml:2:3: [0]: \"over\" is missing"],
     );
+    check_count(&[("more_than: 20", "more_than:")], &["r.yaml:7:12: [0]: \"more_than\" is missing"]);
+    check_count(&[("{ status: [401, 403] }", "")], &["r.yaml:5:8: [0]: \"match\" is missing"]);
     check_count(
         &[("  over: 1m\n", "  over: 2m\n  with: { surprise: 3 }\n")],
         &["r.yaml:6:9: [0].over: \"2m\" is not known; did you mean 1m? known: 1m, 5m, 1h, 24h"],

@@ -7,6 +7,7 @@ use super::{
     lexicon::{self, Word, words},
 };
 use crate::{
+    detect::count::METHODS,
     event::{Country, EventTime, Method, NetworkType},
     rules::document::did_you_mean,
 };
@@ -163,7 +164,13 @@ fn set_attribute(traffic: &mut Traffic, name: &str, value: &Word<'_>) -> Result<
                 value.wrong(format!("\"{}\" is not a kind of network; {known}", value.text))
             })?;
         }
-        "method" => traffic.method = Method::parse(value.text),
+        "method" => {
+            let known = METHODS.contains(&value.text).then(|| Method::parse(value.text));
+            traffic.method = known.ok_or_else(|| {
+                let known = did_you_mean(value.text, &METHODS);
+                value.wrong(format!("\"{}\" is not a method; {known}", value.text))
+            })?;
+        }
         "route" => traffic.routes = vec![value.text.to_owned()],
         "agent" => value.text.clone_into(&mut traffic.agent),
         "bytes" => traffic.response_bytes = number(value, 1, 1_000_000_000)?,
