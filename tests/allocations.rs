@@ -11,12 +11,12 @@ use std::{
 };
 
 use keyhound::{
-    config,
     decode::{Decoder, Format, KeyPolicy, Pepper, Settings},
     engine::{self, Engines, IdKey, Reference},
     enrich::{Databases, Geo},
     generate::world,
     respond::{Caps, FRESH_WITHIN},
+    rules::RuleSet,
     slot::{Judge as _, Outcome, Reading},
     source::{Batch, Record},
 };
@@ -52,6 +52,24 @@ static COUNTING: Counting = Counting;
 const RECORDS: u64 = 4_096;
 const START_S: u64 = 1_795_327_660;
 
+/// Rules that count every request of the batches, in each of their forms, and never find too many.
+fn counting_rules() -> String {
+    let forms = [
+        "  over: 1m\n  more_than: 1000000\n",
+        "  over: 24h\n  more_than: 200\n  distinct: address\n",
+        "  over: 5m\n  more_than: 99\n  share_of: all\n  at_least: 1000000\n",
+        "  over: 1h\n  more_than: 99\n  share_of: all\n  at_least: 200\n  distinct: route\n",
+    ];
+    let rule = |(n, form): (usize, &&str)| {
+        format!(
+            "- id: counts-{n}\n  title: t\n  detector: count\n  match: {{ method: [GET], route: [/v1/*] }}\n{form}  \
+             severity: low\n  respond: alert\n  runbook: x.md\n  tests:\n  - {{ name: x, log: 1m a 1/min, expect: \
+             nothing }}\n  - {{ name: y, log: 1m a 1/min, expect: alert a within 1m }}\n"
+        )
+    };
+    forms.iter().enumerate().map(rule).collect()
+}
+
 fn reading() -> Reading {
     let pepper = Pepper::new(&[7; 32]).expect("32 bytes");
     let format = Format::preset("nginx").expect("a preset");
@@ -65,7 +83,9 @@ fn reading() -> Reading {
         fresh_within: FRESH_WITHIN,
         caps: Caps::default(),
     });
-    let rules = config::rules(&["shipped".into()]).expect("the shipped rules");
+    let mut files = RuleSet::shipped_files();
+    files.push(("counting.yaml".to_owned(), counting_rules()));
+    let rules = RuleSet::compile(&files).expect("valid rules");
     let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
     let geo = Arc::new(geo.expect("a database of our own making"));
     Reading::new(vec![decoder], geo, engines, reference, String::new(), &pepper)

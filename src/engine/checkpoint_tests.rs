@@ -136,3 +136,84 @@ fn a_key_that_is_evicted_leaves_nothing_behind() {
     assert!((90..=100).contains(&kept), "{kept} of 200 are kept");
     assert_eq!((of(b'k') as u64, of(b'i') as u64), (kept, kept), "profiles and aliases");
 }
+
+const COUNTING: &str = "
+- id: refused-share
+  title: t
+  detector: count
+  match: { status: [403] }
+  over: 1m
+  more_than: 20
+  share_of: all
+  at_least: 2
+  severity: low
+  respond: alert
+  runbook: x.md
+  tests:
+  - { name: x, log: 1m a 1/min, expect: nothing }
+  - { name: y, log: 1m a 1/min, expect: alert a within 1m }
+- id: routes
+  title: t
+  detector: count
+  match: { status: [4xx] }
+  over: 5m
+  more_than: 2
+  distinct: route
+  severity: low
+  respond: alert
+  runbook: x.md
+  tests:
+  - { name: x, log: 1m a 1/min, expect: nothing }
+  - { name: y, log: 1m a 1/min, expect: alert a within 1m }
+";
+
+fn under(engines: &mut Engines, rules: &str) {
+    let rules = crate::rules::RuleSet::compile(&[("r.yaml".to_owned(), rules.to_owned())]).unwrap();
+    let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
+    engines.apply(Input::Reference(&reference), &mut Vec::new());
+}
+
+/// Requests of more keys than there is room for, every third refused, on five routes; what came of them.
+fn play(engines: &mut Engines, seconds: std::ops::Range<u32>) -> Vec<crate::engine::Effect> {
+    let mut effects = Vec::new();
+    for n in seconds {
+        let time = START.after(Duration::from_secs(n.into()));
+        // Some keys come often, and some once in a while.
+        let number = if n % 2 == 0 { n / 2 % 7 } else { 7 + n / 2 % 140 };
+        let status = if n % 3 == 0 { 403 } else { 200 };
+        let route = Name::new(["/a", "/b", "/c", "/d", "/e"][n as usize % 5]);
+        let event = Event { status, route, ..request(key(u8::try_from(number).unwrap()), time) };
+        engines.apply_events(&[event], &mut effects);
+        if n % 10 == 9 {
+            engines.apply(Input::Watermark(time), &mut effects);
+        }
+    }
+    effects
+}
+
+#[test]
+fn counters_are_after_a_restart_what_they_were_whenever_it_comes() {
+    for at in [1u32, 7, 250, 600, 601, 900, 1_500] {
+        let mut before = engines(&[]);
+        under(&mut before, COUNTING);
+        play(&mut before, 0..at);
+        let entries = written(&mut before);
+        let mut after = engines(&[]);
+        under(&mut after, COUNTING);
+        for (key, value) in &entries {
+            after.restore(key, value).unwrap();
+        }
+        let expected = play(&mut before, at..at + 900);
+        assert!(!expected.is_empty(), "{at}");
+        assert_eq!(play(&mut after, at..at + 900), expected, "{at}");
+        assert_eq!(written(&mut after), written(&mut before), "{at}");
+        // A rule goes, right after a checkpoint; the other counts on.
+        let other = COUNTING.split("- id: routes").next().unwrap();
+        for engines in [&mut before, &mut after] {
+            under(engines, other);
+        }
+        let expected = play(&mut before, at + 900..at + 1_200);
+        assert_eq!(play(&mut after, at + 900..at + 1_200), expected, "{at}");
+        assert_eq!(written_or_gone(&mut after), written_or_gone(&mut before), "{at}");
+    }
+}

@@ -34,6 +34,45 @@ impl OfKey {
         KEY_BYTES + counters.sum::<usize>()
     }
 
+    /// Counts a request in the rules of `mask`, which it matches, and in those about a share. Says whether anything
+    /// changed.
+    fn count(
+        &mut self,
+        counting: &Counting,
+        mask: u64,
+        event: &Event<'_>,
+        (hot, warm): (&Hot, Option<&Warm>),
+        signals: &mut Vec<Signal>,
+    ) -> bool {
+        let (now, second) = (hot.last_seen, second_of(event.time));
+        let mut changed = false;
+        let mut rules = mask | counting.shares;
+        while rules != 0 {
+            let bit = rules.trailing_zeros();
+            rules &= rules - 1;
+            let (one, matched) = (&counting.uses[bit as usize], mask >> bit & 1 == 1);
+            let at = match self.counters.iter().position(|counter| counter.name == one.name) {
+                Some(at) => at,
+                None if matched => {
+                    self.counters.reserve_exact(1);
+                    self.counters.push(one.counter());
+                    self.counters.len() - 1
+                }
+                None => continue,
+            };
+            changed = true;
+            let counter = &mut self.counters[at];
+            one.count(counter, event, matched, now, second);
+            if matched {
+                signals.extend(one.judge(counter, served(one.count.over, hot, warm), now));
+            } else if counter.is_empty() {
+                // A share of nothing: it begins anew with the next match.
+                self.counters.remove(at);
+            }
+        }
+        changed
+    }
+
     /// The greatest count of any rule: how much would be lost with it.
     fn greatest(&self) -> u32 {
         self.counters.iter().map(|counter| counter.matched.count()).max().unwrap_or(0)
@@ -74,36 +113,10 @@ impl Counters {
                 (0, self.of_key.entry(hot.key).or_default())
             }
         };
-        let (now, second) = (hot.last_seen, second_of(event.time));
-        let mut changed = false;
-        let mut rules = mask | counting.shares;
-        while rules != 0 {
-            let bit = rules.trailing_zeros();
-            rules &= rules - 1;
-            let (one, matched) = (&counting.uses[bit as usize], mask >> bit & 1 == 1);
-            let at = match of_key.counters.iter().position(|counter| counter.name == one.name) {
-                Some(at) => at,
-                None if matched => {
-                    of_key.counters.reserve_exact(1);
-                    of_key.counters.push(one.counter());
-                    of_key.counters.len() - 1
-                }
-                None => continue,
-            };
-            changed = true;
-            let counter = &mut of_key.counters[at];
-            one.count(counter, event, matched, now, second);
-            if matched {
-                signals.extend(one.judge(counter, served(one.count.over, hot, warm), now));
-            } else if counter.is_empty() {
-                // A share of nothing: it begins anew with the next match.
-                of_key.counters.remove(at);
-            }
-        }
-        if !changed {
+        if !of_key.count(counting, mask, event, (hot, warm), signals) {
             return;
         }
-        of_key.last_seen = now;
+        of_key.last_seen = hot.last_seen;
         let is_known = std::mem::replace(&mut of_key.dirty, true);
         if of_key.counters.is_empty() {
             self.of_key.remove(&hot.key);

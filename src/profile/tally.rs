@@ -235,9 +235,10 @@ impl Counter {
         let share = input.byte()? == 1;
         let looked = Look { minute: input.u32()?, count: input.u32()? };
         let matched = Tally::read(values, input)?;
-        let whole = match share {
-            true => Some(Whole { since: input.u32()?, tally: Tally::read(values, input)? }),
-            false => None,
+        let whole = if share {
+            Some(Whole { since: input.u32()?, tally: Tally::read(values, input)? })
+        } else {
+            None
         };
         Ok(Self { name, matched, whole, looked })
     }

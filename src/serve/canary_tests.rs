@@ -117,6 +117,33 @@ async fn answers_over_http2(address: std::net::SocketAddr) -> String {
     answers
 }
 
+/// A request over HTTP/2 whose path no URI can have, by hand: the library writes such a path into its log.
+async fn malformed_over_http2(address: std::net::SocketAddr) {
+    let key = canary(0);
+    let mut block = Vec::new();
+    for (name, value) in
+        [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", &format!("/v1 {key}"))]
+    {
+        // Literal without indexing, not Huffman coded (RFC 7541, section 6.2.2); lengths are below 127.
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    // SETTINGS without any, then HEADERS of stream 1 with END_STREAM and END_HEADERS (RFC 9113, section 6).
+    let length = u8::try_from(block.len()).unwrap();
+    let frames = [&[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, length, 1, 5, 0, 0, 0, 1][..], &block].concat();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frames).await.unwrap();
+    // A frame of RST_STREAM says that it was taken for what it is.
+    let mut answer = Vec::new();
+    while !answer.windows(9).any(|frame| frame[..4] == [0, 0, 4, 3]) {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_byte_of_a_raw_key_comes_back() {
     let logged = Logged::default();
@@ -150,6 +177,7 @@ async fn no_byte_of_a_raw_key_comes_back() {
     };
     tokio::spawn(listener::serve(bound, checks.router(), limits, metrics.clone(), std::future::pending()));
 
+    malformed_over_http2(address).await;
     let http2 = answers_over_http2(address).await;
     // Every second key has a decision.
     assert_eq!(http2.matches("dec_1_1").count(), CANARIES, "its id stands in a header and in the body");

@@ -189,7 +189,9 @@ fn headers(settings: &CheckSettings, http: &HttpRequest) -> HeaderMap {
         add(name, value.as_bytes());
         if value.contains(',') {
             let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-            first_and_last::<&str>(parts).iter().for_each(|part| add(name, part.as_bytes()));
+            for part in first_and_last::<&str>(parts) {
+                add(name, part.as_bytes());
+            }
         }
     }
     let raw = http.header_map.iter().flat_map(|map| &map.headers);

@@ -264,6 +264,10 @@ fn a_counting_rule_is_refused_where_it_is_wrong() {
         &[("  share_of: all\n", "  at_least: 5\n")],
         &["r.yaml:8:13: [0].at_least: goes with share_of only; a count has its limit in more_than"],
     );
+}
+
+#[test]
+fn a_counting_rule_has_what_it_needs_and_nothing_of_the_others() {
     check_count(
         &[("  over: 1m\n", ""), ("  more_than: 20\n", "")],
         &["r.yaml:2:3: [0]: \"more_than\" is missing", "r.yaml:2:3: [0]: \"over\" is missing"],

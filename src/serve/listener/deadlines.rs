@@ -4,7 +4,7 @@
 //! gateway keeps connections for an hour, so that closing one under it would fail a question.
 //!
 //! Over HTTP/2, requests overlap and frames come that belong to none. There a connection ends when its client does not
-//! answer a PING, which hyper sees to; only its first head is timed here.
+//! answer a PING, which hyper sees to, or when it has become too old; only its first head is timed here.
 
 use std::{
     io,
@@ -51,6 +51,11 @@ impl Phase {
     /// Requests overlap from here on.
     pub fn multiplexed(&self) {
         self.0.store(MULTIPLEXED, Relaxed);
+    }
+
+    /// Whether requests overlap.
+    pub fn is_multiplexed(&self) -> bool {
+        self.now() == MULTIPLEXED
     }
 
     fn now(&self) -> u8 {

@@ -3,6 +3,9 @@
 //! Bounded: so many connections at once, more are closed as soon as they are accepted, so that whoever asked knows at
 //! once; a time for a request's head, for its answer and for taking the answer ([`deadlines`]); a size of bodies; and
 //! a time in which everything ends. Each listener has its own bounds, so that one that is full leaves the other alone.
+//!
+//! An HTTP/2 connection, on which requests overlap and answers wait for the client's leave, has an age instead: then it
+//! is told to end, by a GOAWAY that costs no request, and soon after it is cut off.
 
 mod deadlines;
 #[cfg(test)]
@@ -22,21 +25,18 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulConnection, GracefulShutdown},
-    },
+    server::{conn::auto, graceful::GracefulConnection},
     service::TowerToHyperService,
 };
 use prometheus::IntGauge;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time,
 };
 
-use self::deadlines::Guarded;
+use self::deadlines::{Guarded, Phase};
 use crate::telemetry::Metrics;
 
 /// The largest body that any route reads, in bytes.
@@ -46,7 +46,12 @@ const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Longer than a command waits to be applied.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Requests of an HTTP/2 connection at once; clients open another connection for more.
-const STREAMS_MAX: u32 = 200;
+const STREAMS_MAX: u32 = 100;
+/// What an HTTP/2 client may send ahead, on a request and on a connection, in bytes.
+const REQUEST_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// How old an HTTP/2 connection becomes.
+const AGE_MAX: Duration = Duration::from_hours(1);
 /// How often an HTTP/2 client is asked whether it is there, and for how long.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WITHIN: Duration = Duration::from_secs(20);
@@ -108,7 +113,7 @@ pub async fn serve(
         .connections_limit
         .with_label_values(&[field])
         .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
-    let ending = GracefulShutdown::new();
+    let ending = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
@@ -130,18 +135,18 @@ pub async fn serve(
             refused.inc();
             continue;
         };
-        let connection = ending.watch(connection(stream, peer, router.clone(), limits));
+        let (connection, phase) = connection(stream, peer, router.clone(), limits);
         let place = Place::take(open.clone(), permit);
+        let ended = ending.subscribe();
         connections.spawn(async move {
             let _place = place;
-            // A client that went away, or was too slow, is no news.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
-            }
+            live(connection, phase, ended).await;
         });
     }
     drop(listener);
-    if time::timeout(END_WITHIN, ending.shutdown()).await.is_err() {
+    ending.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if time::timeout(END_WITHIN, all).await.is_err() {
         tracing::warn!(%address, open = connections.len(), "connections were cut off at the end");
     }
     connections.shutdown().await;
@@ -166,18 +171,50 @@ impl Drop for Place {
     }
 }
 
+/// Serves a connection until its client ends it, the listener does, or it has become too old.
+async fn live(
+    connection: impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>,
+    phase: Phase,
+    mut ended: watch::Receiver<bool>,
+) {
+    let mut connection = pin!(connection);
+    let age = async {
+        time::sleep(AGE_MAX).await;
+        if !phase.is_multiplexed() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => Some(outcome),
+        _ = ended.wait_for(|ended| *ended) => None,
+        () = age => None,
+    };
+    let outcome = if let Some(outcome) = outcome {
+        outcome
+    } else {
+        connection.as_mut().graceful_shutdown();
+        // When all ends, the listener cuts off sooner.
+        time::timeout(ANSWER_WITHIN, connection).await.unwrap_or_else(|late| Err(late.into()))
+    };
+    // A client that went away, or was too slow, is no news.
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
 /// One connection with its deadlines.
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send {
+) -> (impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send, Phase) {
     // Answers are small: Nagle's delay would only hold them up.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY is not to be had");
     }
     let (guarded, phase) = Guarded::new(stream, limits.idle_within);
+    let phase_of_all = phase.clone();
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         // For those who write down where a command came from.
@@ -208,9 +245,11 @@ fn connection(
         .keep_alive_interval(Some(PING_EVERY))
         .keep_alive_timeout(PING_WITHIN)
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(REQUEST_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_BYTES_MAX);
     // The builder has to live as long as the connection.
-    builder.serve_connection(TokioIo::new(guarded), service).into_owned()
+    (builder.serve_connection(TokioIo::new(guarded), service).into_owned(), phase_of_all)
 }
 
 /// The answer to a body that did not come in time. The rest of it may still come, so the connection ends, if it is of

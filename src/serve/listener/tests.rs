@@ -166,6 +166,32 @@ async fn http2_is_spoken_and_its_connections_wait_as_long_as_their_client_answer
 }
 
 #[tokio::test]
+async fn an_http2_connection_that_is_old_is_told_to_end_and_its_place_is_free() {
+    let served = served(10, metrics()).await;
+    let (mut sender, connection) = http2(&served).await;
+    assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK);
+    // One that wants an answer and never takes it does not keep it.
+    let never =
+        axum::http::Request::get("http://localhost/never").body(http_body_util::Empty::new()).unwrap();
+    let waiting = sender.send_request(never);
+    time::pause();
+    let begun = time::Instant::now();
+    while begun.elapsed() < AGE_MAX + ANSWER_WITHIN + Duration::from_secs(10) {
+        time::advance(Duration::from_secs(10)).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    time::resume();
+    drop(waiting);
+    let _ = connection.await.unwrap();
+    assert!(ask_over(&mut sender).await.is_err());
+    while served.metrics.connections.with_label_values(&["gateways_listen"]).get() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn an_http2_connection_is_told_of_the_end() {
     let served = served(10, metrics()).await;
     let (mut sender, connection) = http2(&served).await;
