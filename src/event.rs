@@ -34,6 +34,12 @@ impl EventTime {
         u64::try_from(millis).ok().map(Self)
     }
 
+    /// RFC 3339 in UTC with milliseconds: `2026-11-22T03:11:40.000Z`.
+    pub fn rfc3339_millis(self) -> String {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_millisecond(millis).map_or_else(|_| self.0.to_string(), |t| format!("{t:.3}"))
+    }
+
     /// RFC 3339 in UTC with whole seconds, as users see it.
     ///
     /// ```

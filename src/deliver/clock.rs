@@ -25,8 +25,7 @@ impl WallTime {
 
     /// RFC 3339 in UTC with milliseconds: `2026-11-22T03:11:40.000Z`.
     pub fn rfc3339(self) -> String {
-        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
-        jiff::Timestamp::from_millisecond(millis).map_or_else(|_| self.0.to_string(), |t| format!("{t:.3}"))
+        EventTime(self.0).rfc3339_millis()
     }
 
     /// Reads RFC 3339; `None` for anything else, and for times before the epoch.

@@ -1,5 +1,7 @@
 //! From a verdict to a decision: proposed here, granted for the fleet, in force until a time.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -174,8 +176,8 @@ impl Engine {
             mode: self.now.reference.mode,
             only: None,
             rate,
-            as_of: millis_text(draft.at.0),
-            expires_at: millis_text(draft.at.0 + draft.seconds * 1000),
+            as_of: draft.at.rfc3339_millis(),
+            expires_at: draft.at.after(Duration::from_secs(draft.seconds)).rfc3339_millis(),
             incident: draft.incident.clone(),
             cause: draft.cause.to_owned(),
             rule: draft.rule.clone(),
@@ -332,11 +334,6 @@ fn reason_of(case: &Case) -> String {
         })
         .collect();
     format!("{}.", parts.join("; "))
-}
-
-fn millis_text(millis: u64) -> String {
-    let at = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    at.map_or_else(String::new, |at| format!("{at:.3}"))
 }
 
 #[cfg(test)]

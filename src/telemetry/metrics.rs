@@ -62,7 +62,7 @@ pub struct Metrics {
     /// `keyhound_alertmanager_notifications_{sent,errors,dropped}_total{alertmanager}`.
     pub notifications_sent: IntCounterVec,
     pub notifications_errors: IntCounterVec,
-    pub alerts_forgotten: IntGauge,
+    pub alerts_forgotten: IntCounter,
     pub notifications_dropped: IntCounterVec,
     /// `keyhound_alertmanager_notifications_queue_length{alertmanager}` of `…_queue_capacity`.
     pub notifications_queue_length: IntGaugeVec,
@@ -177,9 +177,9 @@ impl Metrics {
                 "Alerts that an Alertmanager did not take, by Alertmanager.",
                 by_peer,
             ),
-            alerts_forgotten: f.gauge(
-                "keyhound_alerts_forgotten",
-                "Firing alerts that were forgotten since the start, to stay within 10,000: they end by themselves.",
+            alerts_forgotten: f.counter(
+                "keyhound_alerts_forgotten_total",
+                "Firing alerts that were forgotten, to stay within 10,000: they end by themselves.",
             ),
             notifications_dropped: f.counters(
                 "keyhound_alertmanager_notifications_dropped_total",

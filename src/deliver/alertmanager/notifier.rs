@@ -120,8 +120,9 @@ impl Notifier {
 impl Shared {
     fn observe(&self, incident: &Incident) {
         let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = roster.dropped();
         let alerts = roster.observe(incident, self.clock.now());
-        self.metrics.alerts_forgotten.set(i64::try_from(roster.dropped()).unwrap_or(i64::MAX));
+        self.metrics.alerts_forgotten.inc_by(roster.dropped() - before);
         // Queued under the lock, so that a resend cannot overtake a newer record.
         self.queue(&alerts);
     }
