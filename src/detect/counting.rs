@@ -50,6 +50,12 @@ impl CountUse {
         Window { newest: now / width, panes }
     }
 
+    /// Whether there is anything in a request of `second` that matched to count: it may be too late, or have no value.
+    pub fn is_countable(&self, event: &Event<'_>, now: u32, second: u32) -> bool {
+        let has_value = self.count.distinct.is_none_or(|distinct| distinct.value(event) != 0);
+        has_value && self.window(now).holds(second / self.count.over.panes().1)
+    }
+
     /// Counts a request of `second`.
     pub fn count(&self, counter: &mut Counter, event: &Event<'_>, matched: bool, now: u32, second: u32) {
         let (window, pane) = (self.window(now), second / self.count.over.panes().1);
@@ -90,8 +96,10 @@ impl CountUse {
         }
         let before = if self.count.distinct.is_some() { 0 } else { served };
         let whole = whole.tally.count().max(before).max(n);
+        // In integers, so that a share at its limit is within it.
+        let is_over = u64::from(n) * 100 > u64::from(whole) * u64::from(limit);
         let times = f64::from(n) / f64::from(whole.max(1)) * 100.0 / f64::from(limit.max(1));
-        (times > 1.0).then_some(OverLimit { n, whole: Some(whole), times })
+        is_over.then_some(OverLimit { n, whole: Some(whole), times })
     }
 
     fn signal(&self, over: OverLimit) -> Signal {
@@ -191,9 +199,9 @@ impl Counting {
         self.agent.left(mask, |pattern| pattern.fits(event.agent.text))
     }
 
-    /// Whether a counter of this name is of a rule in force.
-    pub fn knows(&self, name: u64) -> bool {
-        self.uses.iter().any(|one| one.name == name)
+    /// The rule in force that has counters of this name.
+    pub fn of_name(&self, name: u64) -> Option<&CountUse> {
+        self.uses.iter().find(|one| one.name == name)
     }
 }
 

@@ -197,6 +197,20 @@ fn a_share_needs_enough_and_knows_what_was_served_before() {
 }
 
 #[test]
+fn a_share_is_found_above_its_limit_and_not_at_it() {
+    for limit in 1..=99 {
+        let share = Count {
+            more_than: limit,
+            share_of: Some(ShareOf::All),
+            at_least: Some(1),
+            ..count(Match { status: vec![Statuses { least: 403, most: 403 }], ..Match::default() })
+        };
+        assert_eq!(signal_after(share.clone(), limit, 100 - limit, 0), None, "{limit} of 100");
+        assert!(signal_after(share, limit + 1, 99 - limit, 0).is_some(), "{} of 100", limit + 1);
+    }
+}
+
+#[test]
 fn a_share_of_different_values_is_said_once_a_window_of_them_is_known() {
     let share = Count {
         share_of: Some(ShareOf::All),

@@ -14,8 +14,12 @@ pub const BYTES_MAX: usize = 16 << 20;
 
 /// A key's entry in the tree, with what allocations take beside what is asked for.
 const KEY_BYTES: usize = 160;
+/// A counter. Not its size, which is the compiler's to say: what is thrown out hangs on it.
+const COUNTER_BYTES: usize = 160;
 /// A pane or a value, with room that is not used.
-const ENTRY_BYTES: usize = 32;
+const ENTRY_BYTES: usize = 48;
+
+const _: () = assert!(size_of::<Counter>() <= COUNTER_BYTES);
 
 /// The counters of one key.
 #[derive(Debug, Default)]
@@ -28,9 +32,9 @@ struct OfKey {
 }
 
 impl OfKey {
-    /// A function of what was counted alone, never of what an allocator gave: what is thrown out hangs on it.
+    /// A function of what was counted alone, never of what an allocator gave.
     fn bytes(&self) -> usize {
-        let counters = self.counters.iter().map(|one| size_of::<Counter>() + one.len() * ENTRY_BYTES);
+        let counters = self.counters.iter().map(|one| COUNTER_BYTES + one.len() * ENTRY_BYTES);
         KEY_BYTES + counters.sum::<usize>()
     }
 
@@ -53,7 +57,7 @@ impl OfKey {
             let (one, matched) = (&counting.uses[bit as usize], mask >> bit & 1 == 1);
             let at = match self.counters.iter().position(|counter| counter.name == one.name) {
                 Some(at) => at,
-                None if matched => {
+                None if matched && one.is_countable(event, now, second) => {
                     self.counters.reserve_exact(1);
                     self.counters.push(one.counter());
                     self.counters.len() - 1
@@ -73,9 +77,13 @@ impl OfKey {
         changed
     }
 
-    /// The greatest count of any rule: how much would be lost with it.
-    fn greatest(&self) -> u32 {
-        self.counters.iter().map(|counter| counter.matched.count()).max().unwrap_or(0)
+    /// The greatest count of any rule within its window: how much would be lost with it.
+    fn greatest(&self, counting: &Counting, now: u32) -> u32 {
+        let count = |counter: &Counter| {
+            let window = counting.of_name(counter.name)?.window(now);
+            Some(counter.matched.count_within(window))
+        };
+        self.counters.iter().filter_map(count).max().unwrap_or(0)
     }
 }
 
@@ -109,6 +117,11 @@ impl Counters {
                 return;
             }
             None => {
+                let (now, second) = (hot.last_seen, second_of(event.time));
+                let matched = (0u32..).zip(&counting.uses).filter(|(bit, _)| mask >> bit & 1 == 1);
+                if !matched.into_iter().any(|(_, one)| one.is_countable(event, now, second)) {
+                    return;
+                }
                 hot.counted = true;
                 (0, self.of_key.entry(hot.key).or_default())
             }
@@ -141,14 +154,15 @@ impl Counters {
         if self.bytes <= BYTES_MAX {
             return;
         }
-        let longest = counting.uses.iter().map(|one| one.count.over.seconds()).max().unwrap_or(0);
         let rank = |(key, of_key): (&KeyId, &OfKey)| {
-            let is_within = of_key.last_seen.saturating_add(longest) >= now;
-            (is_within, of_key.greatest(), of_key.last_seen, key.hash, *key)
+            // What is newer than the watermark is within, too.
+            let greatest = of_key.greatest(counting, now.max(of_key.last_seen));
+            (greatest, of_key.last_seen, key.hash, *key)
         };
         let mut order: Vec<_> = self.of_key.iter().map(rank).collect();
         order.sort_unstable();
-        for (is_within, _, _, _, key) in order {
+        for (greatest, _, _, key) in order {
+            let is_within = greatest > 0;
             if is_within && self.bytes <= BYTES_MAX - BYTES_MAX / 10 {
                 break;
             }
@@ -171,7 +185,7 @@ impl Counters {
         for key in keys {
             let Some(of_key) = self.of_key.get_mut(&key) else { continue };
             let before = of_key.bytes();
-            of_key.counters.retain(|counter| counting.knows(counter.name));
+            of_key.counters.retain(|counter| counting.of_name(counter.name).is_some());
             let after = of_key.bytes();
             if after == before {
                 continue;
@@ -215,7 +229,7 @@ impl Counters {
         let length = input.uint()?;
         for _ in 0..length {
             let counter = Counter::read(input)?;
-            if counting.knows(counter.name) {
+            if counting.of_name(counter.name).is_some() {
                 of_key.counters.push(counter);
             } else if !std::mem::replace(&mut of_key.dirty, true) {
                 self.changed.push(key);

@@ -213,3 +213,28 @@ fn a_share_of_nothing_is_not_kept() {
     counted.see(&request(key(1), START + 401, 200, "/admin"));
     assert_eq!(counted.counters.of_key.len(), 1);
 }
+
+#[test]
+fn what_has_nothing_to_count_makes_no_counter() {
+    let networks =
+        rule("networks", "  match: { status: [403] }\n  over: 1m\n  more_than: 5\n  distinct: network\n");
+    let mut counted = Counted::new(counting(&[networks, on_admin()]));
+    counted.see(&request(key(1), START + 600, 403, "/"));
+    counted.see(&request(key(1), START + 100, 200, "/admin"));
+    assert_eq!((counted.counters.of_key.len(), counted.counters.bytes()), (0, 0), "no network, and too late");
+    assert!(counted.written().is_empty());
+}
+
+#[test]
+fn what_is_over_by_its_own_rule_goes_before_what_is_watched() {
+    let day = rule("day", "  match: { route: [/never] }\n  over: 24h\n  more_than: 5\n");
+    let watch = counting(&[day, refused(100)]);
+    let mut counted = Counted::new(watch.clone());
+    for n in 0..9 {
+        counted.see(&request(key(1), START + n, 403, "/"));
+    }
+    counted.see(&request(key(2), START + 300, 403, "/"));
+    let of_key = |n| &counted.counters.of_key[&key(n)];
+    assert_eq!(of_key(1).greatest(&watch.counting, START + 300), 0);
+    assert_eq!(of_key(2).greatest(&watch.counting, START + 300), 1);
+}

@@ -21,7 +21,8 @@ impl Window {
         (self.newest + 1).saturating_sub(self.panes)
     }
 
-    const fn holds(self, pane: u32) -> bool {
+    /// Whether a pane is within.
+    pub const fn holds(self, pane: u32) -> bool {
         pane >= self.oldest() && pane <= self.newest
     }
 }
@@ -80,7 +81,7 @@ impl Tally {
             Self::Values(Values { seen, lost }) => {
                 seen.retain(|(_, last)| window.holds(*last));
                 *lost = lost.filter(|pane| window.holds(*pane));
-                if seen.capacity() > 32 && seen.capacity() > 4 * seen.len() {
+                if seen.capacity() > 32 && seen.capacity() > 3 * seen.len() {
                     seen.shrink_to(2 * seen.len());
                 }
             }
@@ -92,6 +93,20 @@ impl Tally {
         match self {
             Self::Requests(panes) => panes.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count)),
             Self::Values(values) => u32::try_from(values.seen.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// What of it is within a window.
+    pub fn count_within(&self, window: Window) -> u32 {
+        match self {
+            Self::Requests(panes) => {
+                let within = panes.iter().filter(|(pane, _)| window.holds(*pane));
+                within.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+            }
+            Self::Values(values) => {
+                let within = values.seen.iter().filter(|(_, last)| window.holds(*last));
+                u32::try_from(within.count()).unwrap_or(u32::MAX)
+            }
         }
     }
 

@@ -142,9 +142,9 @@ impl SlotMetrics {
                 "Requests on routes beyond the table of routes, whose latency and size are not judged.",
             ),
             counter_bytes: f
-                .gauge("keyhound_rule_counter_bytes", "Bytes that the counters of counting rules take."),
+                .gauge("keyhound_rule_state_bytes", "Bytes that the counters of counting rules take."),
             counter_bytes_max: f.gauge(
-                "keyhound_rule_counter_limit_bytes",
+                "keyhound_rule_state_limit_bytes",
                 "Bytes that the counters of counting rules may take.",
             ),
             counters_evicted: f.counter(

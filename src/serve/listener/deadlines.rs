@@ -4,7 +4,7 @@
 //! gateway keeps connections for an hour, so that closing one under it would fail a question.
 //!
 //! Over HTTP/2, requests overlap and frames come that belong to none. There a connection ends when its client does not
-//! answer a PING, which hyper sees to, or when it has become too old; only its first head is timed here.
+//! answer a PING, which hyper sees to, or when it has become too old; only its preface is timed here.
 
 use std::{
     io,
@@ -26,6 +26,9 @@ use tokio::{
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// A client that takes nothing of an answer for so long is given up.
 pub const TAKE_WITHIN: Duration = Duration::from_secs(30);
+
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4). Some clients connect ahead of their first request.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Where a connection is. Set to answering and back by the service, read where bytes come in.
 #[derive(Clone, Debug)]
@@ -74,6 +77,8 @@ pub struct Guarded<S> {
     set_for: u8,
     /// Set while the client takes nothing.
     writing: Option<Pin<Box<Sleep>>>,
+    /// Nothing has come yet.
+    is_fresh: bool,
 }
 
 impl<S> Guarded<S> {
@@ -81,7 +86,17 @@ impl<S> Guarded<S> {
     pub fn new(stream: S, idle_within: Duration) -> (Self, Phase) {
         let phase = Phase(Arc::new(AtomicU8::new(HEAD)));
         let reading = Box::pin(sleep(HEAD_WITHIN));
-        (Self { stream, phase: phase.clone(), idle_within, reading, set_for: HEAD, writing: None }, phase)
+        let set_for = HEAD;
+        let guarded = Self {
+            stream,
+            phase: phase.clone(),
+            idle_within,
+            reading,
+            set_for,
+            writing: None,
+            is_fresh: true,
+        };
+        (guarded, phase)
     }
 
     fn set(&mut self, phase: u8) {
@@ -115,7 +130,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let phase = this.phase.now();
         this.set(phase);
         if polled.is_ready() {
-            if phase == IDLE && buf.filled().len() > before {
+            let came = &buf.filled()[before..];
+            if std::mem::take(&mut this.is_fresh) && came.starts_with(PREFACE) {
+                this.phase.multiplexed();
+            }
+            if phase == IDLE && !came.is_empty() {
                 this.phase.0.store(HEAD, Relaxed);
                 this.set(HEAD);
             }
@@ -198,6 +217,23 @@ mod tests {
         };
         let (read, ()) = tokio::join!(read(&mut guarded), late);
         assert_eq!(read, (IDLE_WITHIN * 2, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_made_ahead_of_its_first_request_waits() {
+        let (mut client, server) = duplex(64);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        client.write_all(PREFACE).await.unwrap();
+        let mut preface = [0; 24];
+        guarded.read_exact(&mut preface).await.unwrap();
+        assert!(phase.is_multiplexed());
+        // Half of one is a head like any other.
+        let (mut client, server) = duplex(64);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        client.write_all(&PREFACE[..20]).await.unwrap();
+        guarded.read_exact(&mut preface[..20]).await.unwrap();
+        assert!(!phase.is_multiplexed());
+        assert_eq!(read(&mut guarded).await, (HEAD_WITHIN, false));
     }
 
     #[tokio::test(start_paused = true)]
