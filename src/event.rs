@@ -443,6 +443,34 @@ pub struct Event<'a> {
 }
 
 #[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// A request that was served and of which nothing else is known.
+    pub fn plain(key: KeyId, time: EventTime) -> Event<'static> {
+        Event {
+            time,
+            key,
+            alias: None,
+            method: Method::Get,
+            status: 200,
+            refusal: Refusal::None,
+            flags: Flags::default(),
+            route: Name::NONE,
+            agent: Name::NONE,
+            request_bytes: 0,
+            response_bytes: 0,
+            latency_us: 0,
+            address: ClientAddress::default(),
+            place: Place::default(),
+            request_id: 0,
+            handles: Handles::default(),
+            position: Position::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

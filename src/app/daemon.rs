@@ -299,7 +299,6 @@ fn serve(
         pepper: pepper.clone(),
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
-        questions: Checks::places_for_questions(),
     };
     let stopped = |mut watched: watch::Receiver<bool>| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {

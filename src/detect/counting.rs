@@ -4,7 +4,7 @@
 //! a request is compared with all rules at once, and nearly always dropped after the first look-up.
 
 use super::{
-    count::{Count, Match},
+    count::{Count, Match, Pattern, Statuses},
     signal::{Signal, share_text},
 };
 use crate::{
@@ -139,8 +139,8 @@ pub struct Counting {
     network_type: [u64; NetworkType::ALL.len()],
     country: Field<Country>,
     network: Field<u32>,
-    route: Field<super::count::Pattern>,
-    agent: Field<super::count::Pattern>,
+    route: Field<Pattern>,
+    agent: Field<Pattern>,
 }
 
 impl Default for Counting {
@@ -159,19 +159,10 @@ impl Counting {
         let mut network_type = [all; NetworkType::ALL.len()];
         for (bit, one) in matches().enumerate() {
             let bit = 1 << bit;
-            for (code, rules) in (0u16..).zip(&mut status) {
-                let fits = one.status.iter().any(|range| (range.least..=range.most).contains(&code));
-                *rules &= if one.status.is_empty() || fits { !0 } else { !bit };
-            }
-            let only = |table: &mut [u64], free: bool, fitting: Vec<usize>| {
-                for (value, rules) in table.iter_mut().enumerate() {
-                    *rules &= if free || fitting.contains(&value) { !0 } else { !bit };
-                }
-            };
-            let methods = one.method.iter().map(|name| name.0 as usize).collect();
-            only(&mut method, one.method.is_empty(), methods);
-            let kinds = one.network_type.iter().map(|kind| kind.0 as usize).collect();
-            only(&mut network_type, one.network_type.is_empty(), kinds);
+            let is_within = |range: &Statuses, code| (range.least.into()..=range.most.into()).contains(&code);
+            leave(&mut status, bit, &one.status, is_within);
+            leave(&mut method, bit, &one.method, |name, value| name.0 as usize == value);
+            leave(&mut network_type, bit, &one.network_type, |kind, value| kind.0 as usize == value);
         }
         Self {
             status,
@@ -199,9 +190,28 @@ impl Counting {
         self.agent.left(mask, |pattern| pattern.fits(event.agent.text))
     }
 
+    /// The rules of these bits, each with its bit.
+    pub fn of_bits(&self, mut bits: u64) -> impl Iterator<Item = (u64, &CountUse)> {
+        std::iter::from_fn(move || {
+            let index = bits.trailing_zeros();
+            let one = self.uses.get(index as usize).filter(|_| bits != 0)?;
+            bits &= bits - 1;
+            Some((1 << index, one))
+        })
+    }
+
     /// The rule in force that has counters of this name.
     pub fn of_name(&self, name: u64) -> Option<&CountUse> {
         self.uses.iter().find(|one| one.name == name)
+    }
+}
+
+/// Takes a rule's bit out of the table where the value fits none of those that it names, if it names any.
+fn leave<T>(table: &mut [u64], bit: u64, named: &[T], fits: impl Fn(&T, usize) -> bool) {
+    for (value, rules) in table.iter_mut().enumerate() {
+        if !named.is_empty() && !named.iter().any(|one| fits(one, value)) {
+            *rules &= !bit;
+        }
     }
 }
 

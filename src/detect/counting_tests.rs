@@ -6,29 +6,13 @@ use crate::{
         Family, Scale,
         count::{CountryCode, Distinct, MethodName, Network, NetworkKind, Pattern, ShareOf, Statuses},
     },
-    event::{ClientAddress, EventTime, Flags, Handles, KeyId, KeyKind, Name, Place, Position, Refusal},
+    event::{EventTime, KeyId, KeyKind, Name, Place, testing::plain},
 };
 
 fn event(status: u16, route: &'static str) -> Event<'static> {
-    Event {
-        time: EventTime(1_800_000_000_000),
-        key: KeyId { kind: KeyKind::Raw, hash: [1; 16] },
-        alias: None,
-        method: Method::Get,
-        status,
-        refusal: Refusal::None,
-        flags: Flags::default(),
-        route: Name::new(route),
-        agent: Name::new("curl/8.5"),
-        request_bytes: 0,
-        response_bytes: 0,
-        latency_us: 0,
-        address: ClientAddress::default(),
-        place: Place::default(),
-        request_id: 0,
-        handles: Handles::default(),
-        position: Position::default(),
-    }
+    let key = KeyId { kind: KeyKind::Raw, hash: [1; 16] };
+    let (route, agent) = (Name::new(route), Name::new("curl/8.5"));
+    Event { status, route, agent, ..plain(key, EventTime(1_800_000_000_000)) }
 }
 
 fn pattern(text: &str) -> Pattern {

@@ -136,17 +136,15 @@ pub struct ParameterError {
 
 impl Detector {
     /// The names that a rule can write, in the order of the documentation.
-    pub const NAMES: [&'static str; 9] = [
-        "volume.spike",
-        "place.network",
-        "place.country",
-        "errors.refused",
-        "breadth.addresses",
-        "breadth.networks",
-        "cost.latency",
-        "cost.size",
-        "count",
-    ];
+    pub const NAMES: [&'static str; LEARNING.len() + 1] = {
+        let mut names = ["count"; LEARNING.len() + 1];
+        let mut index = 0;
+        while index < LEARNING.len() {
+            names[index] = LEARNING[index].name;
+            index += 1;
+        }
+        names
+    };
 
     /// The name that a rule writes.
     pub const fn name(&self) -> &'static str {
@@ -224,9 +222,12 @@ pub struct Learning {
     pub numbers: &'static [Parameter],
 }
 
-/// Every detector but `count`, in the order of [`Detector::NAMES`].
+/// Every detector but `count`, in the order of the documentation.
 pub const LEARNING: [Learning; 8] = [
-    learning("volume.spike", "far more requests than the key ever made", &[surprise(4.0)]),
+    Learning {
+        has_scale: true,
+        ..learning("volume.spike", "far more requests than the key ever made", &[surprise(4.0)])
+    },
     learning("place.network", "use from an autonomous system that the key's history lacks", &[surprise(1.0)]),
     learning("place.country", "use from a country that the key's history lacks", &[surprise(1.0)]),
     learning(
@@ -261,7 +262,7 @@ pub const LEARNING: [Learning; 8] = [
 ];
 
 const fn learning(name: &'static str, finds: &'static str, numbers: &'static [Parameter]) -> Learning {
-    Learning { name, finds, has_scale: matches!(name.as_bytes(), b"volume.spike"), numbers }
+    Learning { name, finds, has_scale: false, numbers }
 }
 
 const fn surprise(least: f64) -> Parameter {

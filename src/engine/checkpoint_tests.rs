@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     catalogue::{self, Catalogue},
-    engine::{Engines, IdKey, Input, Reference, Settings},
-    event::{ClientAddress, Event, Flags, Handles, Method, Name, Place, Position, Refusal},
+    engine::{Engines, IdKey, Input, Reference, Settings, counters::tests::rule},
+    event::{Event, Name, testing::plain},
     respond::{Caps, FRESH_WITHIN},
 };
 
@@ -38,34 +38,12 @@ fn engines(tenants: &[&str]) -> Engines {
     engines
 }
 
-fn request(key: KeyId, time: EventTime) -> Event<'static> {
-    Event {
-        time,
-        key,
-        alias: None,
-        method: Method::Get,
-        status: 200,
-        refusal: Refusal::None,
-        flags: Flags::default(),
-        route: Name::NONE,
-        agent: Name::NONE,
-        request_bytes: 0,
-        response_bytes: 0,
-        latency_us: 0,
-        address: ClientAddress::default(),
-        place: Place::default(),
-        request_id: 0,
-        handles: Handles::default(),
-        position: Position::default(),
-    }
-}
-
 /// A minute in which each of `keys` keys is used once a second.
 fn use_keys(engines: &mut Engines, keys: u8) {
     for second in 0..60 {
         for n in 1..=keys {
             let time = START.after(Duration::from_secs(second));
-            engines.apply_events(&[request(key(n), time)], &mut Vec::new());
+            engines.apply_events(&[plain(key(n), time)], &mut Vec::new());
         }
     }
 }
@@ -121,7 +99,7 @@ fn a_key_that_is_evicted_leaves_nothing_behind() {
     let mut entries = std::collections::BTreeMap::new();
     for n in 1..=200 {
         let alias = Some(KeyId { kind: KeyKind::Raw, hash: [n; 16] });
-        let event = Event { alias, ..request(key(n), START.after(Duration::from_secs(n.into()))) };
+        let event = Event { alias, ..plain(key(n), START.after(Duration::from_secs(n.into()))) };
         engines.apply_events(&[event], &mut Vec::new());
         engines.apply(Input::Watermark(event.time), &mut Vec::new());
         for (key, value) in written_or_gone(&mut engines) {
@@ -137,35 +115,13 @@ fn a_key_that_is_evicted_leaves_nothing_behind() {
     assert_eq!((of(b'k') as u64, of(b'i') as u64), (kept, kept), "profiles and aliases");
 }
 
-const COUNTING: &str = "
-- id: refused-share
-  title: t
-  detector: count
-  match: { status: [403] }
-  over: 1m
-  more_than: 20
-  share_of: all
-  at_least: 2
-  severity: low
-  respond: alert
-  runbook: x.md
-  tests:
-  - { name: x, log: 1m a 1/min, expect: nothing }
-  - { name: y, log: 1m a 1/min, expect: alert a within 1m }
-- id: routes
-  title: t
-  detector: count
-  match: { status: [4xx] }
-  over: 5m
-  more_than: 2
-  distinct: route
-  severity: low
-  respond: alert
-  runbook: x.md
-  tests:
-  - { name: x, log: 1m a 1/min, expect: nothing }
-  - { name: y, log: 1m a 1/min, expect: alert a within 1m }
-";
+/// Two rules that count, or the first of them.
+fn counting(both: bool) -> String {
+    let share = "  match: { status: [403] }\n  over: 1m\n  more_than: 20\n  share_of: all\n  at_least: 2\n";
+    let routes = "  match: { status: [4xx] }\n  over: 5m\n  more_than: 2\n  distinct: route\n";
+    let routes = if both { rule("routes", routes) } else { String::new() };
+    rule("refused-share", share) + &routes
+}
 
 fn under(engines: &mut Engines, rules: &str) {
     let rules = crate::rules::RuleSet::compile(&[("r.yaml".to_owned(), rules.to_owned())]).unwrap();
@@ -182,7 +138,7 @@ fn play(engines: &mut Engines, seconds: std::ops::Range<u32>) -> Vec<crate::engi
         let number = if n % 2 == 0 { n / 2 % 7 } else { 7 + n / 2 % 140 };
         let status = if n % 3 == 0 { 403 } else { 200 };
         let route = Name::new(["/a", "/b", "/c", "/d", "/e"][n as usize % 5]);
-        let event = Event { status, route, ..request(key(u8::try_from(number).unwrap()), time) };
+        let event = Event { status, route, ..plain(key(u8::try_from(number).unwrap()), time) };
         engines.apply_events(&[event], &mut effects);
         if n % 10 == 9 {
             engines.apply(Input::Watermark(time), &mut effects);
@@ -195,11 +151,11 @@ fn play(engines: &mut Engines, seconds: std::ops::Range<u32>) -> Vec<crate::engi
 fn counters_are_after_a_restart_what_they_were_whenever_it_comes() {
     for at in [1u32, 7, 250, 600, 601, 900, 1_500] {
         let mut before = engines(&[]);
-        under(&mut before, COUNTING);
+        under(&mut before, &counting(true));
         play(&mut before, 0..at);
         let entries = written(&mut before);
         let mut after = engines(&[]);
-        under(&mut after, COUNTING);
+        under(&mut after, &counting(true));
         for (key, value) in &entries {
             after.restore(key, value).unwrap();
         }
@@ -208,9 +164,8 @@ fn counters_are_after_a_restart_what_they_were_whenever_it_comes() {
         assert_eq!(play(&mut after, at..at + 900), expected, "{at}");
         assert_eq!(written(&mut after), written(&mut before), "{at}");
         // A rule goes, right after a checkpoint; the other counts on.
-        let other = COUNTING.split("- id: routes").next().unwrap();
         for engines in [&mut before, &mut after] {
-            under(engines, other);
+            under(engines, &counting(false));
         }
         let expected = play(&mut before, at + 900..at + 1_200);
         assert_eq!(play(&mut after, at + 900..at + 1_200), expected, "{at}");

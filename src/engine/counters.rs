@@ -50,11 +50,8 @@ impl OfKey {
     ) -> bool {
         let (now, second) = (hot.last_seen, second_of(event.time));
         let mut changed = false;
-        let mut rules = mask | counting.shares;
-        while rules != 0 {
-            let bit = rules.trailing_zeros();
-            rules &= rules - 1;
-            let (one, matched) = (&counting.uses[bit as usize], mask >> bit & 1 == 1);
+        for (bit, one) in counting.of_bits(mask | counting.shares) {
+            let matched = mask & bit != 0;
             let at = match self.counters.iter().position(|counter| counter.name == one.name) {
                 Some(at) => at,
                 None if matched && one.is_countable(event, now, second) => {
@@ -118,8 +115,7 @@ impl Counters {
             }
             None => {
                 let (now, second) = (hot.last_seen, second_of(event.time));
-                let matched = (0u32..).zip(&counting.uses).filter(|(bit, _)| mask >> bit & 1 == 1);
-                if !matched.into_iter().any(|(_, one)| one.is_countable(event, now, second)) {
+                if !counting.of_bits(mask).any(|(_, one)| one.is_countable(event, now, second)) {
                     return;
                 }
                 hot.counted = true;
@@ -254,4 +250,4 @@ fn served(over: Scale, hot: &Hot, warm: Option<&Warm>) -> u32 {
 
 #[cfg(test)]
 #[path = "counters_tests.rs"]
-mod tests;
+pub(super) mod tests;

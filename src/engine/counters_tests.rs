@@ -3,13 +3,14 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     detect::{Detector, Watch},
-    event::{ClientAddress, EventTime, Flags, Handles, KeyKind, Method, Name, Place, Position, Refusal},
+    event::{EventTime, KeyKind, Name, testing::plain},
     rules::RuleSet,
 };
 
 const START: u32 = 1_800_000_000;
 
-fn rule(id: &str, body: &str) -> String {
+/// A rule that counts, with tests that say nothing.
+pub(in crate::engine) fn rule(id: &str, body: &str) -> String {
     let tests = "  tests:\n    - { name: x, log: \"1m a 1/min\", expect: nothing }\n    - { name: y, log: \"1m a 1/min\", expect: alert a within 1m }\n";
     format!(
         "- id: {id}\n  title: t\n  detector: count\n{body}  severity: low\n  respond: alert\n  runbook: x.md\n{tests}"
@@ -37,25 +38,7 @@ fn key(n: u32) -> KeyId {
 }
 
 fn request(key: KeyId, second: u32, status: u16, route: &'static str) -> Event<'static> {
-    Event {
-        time: EventTime(u64::from(second) * 1000),
-        key,
-        alias: None,
-        method: Method::Get,
-        status,
-        refusal: Refusal::None,
-        flags: Flags::default(),
-        route: Name::new(route),
-        agent: Name::NONE,
-        request_bytes: 0,
-        response_bytes: 0,
-        latency_us: 0,
-        address: ClientAddress::default(),
-        place: Place::default(),
-        request_id: 0,
-        handles: Handles::default(),
-        position: Position::default(),
-    }
+    Event { status, route: Name::new(route), ..plain(key, EventTime(u64::from(second) * 1000)) }
 }
 
 /// Counters with the profiles that they go with.

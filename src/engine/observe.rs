@@ -127,9 +127,7 @@ impl Engine {
         }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
-        if !watch.counting.uses.is_empty() {
-            self.counters.count(&watch.counting, event, (&mut *hot, warm.as_deref()), &mut signals);
-        }
+        self.counters.count(&watch.counting, event, (&mut *hot, warm.as_deref()), &mut signals);
         if is_refusal(event) && is_worth_a_look(u32::from(hot.refused_sum)) {
             detect::errors::judge(watch, hot, &mut signals);
         }

@@ -90,22 +90,23 @@ impl Tally {
 
     /// What was counted, as far as it is not forgotten.
     pub fn count(&self) -> u32 {
-        match self {
-            Self::Requests(panes) => panes.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count)),
-            Self::Values(values) => u32::try_from(values.seen.len()).unwrap_or(u32::MAX),
-        }
+        self.count_in(|_| true)
     }
 
     /// What of it is within a window.
     pub fn count_within(&self, window: Window) -> u32 {
+        self.count_in(|pane| window.holds(pane))
+    }
+
+    fn count_in(&self, is_meant: impl Fn(u32) -> bool) -> u32 {
         match self {
             Self::Requests(panes) => {
-                let within = panes.iter().filter(|(pane, _)| window.holds(*pane));
-                within.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+                let meant = panes.iter().filter(|(pane, _)| is_meant(*pane));
+                meant.fold(0, |sum, (_, count)| sum.saturating_add(*count))
             }
             Self::Values(values) => {
-                let within = values.seen.iter().filter(|(_, last)| window.holds(*last));
-                u32::try_from(within.count()).unwrap_or(u32::MAX)
+                let meant = values.seen.iter().filter(|(_, last)| is_meant(*last));
+                u32::try_from(meant.count()).unwrap_or(u32::MAX)
             }
         }
     }

@@ -1,10 +1,6 @@
 //! Canary keys through a real listener, with every log written: not a byte of them may come back anywhere.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -14,7 +10,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Checks, Decisions, ServeSettings, ext_authz, listener};
 use crate::{
@@ -22,32 +17,13 @@ use crate::{
     deliver::{WallClock, WallTime},
     respond::{Rate, Step},
     serve::table::tests::{NOW, decision},
-    telemetry::{Metrics, logs},
+    telemetry::{
+        Metrics,
+        logs::{self, testing::Written},
+    },
 };
 
 const CANARIES: usize = 1_000;
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Write::write(&mut *self.0.lock().unwrap(), bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Logged {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 fn pepper() -> Pepper {
     Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap()
@@ -146,7 +122,7 @@ async fn malformed_over_http2(address: std::net::SocketAddr) {
 
 #[tokio::test]
 async fn no_byte_of_a_raw_key_comes_back() {
-    let logged = Logged::default();
+    let logged = Written::default();
     let lines =
         tracing_subscriber::fmt().with_env_filter(logs::filter("trace").unwrap()).with_writer(logged.clone());
     // The test's runtime has one thread: what is logged on it is all that is logged.
@@ -166,7 +142,6 @@ async fn no_byte_of_a_raw_key_comes_back() {
         pepper: Arc::new(pepper()),
         clock: WallClock::from_fn(|| WallTime(NOW.0 + 1)),
         metrics: metrics.clone(),
-        questions: Checks::places_for_questions(),
     };
     let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
@@ -187,7 +162,7 @@ async fn no_byte_of_a_raw_key_comes_back() {
     // Every second key has a decision, and of the six paths the first five are checks.
     assert!(count("x-keyhound-decision-id") > CANARIES / 3, "{}", count("x-keyhound-decision-id"));
     assert_eq!(count("HTTP/1.1 "), CANARIES + 1);
-    let logged = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    let logged = logged.text();
     for (place, text) in
         [("answers", &answers), ("HTTP/2", &http2), ("logs", &logged), ("metrics", &metrics.render())]
     {

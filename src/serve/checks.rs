@@ -46,8 +46,6 @@ pub struct Checks {
     pub pepper: Arc<Pepper>,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
-    /// Places for questions over gRPC that are coming in.
-    pub questions: Semaphore,
 }
 
 /// How a gateway asks, and so what it understands.
@@ -132,12 +130,11 @@ impl Checks {
             let slash = format!("{path}/");
             router = router.route(path, any(answer)).route(&slash, any(answer)).route(&below, any(answer));
         }
-        router.route(ext_authz::PATH, post(ext_authz::check)).with_state(checks)
-    }
-
-    /// As many places as there are.
-    pub fn places_for_questions() -> Semaphore {
-        Semaphore::new(ext_authz::QUESTIONS_MAX)
+        let places = Arc::new(Semaphore::new(ext_authz::QUESTIONS_MAX));
+        let call = move |State(checks): State<Arc<Checks>>, request: Request| {
+            ext_authz::check(checks, places.clone(), request)
+        };
+        router.route(ext_authz::PATH, post(call)).with_state(checks)
     }
 
     /// Counts a question that could not be answered.
@@ -222,4 +219,4 @@ fn refusal(status: StatusCode, found: &InForce, reason: &'static str, retry_afte
 
 #[cfg(test)]
 #[path = "checks_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -26,25 +26,25 @@ struct Asked {
     metrics: Arc<Metrics>,
 }
 
-/// Asks `path` with the canary key, while `decision` is in force on it.
-async fn ask(decision: Option<Decision>, method: Method, path: &str) -> Asked {
+/// Checks at [`NOW`], with `decision` in force on this raw key.
+pub(in crate::serve) fn checks_of(decision: Option<Decision>, key: &str) -> Checks {
     let decisions = Arc::new(Decisions::new(10));
+    let settings = ServeSettings::default().checks;
     if let Some(mut decision) = decision {
-        let settings = ServeSettings::default().checks;
         let mut headers = HeaderMap::new();
-        headers.insert("x-api-key", CANARY.parse().unwrap());
+        headers.insert("x-api-key", key.parse().unwrap());
         decision.subject.id = key_ids(&settings, &pepper(), &headers, "")[0].to_string();
         decisions.apply(&decision, NOW, NOW);
     }
+    let clock = WallClock::from_fn(|| NOW);
     let metrics = Arc::new(Metrics::new("test", ""));
-    let checks = Checks {
-        decisions,
-        settings: ServeSettings::default().checks,
-        pepper: Arc::new(pepper()),
-        clock: WallClock::from_fn(|| NOW),
-        metrics: metrics.clone(),
-        questions: Checks::places_for_questions(),
-    };
+    Checks { decisions, settings, pepper: Arc::new(pepper()), clock, metrics }
+}
+
+/// Asks `path` with the canary key, while `decision` is in force on it.
+async fn ask(decision: Option<Decision>, method: Method, path: &str) -> Asked {
+    let checks = checks_of(decision, CANARY);
+    let metrics = checks.metrics.clone();
     let request = axum::http::Request::builder().method(method).uri(path).header("X-Api-Key", CANARY);
     let response = checks.router().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();

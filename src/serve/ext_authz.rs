@@ -13,11 +13,11 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::Request,
     http::{self, HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
-use tokio::time;
+use tokio::{sync::Semaphore, time};
 use tonic::{Status, server::UnaryService};
 use tonic_prost::ProstCodec;
 
@@ -142,8 +142,9 @@ pub(super) struct HeaderOption {
 
 /// Answers a call of [`PATH`]. What cannot be answered is an error, which Envoy takes as it is configured to when nobody
 /// answers; it is counted.
-pub(super) async fn check(State(checks): State<Arc<Checks>>, request: Request) -> Response {
-    let response = answer(&checks, request).await.unwrap_or_else(Status::into_http);
+/// `places` are those for questions that are coming in.
+pub(super) async fn check(checks: Arc<Checks>, places: Arc<Semaphore>, request: Request) -> Response {
+    let response = answer(&checks, &places, request).await.unwrap_or_else(Status::into_http);
     // An answer has its status at its end, behind the message.
     if response.headers().contains_key(Status::GRPC_STATUS) {
         checks.failed(Gateway::EnvoyGrpc);
@@ -151,9 +152,12 @@ pub(super) async fn check(State(checks): State<Arc<Checks>>, request: Request) -
     response.map(Body::new)
 }
 
-async fn answer(checks: &Arc<Checks>, request: Request) -> Result<http::Response<tonic::body::Body>, Status> {
-    let _place =
-        checks.questions.try_acquire().map_err(|_| Status::unavailable("too many questions at once"))?;
+async fn answer(
+    checks: &Arc<Checks>,
+    places: &Semaphore,
+    request: Request,
+) -> Result<http::Response<tonic::body::Body>, Status> {
+    let _place = places.try_acquire().map_err(|_| Status::unavailable("too many questions at once"))?;
     let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
         .apply_max_message_size_config(Some(QUESTION_BYTES_MAX), None);
     let answered = time::timeout(QUESTION_WITHIN, grpc.unary(Authorization(checks.clone()), request)).await;

@@ -6,13 +6,8 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
-    deliver::WallClock,
     respond::{Decision, Mode, Rate, Step},
-    serve::{
-        Decisions, ServeSettings,
-        identity::{key_ids, tests::pepper},
-        table::tests::{NOW, decision},
-    },
+    serve::{checks::tests::checks_of, table::tests::decision},
     telemetry::Metrics,
 };
 
@@ -28,23 +23,8 @@ struct Answered {
 
 /// Sends these bytes as a call of the method, with `decision` in force on the canary key.
 async fn call(decision: Option<Decision>, bytes: Vec<u8>) -> Answered {
-    let decisions = Arc::new(Decisions::new(10));
-    if let Some(mut decision) = decision {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-api-key", CANARY.parse().unwrap());
-        let ids = key_ids(&ServeSettings::default().checks, &pepper(), &headers, "");
-        decision.subject.id = ids[0].to_string();
-        decisions.apply(&decision, NOW, NOW);
-    }
-    let metrics = Arc::new(Metrics::new("test", ""));
-    let checks = Checks {
-        decisions,
-        settings: ServeSettings::default().checks,
-        pepper: Arc::new(pepper()),
-        clock: WallClock::from_fn(|| NOW),
-        metrics: metrics.clone(),
-        questions: Checks::places_for_questions(),
-    };
+    let checks = checks_of(decision, CANARY);
+    let metrics = checks.metrics.clone();
     let request = axum::http::Request::post(PATH).header("content-type", "application/grpc");
     let response = checks.router().oneshot(request.body(Body::from(framed(&bytes))).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
@@ -191,28 +171,20 @@ async fn no_number_of_other_keys_hides_one_that_an_upstream_may_take() {
 
 #[tokio::test]
 async fn a_question_that_does_not_end_is_given_up_and_too_many_at_once_are_turned_away() {
-    let metrics = Arc::new(Metrics::new("test", ""));
-    let checks = Arc::new(Checks {
-        decisions: Arc::new(Decisions::new(10)),
-        settings: ServeSettings::default().checks,
-        pepper: Arc::new(pepper()),
-        clock: WallClock::from_fn(|| NOW),
-        metrics: metrics.clone(),
-        questions: tokio::sync::Semaphore::new(1),
-    });
+    let (checks, places) = (Arc::new(checks_of(None, CANARY)), Arc::new(Semaphore::new(1)));
     tokio::time::pause();
     let endless = || {
         let request = Request::post(PATH).header("content-type", "application/grpc");
         let body = Body::new(Endless);
-        check(State(checks.clone()), request.body(body).unwrap())
+        check(checks.clone(), places.clone(), request.body(body).unwrap())
     };
     let status = |response: &Response| response.headers()["grpc-status"].to_str().unwrap().to_owned();
     let started = time::Instant::now();
     let (first, second) = tokio::join!(endless(), endless());
     assert_eq!((status(&first), status(&second)), ("4".to_owned(), "14".to_owned()));
     assert!(started.elapsed() >= QUESTION_WITHIN && started.elapsed() < QUESTION_WITHIN * 2);
-    assert_eq!(metrics.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 2);
-    assert_eq!(checks.questions.available_permits(), 1);
+    assert_eq!(checks.metrics.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 2);
+    assert_eq!(places.available_permits(), 1);
 }
 
 /// A body of which nothing ever comes.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, header::AsHeaderName};
 
 use super::CheckSettings;
 use crate::{
@@ -30,25 +30,29 @@ pub(super) fn key_ids(
 ) -> Vec<KeyId> {
     let mut found = Found { pepper, ids: Vec::with_capacity(2) };
     for name in &settings.headers {
-        for value in first_and_last(headers.get_all(name).iter().collect()) {
+        for value in values(headers, name) {
             found.header(value.as_bytes());
         }
     }
     if !settings.parameters.is_empty() {
         found.query(settings, query);
         for name in ORIGINAL_URI {
-            for value in first_and_last(headers.get_all(name).iter().collect()) {
+            for value in values(headers, name) {
                 let text = value.to_str().unwrap_or_default();
                 found.query(settings, text.split_once('?').map_or("", |(_, query)| query));
             }
         }
     }
     for (name, namespace) in &settings.credential_headers {
-        for value in first_and_last(headers.get_all(name).iter().collect()) {
+        for value in values(headers, name) {
             found.credential(namespace, value.to_str().unwrap_or_default());
         }
     }
     found.ids
+}
+
+fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<&HeaderValue> {
+    first_and_last(headers.get_all(name).iter().collect())
 }
 
 /// The values of one header that are looked at: gateways and upstreams take the first or the last of many, so that a

@@ -90,6 +90,45 @@ pub fn filter(level: &str) -> Result<EnvFilter, LogError> {
 }
 
 #[cfg(test)]
+pub mod testing {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    pub struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        /// All of it.
+        pub fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -121,30 +160,16 @@ mod tests {
     #[test]
     fn the_http2_library_never_writes_what_clients_send() {
         for level in ["trace", "debug,h2::server=trace", "h2=debug", "h2"] {
-            let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-            let lines = fmt().with_env_filter(filter(level).unwrap());
-            let writer = written.clone();
-            let lines = lines.with_writer(move || Shared(writer.clone())).finish();
+            let written = testing::Written::default();
+            let lines = fmt().with_env_filter(filter(level).unwrap()).with_writer(written.clone()).finish();
             tracing::subscriber::with_default(lines, || {
                 tracing::error!(target: "h2::server", "malformed path /v1/sk_live_1");
                 tracing::error!(target: "h2", "malformed path /v1/sk_live_1");
                 tracing::error!("ours");
             });
-            let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+            let written = written.text();
             assert!(!written.contains("sk_live"), "{level}: {written}");
             assert_eq!(written.contains("ours"), !level.starts_with("h2"), "{level}: {written}");
-        }
-    }
-
-    struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
         }
     }
 

@@ -2,10 +2,7 @@
 //!
 //! Each gateway runs with its configuration from `examples/gateways/`.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -13,7 +10,7 @@ use serde_json::Value;
 use crate::harness::{
     example::{Example, LOG, Of},
     folder::Folder,
-    gateway::Gateway as _,
+    gateway::{Gateway as _, past},
     http,
     keyhound::{Keyhound, key_id},
     program::{eventually, free_port},
@@ -144,24 +141,6 @@ fn traefik_refuses_a_stolen_key_within_a_second() {
     check(Of::Traefik);
 }
 
-/// Eight days of both keys, a request each five minutes, made of the gateway's own record of one.
-fn past(served: &Value, time_field: &str, time: impl Fn(u64) -> Value) -> String {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-    let now_ms = u64::try_from(now_ms).expect("the year is not 500 million");
-    let (minute_ms, minutes) = (60_000, 8 * 1_440);
-    let mut text = String::new();
-    for minute in (0..minutes).step_by(5) {
-        for (second, key) in [(11, STOLEN), (37, NEIGHBOUR)] {
-            let mut record = served.clone();
-            record["api_key"] = key.into();
-            record["request_id"] = format!("{minute:08x}{second:02x}").into();
-            record[time_field] = time(now_ms - (minutes - minute) * minute_ms + second * 1_000);
-            let _ = writeln!(text, "{record}");
-        }
-    }
-    text
-}
-
 /// The whole circle: the gateway logs, Keyhound reads the log, finds the burst and decides, the gateway asks and
 /// refuses, and logs that. What we refuse is counted, and never evidence against the key.
 #[track_caller]
@@ -174,7 +153,7 @@ fn circle(of: Of, format: &str, time_field: &str, time: impl Fn(u64) -> Value) {
     let served: Value = serde_json::from_str(&served).expect("JSON");
 
     let folder = Folder::new("circle");
-    let log = folder.write(LOG, past(&served, time_field, time));
+    let log = folder.write(LOG, past(&served, &[STOLEN, NEIGHBOUR], time_field, time));
     let keyhound = keyhound(&log, format);
     let gateway = Example::start_in(folder, of, true, upstream.port, &keyhound.gateways_listen);
     let refused = eventually("the burst is throttled", Duration::from_secs(30), || {

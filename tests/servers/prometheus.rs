@@ -59,10 +59,15 @@ fn collect(value: &Value, place: &str, queries: &mut BTreeMap<String, String>) {
     }
 }
 
+/// The text of the shipped alert rules.
+fn alert_rules() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
+    fs::read_to_string(path).expect("the alert rules")
+}
+
 /// The shipped alert rules, which fire after a second instead of minutes or an hour.
 fn impatient_alerts() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
-    let text = fs::read_to_string(path).expect("the alert rules");
+    let text = alert_rules();
     let hasty = |line: &str| match line.split_once("for: ") {
         Some((indent, _)) if indent.trim().is_empty() => format!("{indent}for: 1s\n"),
         _ => format!("{line}\n"),
@@ -72,9 +77,7 @@ fn impatient_alerts() -> String {
 
 /// The parts of every alert's expression: what is compared, without the comparisons.
 fn alert_operands() -> BTreeMap<String, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alerts.yaml");
-    let rules: Value =
-        serde_saphyr::from_str(&fs::read_to_string(path).expect("the alert rules")).expect("YAML");
+    let rules: Value = serde_saphyr::from_str(&alert_rules()).expect("YAML");
     let mut operands = BTreeMap::new();
     for group in rules["groups"].as_array().expect("groups") {
         for rule in group["rules"].as_array().expect("rules") {

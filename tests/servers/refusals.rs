@@ -3,17 +3,14 @@
 //! The gateway writes the records with the configuration of `docs/gateways/`; Keyhound then reads them behind a past in
 //! which both keys were served, made of the gateway's own record of a request that was.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt::Write as _, time::Duration};
 
 use serde_json::Value;
 
 use crate::harness::{
     envoy::{Envoy, EnvoyConfig},
     folder::Folder,
-    gateway::Gateway,
+    gateway::{Gateway, past},
     haproxy::Haproxy,
     http,
     keyhound::{Keyhound, key_id},
@@ -43,18 +40,7 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
     }
     let records = gateway.wait_for_records(1 + 3 * COUNT);
     let served: Value = serde_json::from_str(&records[0]).expect("JSON");
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-    let now_ms = u64::try_from(now_ms).expect("the year is not 500 million");
-    let mut log = String::new();
-    for minute in (0..8 * 1_440_u64).rev().step_by(10) {
-        for (nth, key) in [OURS, INVALID].into_iter().enumerate() {
-            let mut record = served.clone();
-            record["api_key"] = key.into();
-            record["request_id"] = format!("past-{minute}-{nth}").into();
-            record[time_field] = time(now_ms - (minute + 1) * 60_000);
-            let _ = writeln!(log, "{record}");
-        }
-    }
+    let mut log = past(&served, &[OURS, INVALID], time_field, time);
     for record in &records[1..] {
         let _ = writeln!(log, "{record}");
     }

@@ -60,7 +60,6 @@ impl Gate {
             pepper,
             clock: clock.as_wall_clock(),
             metrics: metrics.clone(),
-            questions: Checks::places_for_questions(),
         }
         .router();
         let checks_at = listen(&runtime, router, &metrics)?;

@@ -26,16 +26,21 @@ fn compiled(text: &str) -> Result<RuleSet, Problems> {
     RuleSet::compile(&[("r.yaml".to_owned(), text.to_owned())])
 }
 
-/// Changes the good rule and compares what is then told.
+/// Changes a rule and compares what is then told.
 #[track_caller]
-fn check(changes: &[(&str, &str)], expected: &[&str]) {
-    let mut text = GOOD.to_owned();
+fn check_in(rule: &str, changes: &[(&str, &str)], expected: &[&str]) {
+    let mut text = rule.to_owned();
     for (from, to) in changes {
         assert!(text.contains(from), "{from}");
         text = text.replacen(from, to, 1);
     }
     let told = compiled(&text).map_or_else(|problems| problems.to_string(), |_| String::new());
     assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{changes:?}");
+}
+
+#[track_caller]
+fn check(changes: &[(&str, &str)], expected: &[&str]) {
+    check_in(GOOD, changes, expected);
 }
 
 #[test]
@@ -206,12 +211,7 @@ const COUNTS: &str = r"
 
 #[track_caller]
 fn check_count(changes: &[(&str, &str)], expected: &[&str]) {
-    let text = changes.iter().fold(COUNTS.to_owned(), |text, (from, to)| {
-        assert!(text.contains(from), "{from}");
-        text.replacen(from, to, 1)
-    });
-    let told = compiled(&text).map_or_else(|problems| problems.to_string(), |_| String::new());
-    assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{changes:?}");
+    check_in(COUNTS, changes, expected);
 }
 
 #[test]

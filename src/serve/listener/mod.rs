@@ -178,23 +178,19 @@ async fn live(
     mut ended: watch::Receiver<bool>,
 ) {
     let mut connection = pin!(connection);
-    let age = async {
-        time::sleep(AGE_MAX).await;
-        if !phase.is_multiplexed() {
-            std::future::pending::<()>().await;
+    let end = async {
+        let is_old = time::timeout(AGE_MAX, ended.wait_for(|ended| *ended)).await.is_err();
+        if is_old && !phase.is_multiplexed() {
+            let _ = ended.wait_for(|ended| *ended).await;
         }
     };
     let outcome = tokio::select! {
-        outcome = connection.as_mut() => Some(outcome),
-        _ = ended.wait_for(|ended| *ended) => None,
-        () = age => None,
-    };
-    let outcome = if let Some(outcome) = outcome {
-        outcome
-    } else {
-        connection.as_mut().graceful_shutdown();
-        // When all ends, the listener cuts off sooner.
-        time::timeout(ANSWER_WITHIN, connection).await.unwrap_or_else(|late| Err(late.into()))
+        outcome = connection.as_mut() => outcome,
+        () = end => {
+            connection.as_mut().graceful_shutdown();
+            // When all ends, the listener cuts off sooner.
+            time::timeout(ANSWER_WITHIN, connection).await.unwrap_or_else(|late| Err(late.into()))
+        }
     };
     // A client that went away, or was too slow, is no news.
     if let Err(error) = outcome {

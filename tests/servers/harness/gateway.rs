@@ -1,6 +1,11 @@
 //! What the gateways have in common for a test: a port that takes requests, and a log that can be read.
 
-use std::time::Duration;
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::Value;
 
 use super::program::eventually;
 
@@ -27,4 +32,23 @@ pub trait Gateway {
             (records.len() >= count && log.ends_with('\n')).then_some(records)
         })
     }
+}
+
+/// Eight days until now in which each of `keys` made a request every five minutes, made of the gateway's own record of
+/// one that was served. `time` writes milliseconds since the epoch as the field does.
+pub fn past(served: &Value, keys: &[&str], time_field: &str, time: impl Fn(u64) -> Value) -> String {
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let now_ms = u64::try_from(now_ms).expect("the year is not 500 million");
+    let (minute_ms, minutes) = (60_000, 8 * 1_440);
+    let mut text = String::new();
+    for minute in (0..minutes).step_by(5) {
+        for (second, key) in (11..).step_by(26).zip(keys) {
+            let mut record = served.clone();
+            record["api_key"] = (*key).into();
+            record["request_id"] = format!("{minute:08x}{second:02x}").into();
+            record[time_field] = time(now_ms - (minutes - minute) * minute_ms + second * 1_000);
+            let _ = writeln!(text, "{record}");
+        }
+    }
+    text
 }
