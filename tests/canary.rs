@@ -188,9 +188,10 @@ fn command(listen: &str, action: &str, key: &str) -> Vec<u8> {
     )
 }
 
-/// Waits until all records are read, and gives the metrics of then.
+/// Waits until all records are read and what was found in them is told, and gives the metrics of then. Records are
+/// counted as they are read, findings and incidents when the commit is made that they belong to.
 #[track_caller]
-fn wait_until_read(site: &Site, records: usize) -> String {
+fn wait_until_told(site: &Site, records: usize) -> String {
     let started = Instant::now();
     loop {
         let told = if TcpStream::connect(&site.listen).is_ok() {
@@ -198,12 +199,20 @@ fn wait_until_read(site: &Site, records: usize) -> String {
         } else {
             String::new()
         };
-        let samples = told.lines().filter(|line| line.starts_with("keyhound_records_total{"));
-        let read: usize = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum();
-        if read >= records {
+        let sum = |name: &str| -> usize {
+            let samples = told.lines().filter(|line| line.starts_with(name));
+            samples.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+        };
+        let read = sum("keyhound_records_total{");
+        let (findings, incidents) = (sum("keyhound_findings_total{"), sum("keyhound_incidents_open{"));
+        if read >= records && findings > 0 && incidents > 0 {
             return told;
         }
-        assert!(started.elapsed() < LIMIT, "{read} of {records} read:\n{}", site.last_words());
+        assert!(
+            started.elapsed() < LIMIT,
+            "{read} of {records} read, {findings} findings, {incidents} incidents open:\n{told}\n{}",
+            site.last_words()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -231,7 +240,7 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
     }
 
     let daemon = site.start(&[("RUST_LOG", "trace")]);
-    let metrics = wait_until_read(&site, records);
+    let metrics = wait_until_told(&site, records);
     let mut watch = Watch { canaries: canaries.clone(), looked_at_bytes: 0 };
     watch.look("the metrics", metrics.as_bytes());
     // A file has no empty line as a record.
@@ -239,7 +248,6 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
         let wanted = format!("reason=\"{}\"", reason.as_str());
         assert!(metrics.contains(&wanted), "nothing was rejected as {}:\n{metrics}", reason.as_str());
     }
-    assert!(metrics.contains("keyhound_findings_total{"), "nothing was found:\n{metrics}");
     let gateways = ["/check", "/envoy", "/traefik", "/caddy", "/nginx", "/nowhere"];
     for (n, key) in canaries.iter().enumerate() {
         watch.look("a gateway's answer", &exchange(&site.gateways_listen, &question(gateways[n % 6], key)));
@@ -252,7 +260,14 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
         ["/api/v1/incidents?state=all&limit=1000", "/api/v1/decisions?all=true", "/metrics", "/readyz"]
     {
         let answer = read(&site.listen, path);
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}: {}", String::from_utf8_lossy(&answer));
+        // Its records are days old: it may say for a moment more that it is behind.
+        let expected: &[&[u8]] = if path == "/readyz" { &[b"200", b"503"] } else { &[b"200"] };
+        let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        assert!(
+            status.is_some_and(|status| expected.contains(&status)),
+            "{path}: {}",
+            String::from_utf8_lossy(&answer)
+        );
         watch.look(path, &answer);
     }
     let incidents = read(&site.listen, "/api/v1/incidents?state=all");
