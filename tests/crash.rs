@@ -12,6 +12,8 @@ mod daemon_tests;
 mod gone;
 #[path = "crash/signals.rs"]
 mod signals;
+#[path = "crash/turned.rs"]
+mod turned;
 
 use std::{
     fmt::Write as _,

@@ -44,11 +44,21 @@ pub fn run(brokers: &str, topic: &str, records: u64) -> Measured {
         measured = Measured::new(read.saturating_sub(from).max(1), cpu - before, time.elapsed());
         read >= records
     });
-    measured.keys = metric(&metrics, "keyhound_table_entries{table=\"keys\"}");
+    measured.keys = settled(&mut program, || metric(&metrics, "keyhound_table_entries{table=\"keys\"}"));
     measured.resident = process::resident_bytes(&id.to_string());
     program.signal("TERM");
     assert_eq!(program.wait_for_end(Duration::from_secs(60)), Some(0), "{}", program.output());
     measured
+}
+
+/// A gauge when it stands still: it is told once a second, so that it lags behind the last record.
+fn settled(program: &mut Program, gauge: impl Fn() -> u64) -> u64 {
+    let mut last = gauge();
+    program.wait_until("standing still", LIMIT, || {
+        std::thread::sleep(Duration::from_millis(2_500));
+        last == std::mem::replace(&mut last, gauge())
+    });
+    last
 }
 
 /// The sum of a metric's series whose name begins so.

@@ -48,6 +48,10 @@ pub trait Inputs {
 
 /// Where records come from. Every call is made by the thread of the slot.
 pub trait Source: Send {
+    /// What it reads, by the settings: `kafka:topic` for each topic, `file:pattern` for each pattern, `stdin`. By this it
+    /// is found again after a restart, whatever its place among the sources.
+    fn reads(&self) -> Vec<String>;
+
     /// Finds the inputs and where to start in each.
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError>;
 

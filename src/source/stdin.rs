@@ -84,6 +84,10 @@ fn append(place: (u16, u32, u64), line: Line<'_>, batch: &mut Batch, notices: &m
 }
 
 impl Source for StdinSource {
+    fn reads(&self) -> Vec<String> {
+        vec!["stdin".to_owned()]
+    }
+
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
         let (input, next) = inputs.input(self.source, &InputName("stdin".into()));
         self.input = input;

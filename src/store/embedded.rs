@@ -10,6 +10,7 @@ use super::{
     inputs::InputTable,
     log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
+    places,
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
     tables,
 };
@@ -53,6 +54,7 @@ impl EmbeddedLog {
     ) -> Result<Self, StoreError> {
         let lock = database::lock(&dir)?;
         let db = database::open(&dir, identity)?;
+        places::settle(&db, &sources.iter().map(|source| source.reads()).collect())?;
         let inputs = InputTable::load(&db)?;
         let outbox = Outbox::open(&dir, &db, dispatchers)?;
         let newest_output = *outbox.newest().borrow();

@@ -13,6 +13,7 @@ mod inputs;
 mod log;
 mod memory;
 mod outbox;
+mod places;
 mod record;
 mod tables;
 

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Lines of nginx's log.
-fn lines(count: usize) -> Vec<Vec<u8>> {
+pub fn lines(count: usize) -> Vec<Vec<u8>> {
     let mut traffic = Traffic::new(Plan { days: 2, keys: 20, ..Plan::default() }).expect("a valid plan");
     let mut lines = Vec::new();
     while lines.len() < count {
@@ -27,7 +27,7 @@ fn lines(count: usize) -> Vec<Vec<u8>> {
 }
 
 /// The status line and the body of an answer; nothing while nobody listens.
-fn get(address: &str, path: &str) -> String {
+pub fn get(address: &str, path: &str) -> String {
     ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
 }
 
@@ -54,7 +54,7 @@ pub fn wait(site: &Site, what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn append(path: &Path, lines: &[Vec<u8>]) {
+pub fn append(path: &Path, lines: &[Vec<u8>]) {
     let mut file = fs::File::options().create(true).append(true).open(path).expect("opened");
     file.write_all(&lines.concat()).expect("written");
 }

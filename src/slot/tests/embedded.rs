@@ -39,6 +39,10 @@ impl Reel {
 }
 
 impl Source for Reel {
+    fn reads(&self) -> Vec<String> {
+        vec![format!("reel:{}", self.source)]
+    }
+
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
         let (input, next) = inputs.input(self.source, &InputName(format!("reel:{}", self.source)));
         self.input = input;

@@ -197,6 +197,10 @@ impl FileSource {
 }
 
 impl Source for FileSource {
+    fn reads(&self) -> Vec<String> {
+        self.settings.paths().iter().map(|pattern| format!("file:{pattern}")).collect()
+    }
+
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
         self.scan(inputs, true)
     }

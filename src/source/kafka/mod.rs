@@ -199,6 +199,10 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
+    fn reads(&self) -> Vec<String> {
+        self.settings.topics().iter().map(|topic| format!("kafka:{topic}")).collect()
+    }
+
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
         let client = Client::new(&self.settings)?;
         let brokers = self.settings.brokers().join(",");
