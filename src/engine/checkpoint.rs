@@ -57,7 +57,11 @@ impl Engine {
         out.uint(self.group_counts.len() as u64);
         out.counts(self.group_counts.iter().copied());
         out.uint(self.pending.len() as u64);
-        self.pending.iter().for_each(|key| out.raw(&id_bytes(key)));
+        for (key, shown) in &self.pending {
+            out.raw(&id_bytes(key));
+            // Plain data: it cannot fail to serialize.
+            out.bytes(&serde_json::to_vec(shown).unwrap_or_default());
+        }
         write(&entry_key(prefix, b'w', &[]), Some(&out.0));
         if let Some(out) = self.candidates.checkpoint() {
             write(&entry_key(prefix, b'c', &[]), Some(&out.0));
@@ -99,7 +103,9 @@ impl Engine {
             *slot = count;
         }
         for _ in 0..input.uint()? {
-            self.pending.push(id_of(input.raw(17)?)?);
+            let key = id_of(input.raw(17)?)?;
+            let shown = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
+            self.pending.insert(key, shown);
         }
         Ok(())
     }

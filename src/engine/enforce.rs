@@ -13,14 +13,14 @@ use crate::{
     catalogue::Entry,
     detect,
     event::{EventTime, KeyId},
-    incident::{Case, Doing, MATURE},
+    incident::{Case, Doing, MATURE, Outcome},
     profile::panes::Panes,
-    respond::{Decision, DecisionId, Handle, Rate, Step, rails},
+    respond::{Decision, DecisionId, Handle, Mode, Rate, Step, rails},
 };
 
 /// A step is extended while at least so many requests were refused by it in the last five minutes.
 const PRESSURE_BAR: u32 = 20;
-/// It is extended so long before it would end, and never beyond so long after it began.
+/// It is extended so long before it would end, or a quarter of its length, and never beyond so long after it began.
 const EXTEND_BEFORE_MS: u64 = 60_000;
 const EXTEND_MAX_MS: u64 = 24 * 3_600_000;
 
@@ -73,11 +73,20 @@ impl Force {
         panes.sum()
     }
 
+    /// From its newest decision to its end.
+    fn length_ms(&self) -> u64 {
+        self.until_ms.saturating_sub(self.decision.as_of().0)
+    }
+
+    const fn end_at_most_ms(&self) -> u64 {
+        self.since_ms + EXTEND_MAX_MS
+    }
+
     fn wants_extension(&self, at: EventTime) -> bool {
         !self.asked
             && self.decision.cause == "policy"
-            && at.0 + EXTEND_BEFORE_MS >= self.until_ms
-            && self.until_ms - self.since_ms < EXTEND_MAX_MS
+            && at.0 + EXTEND_BEFORE_MS.min(self.length_ms() / 4) >= self.until_ms
+            && self.until_ms + 1_000 <= self.end_at_most_ms()
             && self.pressure_at(second_of(at)) >= PRESSURE_BAR
     }
 }
@@ -200,9 +209,9 @@ impl Engine {
                 Ok(decision) => case.did(Doing {
                     step: grant.step,
                     at: grant.at.rfc3339(),
+                    until: decision.step.is_enforced().then(|| decision.expires().rfc3339()),
                     by,
-                    outcome: if grant.step == Step::Observe { "lifted" } else { outcome_of(decision) }
-                        .to_owned(),
+                    outcome: outcome_of(decision),
                 }),
                 Err(rail) => case.hold(grant.step, rail),
             }
@@ -233,8 +242,13 @@ impl Engine {
         let ended: Vec<KeyId> =
             self.forces.iter().filter(|(_, force)| force.until_ms <= now.0).map(|(key, _)| *key).collect();
         for key in ended {
-            self.forces.remove(&key);
+            let Some(force) = self.forces.remove(&key) else { continue };
             self.changed_cases.push(key);
+            if let Some(case) = self.cases.get_mut(&key) {
+                let (step, at) = (force.decision.step, EventTime(force.until_ms).rfc3339());
+                case.did(Doing { step, at, until: None, by: force.decision.cause, outcome: Outcome::Ended });
+                self.tell(&key, now, effects);
+            }
         }
         if self.is_late(now) {
             return;
@@ -243,7 +257,7 @@ impl Engine {
             self.forces.iter().filter(|(_, force)| force.wants_extension(now)).map(|(key, _)| *key).collect();
         for key in wanting {
             let reference = self.now.reference.clone();
-            let entry = self.entry(&reference.catalogue, &key, None);
+            let entry = self.entry(&reference.catalogue, &key, "");
             let Some(force) = self.forces.get_mut(&key) else { continue };
             if entry.is_some_and(|entry| entry.protected) {
                 // It became protected meanwhile: what is in force ends by itself.
@@ -251,11 +265,13 @@ impl Engine {
             }
             force.asked = true;
             let before = force.decision.clone();
+            let seconds = self.settings.throttle_for.as_secs();
+            let seconds = seconds.min(force.end_at_most_ms().saturating_sub(now.0) / 1_000);
             let draft = Draft {
                 key,
                 step: before.step,
                 at: now,
-                seconds: self.settings.throttle_for.as_secs(),
+                seconds,
                 cause: "policy",
                 rule: before.rule,
                 rule_version: before.rule_version,
@@ -278,7 +294,7 @@ impl Engine {
         };
         let Ok(key) = key.parse::<KeyId>() else { return };
         let reference = self.now.reference.clone();
-        let entry = self.entry(&reference.catalogue, &key, None);
+        let entry = self.entry(&reference.catalogue, &key, "");
         let at = EventTime(command.at_ms);
         if let Some(rail) = rails::refusal(step, entry) {
             effects.push(Effect::Grant(Box::new(Grant { key, step, at, outcome: Err(rail) })));
@@ -314,10 +330,11 @@ fn proposal(key: KeyId, at: EventTime, decision: Decision, by_operator: bool) ->
     }))
 }
 
-fn outcome_of(decision: &Decision) -> &'static str {
+const fn outcome_of(decision: &Decision) -> Outcome {
     match decision.mode {
-        crate::respond::Mode::Shadow => "shadow",
-        crate::respond::Mode::Enforce => "granted",
+        _ if matches!(decision.step, Step::Observe) => Outcome::Lifted,
+        Mode::Shadow => Outcome::Shadow,
+        Mode::Enforce => Outcome::Granted,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     detect::Family,
     engine::{Engines, IdKey, Input, Settings, engine::InForce, seam::Reference},
     event::KeyKind,
-    incident::{Cause, Incident, IncidentId, Reason, Severity},
+    incident::{Cause, Incident, IncidentId, Reason, Sample, Severity},
     profile::Hot,
     respond::{Caps, FRESH_WITHIN},
 };
@@ -47,7 +47,7 @@ fn attacked() -> Engine {
         severity: Severity::High,
         respond: Step::Throttle,
     };
-    case.add(START, spike, Reason::default(), None);
+    case.add(START, spike, Reason::default(), &Sample::default());
     engine.cases.insert(KEY, case);
     engine
 }

@@ -13,6 +13,7 @@ use super::{
     groups::second_of,
     ids::IdKey,
     seam::{Context, Effect, Input, Reference},
+    shown::Shown,
 };
 use crate::{
     detect::{GroupUse, Signal, Watch},
@@ -138,8 +139,8 @@ pub struct Engine {
     pub(super) candidates: Candidates,
     pub(super) repeats: Repeats,
     pub(super) counters: Counters,
-    /// Keys whose spike waits for the next context, in the order in which they came.
-    pub(super) pending: Vec<KeyId>,
+    /// Keys whose spike waits for the next context, with the first request of each that looked like one.
+    pub(super) pending: BTreeMap<KeyId, Shown>,
     pub(super) groups: Vec<GroupUse>,
     pub(super) group_counts: Vec<u32>,
     pub(super) signals: Vec<Signal>,
@@ -168,7 +169,7 @@ impl Engine {
             candidates: Candidates::default(),
             repeats: Repeats::default(),
             counters: Counters::default(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             groups: Vec::new(),
             group_counts: vec![0],
             signals: Vec::new(),
@@ -213,8 +214,8 @@ impl Engine {
     /// Takes in how the groups are used, and judges the spikes that waited for it.
     fn see(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         self.groups.clone_from(&context.groups);
-        for key in std::mem::take(&mut self.pending) {
-            self.judge_volume(&key, context.at, effects);
+        for (key, shown) in std::mem::take(&mut self.pending) {
+            self.judge_volume(&key, context.at, &shown, effects);
         }
     }
 

@@ -1,12 +1,12 @@
 //! From a detector's signal to a finding of a rule, and from findings to the key's incident.
 
-use super::{engine::Engine, groups::second_of, seam::Effect};
+use super::{engine::Engine, groups::second_of, seam::Effect, shown::Shown};
 use crate::{
     catalogue::{Catalogue, Entry},
     detect::{Finding, Signal},
-    event::{Event, EventTime, KeyId, NetworkType, prefix_text},
-    incident::{Case, Cause, Incident, IncidentId, MATURE, Reason, Sample},
-    respond::{Handle, SubjectRef, decision::Versions},
+    event::{EventTime, KeyId},
+    incident::{Case, Cause, Incident, IncidentId, MATURE, Reason},
+    respond::{SubjectRef, decision::Versions},
     rules::{Rule, condition::FindingView},
 };
 
@@ -16,7 +16,7 @@ impl Engine {
         &mut self,
         index: u32,
         at: EventTime,
-        event: Option<&Event<'_>>,
+        shown: &Shown,
         signals: &mut Vec<Signal>,
         effects: &mut Vec<Effect>,
     ) {
@@ -26,7 +26,7 @@ impl Engine {
         let key = self.table.hot(index).key;
         let maturity = self.table.hot(index).maturity();
         let reference = self.now.reference.clone();
-        let entry = self.entry(&reference.catalogue, &key, event);
+        let entry = self.entry(&reference.catalogue, &key, &shown.handle.credential);
         let late = self.is_late(at);
         let mut any = false;
         for signal in signals.drain(..) {
@@ -35,14 +35,11 @@ impl Engine {
                 continue;
             }
             let finding = finding_of(rule, at, signal);
-            let case = self.case(&key, entry, at, event);
+            let case = self.case(&key, entry, at, shown);
             let (by, reason) = cause_of(rule, &finding);
-            let sample = event.map(|event| sample_of(event, &self.inputs));
             if let Some(case) = self.cases.get_mut(&case) {
-                if let Some(event) = event {
-                    case.handles = vec![handle_of(event)];
-                }
-                case.add(at, by, reason, sample);
+                case.handles = vec![shown.handle.clone()];
+                case.add(at, by, reason, &shown.sample);
                 if !late {
                     case.is_seen_in_time();
                 }
@@ -55,16 +52,15 @@ impl Engine {
         }
     }
 
-    /// What the catalogue says of a key: by its id, by the credential that the request shows, or by its other id.
+    /// What the catalogue says of a key: by its id, by the credential that a request shows (empty if there is none), or by its other id.
     pub(super) fn entry<'c>(
         &self,
         catalogue: &'c Catalogue,
         key: &KeyId,
-        event: Option<&Event<'_>>,
+        credential: &str,
     ) -> Option<&'c Entry> {
-        let shown = event.map_or("", |event| event.handles.credential);
         let by_alias = || self.aliases.get(key).and_then(|alias| catalogue.get(alias, ""));
-        catalogue.get(key, shown).or_else(by_alias)
+        catalogue.get(key, credential).or_else(by_alias)
     }
 
     fn holds(
@@ -91,16 +87,10 @@ impl Engine {
     }
 
     /// The key's open incident; a new one if there is none.
-    fn case(
-        &mut self,
-        key: &KeyId,
-        entry: Option<&Entry>,
-        at: EventTime,
-        event: Option<&Event<'_>>,
-    ) -> KeyId {
+    fn case(&mut self, key: &KeyId, entry: Option<&Entry>, at: EventTime, shown: &Shown) -> KeyId {
         if !self.cases.contains_key(key) {
-            let position =
-                event.map_or(at.0, |event| event.position.offset ^ u64::from(event.position.input) << 48);
+            let (input, offset) = shown.position;
+            let position = offset ^ u64::from(input) << 48;
             let id = self.settings.ids.id("inc_", &[&key.hash, &position.to_be_bytes(), &at.0.to_be_bytes()]);
             let subject = self.subject(key, entry);
             let mode = self.now.reference.mode;
@@ -191,14 +181,6 @@ impl Engine {
     }
 }
 
-fn handle_of(event: &Event<'_>) -> Handle {
-    Handle {
-        gateway: event.handles.gateway.to_owned(),
-        consumer: event.handles.consumer.to_owned(),
-        credential: event.handles.credential.to_owned(),
-    }
-}
-
 fn finding_of(rule: &Rule, at: EventTime, signal: Signal) -> Finding {
     Finding {
         at,
@@ -230,24 +212,4 @@ fn cause_of(rule: &Rule, finding: &Finding) -> (Cause, Reason) {
         runbook: rule.runbook.clone(),
     };
     (cause, reason)
-}
-
-fn sample_of(event: &Event<'_>, inputs: &[String]) -> Sample {
-    let input = inputs.get(event.position.input as usize).map_or("", String::as_str);
-    let network = match (event.place.asn, event.place.network_type) {
-        (0, _) => String::new(),
-        (asn, NetworkType::Unknown) => format!("AS{asn} {}", event.place.asn_name),
-        (asn, kind) => format!("AS{asn} {} ({})", event.place.asn_name, kind.as_str()),
-    };
-    Sample {
-        at: event.time.rfc3339(),
-        method: event.method.as_str().to_owned(),
-        route: event.route.text.to_owned(),
-        status: event.status,
-        network,
-        country: event.place.country.to_string(),
-        prefix: prefix_text(event.address.prefix),
-        agent: event.agent.text.to_owned(),
-        position: format!("{input}@{}", event.position.offset),
-    }
 }

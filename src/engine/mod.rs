@@ -16,6 +16,7 @@ mod groups;
 mod ids;
 mod observe;
 pub mod seam;
+mod shown;
 
 pub use adopt::Told;
 pub use engine::{Counts, Engine, Settings};

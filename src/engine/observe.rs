@@ -1,9 +1,11 @@
 //! One request: counted in its key's windows, compared with its key's profile.
 
 use super::{
+    enforce::Force,
     engine::Engine,
     groups::second_of,
     seam::{Effect, Partial},
+    shown::Shown,
 };
 use crate::{
     detect,
@@ -122,8 +124,8 @@ impl Engine {
         let watch = &*self.now.watch;
         let (hot, mut warm) = self.table.parts_mut(index);
         let near = detect::volume::is_near(watch, hot, warm.as_deref_mut());
-        if near && !self.pending.contains(&event.key) {
-            self.pending.push(event.key);
+        if near && !self.pending.contains_key(&event.key) {
+            self.pending.insert(event.key, Shown::of(event, &self.inputs));
         }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
@@ -142,16 +144,24 @@ impl Engine {
             }
             detect::cost::judge(watch, hot, warm, beyond, &mut signals);
         }
-        self.take_in(index, event.time, Some(event), &mut signals, effects);
+        if !signals.is_empty() {
+            self.take_in(index, event.time, &Shown::of(event, &self.inputs), &mut signals, effects);
+        }
         self.signals = signals;
         if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
-            self.judge_volume(&event.key, event.time, effects);
+            self.judge_volume(&event.key, event.time, &Shown::of(event, &self.inputs), effects);
         }
     }
 
     /// Judges a key's windows with what is known of its group. Alone, a spike waits for the context of its time:
     /// a flash crowd must not look like a theft of each of its keys.
-    pub(super) fn judge_volume(&mut self, key: &KeyId, at: EventTime, effects: &mut Vec<Effect>) {
+    pub(super) fn judge_volume(
+        &mut self,
+        key: &KeyId,
+        at: EventTime,
+        shown: &Shown,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(index) = self.table.find(key) else { return };
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
@@ -159,7 +169,7 @@ impl Engine {
         let own = self.groups.get(usize::from(hot.group)).copied().unwrap_or_default();
         let groups = [self.groups.first().copied().unwrap_or_default(), own];
         detect::volume::judge(&self.now.watch, hot, self.table.warm(index), &groups, &mut signals);
-        self.take_in(index, at, None, &mut signals, effects);
+        self.take_in(index, at, shown, &mut signals, effects);
         self.signals = signals;
     }
 
@@ -176,8 +186,9 @@ impl Engine {
         match event.refusal {
             Refusal::Ours => true,
             Refusal::Gateway => {
-                self.now.reference.mode == Mode::Enforce
-                    && self.forces.get(&event.key).is_some_and(|force| force.holds_at(event.time))
+                let served =
+                    |force: &Force| force.decision.mode == Mode::Enforce && force.holds_at(event.time);
+                self.forces.get(&event.key).is_some_and(served)
             }
             _ => false,
         }

@@ -100,7 +100,7 @@ impl Case {
     }
 
     /// Takes a finding in. Of one rule's findings the most surprising stays.
-    pub fn add(&mut self, at: EventTime, cause: Cause, reason: Reason, sample: Option<Sample>) {
+    pub fn add(&mut self, at: EventTime, cause: Cause, reason: Reason, sample: &Sample) {
         self.last_ms = self.last_ms.max(at.0);
         match self.causes.iter().position(|known| known.rule == cause.rule) {
             Some(i) if self.causes[i].score < cause.score => {
@@ -115,10 +115,8 @@ impl Case {
             }
         }
         let samples = &mut self.record.evidence.samples;
-        if let Some(sample) = sample.filter(|_| samples.len() < SAMPLES_MAX)
-            && samples.last().is_none_or(|last| last.at != sample.at)
-        {
-            samples.push(sample);
+        if samples.len() < SAMPLES_MAX && samples.last().is_none_or(|last| last.at != sample.at) {
+            samples.push(sample.clone());
         }
     }
 
@@ -142,13 +140,23 @@ impl Case {
         verdict
     }
 
-    /// Notes a step and what became of it.
+    /// Notes a step and what became of it. One that is extended goes on; beyond [`STEPS_MAX`], the oldest but the first
+    /// are forgotten.
     pub fn did(&mut self, doing: Doing) {
-        self.record.held.retain(|held| held.step != doing.step);
-        if self.record.steps.len() < STEPS_MAX {
-            self.record.steps.push(doing);
-        }
         self.changed = true;
+        self.record.held.retain(|held| held.step != doing.step);
+        let steps = &mut self.record.steps;
+        let same = |last: &&mut Doing| {
+            (last.step, last.outcome, last.by.as_str()) == (doing.step, doing.outcome, "policy")
+        };
+        if let Some(last) = steps.last_mut().filter(same).filter(|_| doing.by == "policy") {
+            last.until = doing.until;
+            return;
+        }
+        if steps.len() >= STEPS_MAX {
+            steps.remove(1);
+        }
+        steps.push(doing);
     }
 
     /// Notes a step that a rail held back, once.

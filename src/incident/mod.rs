@@ -10,4 +10,4 @@ pub mod testing;
 
 pub use case::Case;
 pub use fuse::{Cause, MATURE, Verdict};
-pub use record::{Doing, Evidence, Held, Incident, IncidentId, Reason, Sample, Severity};
+pub use record::{Doing, Evidence, Held, Incident, IncidentId, Outcome, Reason, Sample, Severity};

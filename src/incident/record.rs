@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::respond::{Step, SubjectRef, decision::Versions};
+use crate::respond::{Mode, Step, SubjectRef, decision::Versions};
 
 /// How much it matters. The order is the ladder's.
 #[derive(
@@ -57,14 +57,44 @@ pub struct Reason {
     pub runbook: String,
 }
 
-/// A step that was taken, or tried.
+/// What became of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is served to gateways.
+    #[default]
+    Granted,
+    /// It is made and not served.
+    Shadow,
+    /// An operator ended what was in force.
+    Lifted,
+    /// Its time was over.
+    Ended,
+}
+
+impl Outcome {
+    /// The word in records and texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Shadow => "shadow",
+            Self::Lifted => "lifted",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A step that was taken, or that ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Doing {
     pub step: Step,
     pub at: String,
+    /// When it ends by itself, unless it is extended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// `policy` or `operator`.
     pub by: String,
-    /// `granted`, `shadow`, `held: …` or `lifted`.
-    pub outcome: String,
+    pub outcome: Outcome,
 }
 
 /// A step that evidence asked for and a rail held back.
@@ -120,7 +150,7 @@ pub struct Incident {
     pub score: f64,
     /// How far the profile may be trusted, 0 to 1.
     pub maturity: f64,
-    pub mode: crate::respond::Mode,
+    pub mode: Mode,
     pub reasons: Vec<Reason>,
     pub doubts: Vec<String>,
     pub steps: Vec<Doing>,
@@ -140,5 +170,16 @@ impl Incident {
     /// Whether it is still going on.
     pub const fn is_open(&self) -> bool {
         self.closed_at.is_none()
+    }
+
+    /// The step that gateways are told right now.
+    pub fn in_force(&self) -> Option<&Doing> {
+        self.steps.last().filter(|doing| doing.outcome == Outcome::Granted)
+    }
+
+    /// Whether what an operator decides will stop nothing, as far as this record knows: it was opened in shadow mode, and
+    /// nothing has been served since.
+    pub fn is_in_shadow(&self) -> bool {
+        self.mode == Mode::Shadow && self.steps.iter().all(|doing| doing.outcome != Outcome::Granted)
     }
 }

@@ -1,6 +1,6 @@
 //! The incident of the documentation, for the tests of all that show one.
 
-use super::{Doing, Evidence, Held, Incident, IncidentId, Reason, Sample, Severity};
+use super::{Doing, Evidence, Held, Incident, IncidentId, Outcome, Reason, Sample, Severity};
 use crate::respond::{Mode, Step, SubjectRef};
 
 /// The stolen key of the documentation.
@@ -49,8 +49,9 @@ pub fn stolen() -> Incident {
         steps: vec![Doing {
             step: Step::Throttle,
             at: "2026-11-22T03:11:40.000Z".to_owned(),
-            by: "key-volume-spike".to_owned(),
-            outcome: "granted".to_owned(),
+            until: Some("2026-11-22T04:11:40.000Z".to_owned()),
+            by: "policy".to_owned(),
+            outcome: Outcome::Granted,
         }],
         held: vec![Held { step: Step::Suspend, by: "ceiling".to_owned() }],
         evidence: Evidence { samples: vec![sample()] },

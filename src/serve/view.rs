@@ -8,8 +8,7 @@ use crate::{
     catalogue::{Entry, KeyClass},
     deliver::WallTime,
     event::KeyId,
-    incident::{Incident, Reason, Sample, fuse},
-    respond::Mode,
+    incident::{Incident, Outcome, Reason, Sample, fuse},
 };
 
 /// Width of the left column.
@@ -195,17 +194,20 @@ fn doubts(incident: &Incident) -> Vec<String> {
 fn did(incident: &Incident, page: &mut Page) {
     let mut done = vec![format!("{} first evidence", clock(&incident.opened_at))];
     done.extend(incident.steps.iter().map(|doing| {
-        let what = match (doing.outcome.as_str(), incident.mode) {
-            ("lifted", _) => format!("lifted by {}", doing.by),
-            ("granted", Mode::Enforce) => doing.step.as_str().to_owned(),
-            (outcome, _) => format!("{} ({outcome})", doing.step.as_str()),
+        let mut what = match doing.outcome {
+            Outcome::Lifted => format!("lifted by {}", doing.by),
+            Outcome::Granted => doing.step.as_str().to_owned(),
+            outcome => format!("{} ({})", doing.step.as_str(), outcome.as_str()),
         };
+        if let Some(until) = &doing.until {
+            let _ = write!(what, " until {}", clock(until));
+        }
         format!("{} {what}", clock(&doing.at))
     }));
     if let Some(at) = &incident.closed_at {
         done.push(format!("{} closed", clock(at)));
     }
-    page.lines("Did", done.chunks(4).map(|some| some.join("  ")));
+    page.lines("Did", done.chunks(3).map(|some| some.join("  ")));
 }
 
 fn to_do(incident: &Incident, page: &mut Page) {
@@ -213,10 +215,12 @@ fn to_do(incident: &Incident, page: &mut Page) {
         return;
     }
     let id = &incident.subject.id;
-    let mut texts = vec![format!("keyhound decisions revoke {id} --reason \"stolen\"")];
-    let in_force =
-        incident.steps.last().is_some_and(|doing| doing.step.is_enforced() && doing.outcome == "granted");
-    if in_force {
+    let mut texts = vec![if incident.is_in_shadow() {
+        "revoke it at its gateway, if it is stolen: in shadow mode, keyhound refuses nothing".to_owned()
+    } else {
+        format!("keyhound decisions revoke {id} --reason \"stolen\"")
+    }];
+    if incident.in_force().is_some() {
         texts.push(format!("keyhound decisions lift {id} --reason \"theirs\""));
     }
     page.lines("Do", texts.into_iter());

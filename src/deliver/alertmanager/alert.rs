@@ -174,9 +174,9 @@ mod tests {
           "annotations": {
             "summary": "acme / billing-prod: key in use by a stranger; throttled",
             "description": "AS14061 DigitalOcean, first time in 61 days (usual AS16509). 88 of 214 refused (usual 0.4 %). 214 requests in 21 s (usual 13). Doubt: same agent (acme-sdk/4.2).",
-            "action": "THROTTLE since 03:11:40Z, by key-volume-spike. Held back: suspend (ceiling).",
+            "action": "THROTTLE since 03:11:40Z, ends 04:11:40Z. Held back: suspend (ceiling).",
             "confidence": "high: place, errors and volume agree; maturity 0.94",
-            "next_step": "Call the owner of acme / billing-prod (payments-oncall, #payments). Stolen: keyhound decisions revoke kf1_9c410000000000000000000000ade07b. Theirs: keyhound decisions lift kf1_9c410000000000000000000000ade07b --reason \"…\".",
+            "next_step": "Call the owner of acme / billing-prod (payments-oncall, #payments). Stolen: keyhound decisions revoke kf1_9c410000000000000000000000ade07b --reason \"…\". Theirs: keyhound decisions lift kf1_9c410000000000000000000000ade07b --reason \"…\".",
             "dashboard_url": "https://grafana.acme.io/d/keyhound-fleet?var-tenant=acme&var-key=kf1_9c410000000000000000000000ade07b",
             "runbook_url": "https://docs.acme.io/runbooks/key-new-network"
           },

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::{
     deliver::WallTime,
-    incident::{Doing, Incident, Reason},
+    incident::{Doing, Incident, Outcome, Reason, fuse},
     respond::Mode,
 };
 
@@ -33,24 +33,33 @@ pub(super) fn description(incident: &Incident) -> String {
     sentences.join(" ")
 }
 
-/// What Keyhound did: `THROTTLE since 03:11:40Z.`
+/// What Keyhound did: `THROTTLE since 03:11:40Z, ends 04:11:40Z.`
 pub(super) fn action(incident: &Incident) -> String {
-    let mut text = match incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing))
-    {
-        None => "None so far.".to_owned(),
-        Some(doing) if is_lift(doing) => {
+    let mut text = match state(incident) {
+        State::Untouched => "None so far.".to_owned(),
+        State::Lifted(doing) => {
             format!("Lifted at {} by {}; the key is served as usual.", clock(&doing.at), doing.by)
         }
-        Some(doing) if incident.mode == Mode::Shadow || doing.outcome == "shadow" => {
-            format!("None: shadow mode. Would {} since {}.", shout(doing), clock(&doing.at))
+        State::Ended(doing) => {
+            format!("{} ended at {}; the key is served as usual.", shout(doing), clock(&doing.at))
         }
-        Some(doing) if doing.outcome.starts_with("held") => {
-            format!("None: {} was {}.", shout(doing), doing.outcome)
-        }
-        Some(doing) => format!("{} since {}, by {}.", shout(doing), clock(&doing.at), doing.by),
+        State::Shadow(doing) => format!("None: shadow mode. Would {}.", holds(doing)),
+        State::InForce(doing) => format!("{}.", holds(doing)),
     };
     for held in &incident.held {
         let _ = write!(text, " Held back: {} ({}).", held.step.as_str(), held.by);
+    }
+    text
+}
+
+/// `THROTTLE since 03:11:40Z, ends 04:11:40Z`.
+fn holds(doing: &Doing) -> String {
+    let mut text = format!("{} since {}", shout(doing), clock(&doing.at));
+    if let Some(until) = &doing.until {
+        let _ = write!(text, ", ends {}", clock(until));
+    }
+    if doing.by != "policy" {
+        let _ = write!(text, ", by {}", doing.by);
     }
     text
 }
@@ -60,19 +69,28 @@ pub(super) fn confidence(incident: &Incident) -> String {
     let mut families: Vec<&str> =
         by_weight(incident).into_iter().map(|reason| reason.family.as_str()).collect();
     families.truncate(REASONS);
+    let agree = families.len() >= 2 && incident.score >= fuse::AGREE;
     let level = match families.len() {
-        0 | 1 if incident.maturity < 0.8 => "low",
-        0 | 1 => "medium",
-        _ if incident.maturity < 0.5 => "low",
+        _ if incident.maturity < fuse::MATURE => "low",
+        _ if !agree => {
+            if incident.maturity < 0.8 {
+                "low"
+            } else {
+                "medium"
+            }
+        }
         2 if incident.maturity < 0.8 => "medium",
         _ => "high",
     };
-    let agree = match families.as_slice() {
+    let why = match families.as_slice() {
         [] => "no evidence recorded".to_owned(),
         [only] => format!("{only} alone"),
-        [first @ .., last] => format!("{} and {last} agree", first.join(", ")),
+        [first @ .., last] => {
+            let together = if agree { "agree" } else { "are too weak to agree" };
+            format!("{} and {last} {together}", first.join(", "))
+        }
     };
-    format!("{level}: {agree}; maturity {:.2}", incident.maturity)
+    format!("{level}: {why}; maturity {:.2}", incident.maturity)
 }
 
 /// Whom to ask, and the command for either answer.
@@ -81,10 +99,12 @@ pub(super) fn next_step(incident: &Incident) -> String {
     if !incident.is_open() {
         return "Nothing: it is over.".to_owned();
     }
-    let stolen = format!("Stolen: keyhound decisions revoke {key}.");
-    let in_force = incident.mode == Mode::Enforce
-        && incident.steps.last().is_some_and(|doing| doing.step.is_enforced() && doing.outcome == "granted");
-    let theirs = if in_force {
+    let stolen = if incident.is_in_shadow() {
+        "Stolen: revoke it at its gateway; in shadow mode, keyhound refuses nothing.".to_owned()
+    } else {
+        format!("Stolen: keyhound decisions revoke {key} --reason \"…\".")
+    };
+    let theirs = if incident.in_force().is_some() {
         format!("Theirs: keyhound decisions lift {key} --reason \"…\".")
     } else {
         "Theirs: nothing to do.".to_owned()
@@ -139,20 +159,34 @@ fn effect(incident: &Incident) -> String {
     if !incident.is_open() {
         return "over".to_owned();
     }
-    let last = incident.steps.iter().rev().find(|doing| doing.step.is_enforced() || is_lift(doing));
-    match last {
-        None => "nothing done".to_owned(),
-        Some(doing) if is_lift(doing) => "lifted".to_owned(),
-        Some(doing) if doing.outcome.starts_with("held") => "nothing done".to_owned(),
-        Some(doing) if incident.mode == Mode::Shadow || doing.outcome == "shadow" => {
-            format!("would be {} (shadow mode)", past(doing))
-        }
-        Some(doing) => past(doing).to_owned(),
+    match state(incident) {
+        State::Untouched => "nothing done".to_owned(),
+        State::Lifted(_) => "lifted".to_owned(),
+        State::Ended(doing) => format!("no longer {}", past(doing)),
+        State::Shadow(doing) => format!("would be {} (shadow mode)", past(doing)),
+        State::InForce(doing) => past(doing).to_owned(),
     }
 }
 
-fn is_lift(doing: &Doing) -> bool {
-    doing.outcome == "lifted"
+/// What is done about the key, by the last of the steps.
+enum State<'a> {
+    Untouched,
+    InForce(&'a Doing),
+    Shadow(&'a Doing),
+    Lifted(&'a Doing),
+    Ended(&'a Doing),
+}
+
+fn state(incident: &Incident) -> State<'_> {
+    let Some(last) = incident.steps.last() else { return State::Untouched };
+    match last.outcome {
+        Outcome::Granted => State::InForce(last),
+        Outcome::Shadow => State::Shadow(last),
+        Outcome::Lifted => State::Lifted(last),
+        // The key was served as usual all the time.
+        Outcome::Ended if incident.is_in_shadow() => State::Untouched,
+        Outcome::Ended => State::Ended(last),
+    }
 }
 
 fn past(doing: &Doing) -> &'static str {
@@ -214,19 +248,40 @@ mod tests {
     fn shadow_mode_says_what_would_have_been_done() {
         let mut incident = stolen();
         incident.mode = Mode::Shadow;
+        incident.steps[0].outcome = Outcome::Shadow;
         incident.held.clear();
         assert!(summary(&incident).ends_with("; would be throttled (shadow mode)"), "{}", summary(&incident));
-        assert_eq!(action(&incident), "None: shadow mode. Would THROTTLE since 03:11:40Z.");
+        assert_eq!(action(&incident), "None: shadow mode. Would THROTTLE since 03:11:40Z, ends 04:11:40Z.");
+        assert!(!next_step(&incident).contains("keyhound decisions"), "{}", next_step(&incident));
         assert!(next_step(&incident).ends_with("Theirs: nothing to do."));
     }
 
     #[test]
-    fn nothing_is_claimed_for_a_step_that_was_held() {
+    fn what_was_served_in_an_incident_that_opened_in_shadow_mode_is_told_as_done() {
         let mut incident = stolen();
-        incident.steps[0].outcome = "held: maturity".to_owned();
+        incident.mode = Mode::Shadow;
+        assert!(summary(&incident).ends_with("; throttled"), "{}", summary(&incident));
+        assert!(action(&incident).starts_with("THROTTLE since 03:11:40Z, ends 04:11:40Z."));
+        assert!(next_step(&incident).contains("decisions revoke"), "{}", next_step(&incident));
+        assert!(next_step(&incident).contains("decisions lift"), "{}", next_step(&incident));
+    }
+
+    #[test]
+    fn a_step_whose_time_is_over_is_not_told_as_going_on() {
+        let mut incident = stolen();
+        let ended = Doing {
+            at: "2026-11-22T04:11:40Z".to_owned(),
+            outcome: Outcome::Ended,
+            ..incident.steps[0].clone()
+        };
+        incident.steps.push(ended);
         incident.held.clear();
+        assert!(summary(&incident).ends_with("; no longer throttled"), "{}", summary(&incident));
+        assert_eq!(action(&incident), "THROTTLE ended at 04:11:40Z; the key is served as usual.");
+        assert!(next_step(&incident).ends_with("Theirs: nothing to do."));
+        incident.mode = Mode::Shadow;
+        incident.steps[0].outcome = Outcome::Shadow;
         assert!(summary(&incident).ends_with("; nothing done"), "{}", summary(&incident));
-        assert_eq!(action(&incident), "None: THROTTLE was held: maturity.");
     }
 
     #[test]
@@ -236,6 +291,11 @@ mod tests {
         assert_eq!(confidence(&incident), "medium: volume alone; maturity 0.94");
         incident.maturity = 0.3;
         assert_eq!(confidence(&incident), "low: volume alone; maturity 0.30");
+        let weak = Incident { score: 5.5, ..stolen() };
+        assert_eq!(
+            confidence(&weak),
+            "medium: place, errors and volume are too weak to agree; maturity 0.94"
+        );
     }
 
     #[test]
