@@ -166,7 +166,7 @@ fn circle(of: Of, format: &str, time_field: &str, time: impl Fn(u64) -> Value) {
     let decisions = decisions["decisions"].as_array().cloned().unwrap_or_default();
     assert_eq!(decisions.len(), 1, "{decisions:#?}");
     assert!(decisions[0].to_string().contains(&key_id(STOLEN)), "{decisions:#?}");
-    assert_eq!(decisions[0]["handles"][0]["gateway"], format, "{decisions:#?}");
+    assert_eq!(decisions[0]["decision"]["handles"][0]["gateway"], format, "{decisions:#?}");
 
     // A 403 is what the detectors of refusals look for, on one route or on many.
     command(&keyhound, "revoke", STOLEN);
