@@ -109,7 +109,7 @@ fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
     let here = folder.path().display().to_string();
     match of {
         Of::Nginx => {
-            let directives = "daemon off; user root;";
+            let directives = super::nginx::ONE_PROCESS;
             let arguments = ["-p", &here, "-c", config, "-e", "stderr", "-g", directives];
             Program::start("nginx", installed("nginx"), arguments, folder.path())
         }

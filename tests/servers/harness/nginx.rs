@@ -6,6 +6,9 @@ use super::{
     program::{Program, free_port, installed},
 };
 
+/// Without a master: its workers would outlive it when it is killed, with the port and whatever else they inherited.
+pub const ONE_PROCESS: &str = "daemon off; master_process off;";
+
 pub struct Nginx {
     port: u16,
     folder: Folder,
@@ -28,7 +31,7 @@ impl Nginx {
             .map(|kind| format!("    {kind}_temp_path {here}/{kind};\n"))
             .collect();
         let text = format!(
-            "daemon off;\nuser root;\nworker_processes 1;\npid {here}/nginx.pid;\nerror_log stderr notice;\n\
+            "{ONE_PROCESS}\npid {here}/nginx.pid;\nerror_log stderr notice;\n\
              events {{ }}\nhttp {{\n{temporary}{http}\n\
              server {{\n    listen 127.0.0.1:{port};\n{server}\n}}\n}}\n"
         );
