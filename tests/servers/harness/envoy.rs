@@ -35,9 +35,7 @@ impl Envoy {
             text(config, port, upstream).replace("/var/log/envoy", &folder.path().display().to_string()),
         );
         let config = config.display().to_string();
-        let arguments =
-            ["-c", &config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
-        let mut program = Program::start("envoy", fetched("envoy"), arguments, folder.path());
+        let mut program = run(&folder, &config);
         program.wait_for_port(port);
         Self { port, folder, _program: program }
     }
@@ -51,6 +49,14 @@ impl Gateway for Envoy {
     fn log(&self) -> String {
         self.folder.read("keyhound.json")
     }
+}
+
+/// Starts Envoy with a configuration file. Its access log is flushed every ten seconds unless it is told otherwise.
+#[track_caller]
+pub fn run(folder: &Folder, config: &str) -> Program {
+    let arguments = ["-c", config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
+    let arguments = arguments.into_iter().chain(["--file-flush-interval-msec", "100"]);
+    Program::start("envoy", fetched("envoy"), arguments, folder.path())
 }
 
 /// A cluster of one loopback port, as one item of a list of clusters.

@@ -113,11 +113,7 @@ fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
             let arguments = ["-p", &here, "-c", config, "-e", "stderr", "-g", directives];
             Program::start("nginx", installed("nginx"), arguments, folder.path())
         }
-        Of::Envoy | Of::EnvoyGrpc => {
-            let arguments =
-                ["-c", config, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"];
-            Program::start("envoy", fetched("envoy"), arguments, folder.path())
-        }
+        Of::Envoy | Of::EnvoyGrpc => super::envoy::run(folder, config),
         Of::Caddy => {
             let homes = [("HOME", here.as_str()), ("XDG_DATA_HOME", &here), ("XDG_CONFIG_HOME", &here)];
             let arguments = ["run", "--adapter", "caddyfile", "--config", config];

@@ -25,7 +25,7 @@ pub trait Gateway {
     /// Waits until the access log has `count` lines of JSON, and returns them. Gateways write behind the answer.
     #[track_caller]
     fn wait_for_records(&self, count: usize) -> Vec<String> {
-        eventually(&format!("{count} records in the access log"), Duration::from_secs(20), || {
+        eventually(&format!("{count} records in the access log"), Duration::from_mins(1), || {
             let log = self.log();
             let records: Vec<String> =
                 log.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
