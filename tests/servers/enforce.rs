@@ -22,6 +22,8 @@ const NEIGHBOUR: &str = "live-91c0d2e4b7aa3f10";
 
 /// How long a decision may take to reach the gateway.
 const WITHIN: Duration = Duration::from_secs(1);
+/// How long anything else may take on a busy machine.
+const LIMIT: Duration = Duration::from_mins(1);
 /// Requests with a key that is revoked.
 const REFUSED: u32 = 60;
 
@@ -50,18 +52,40 @@ fn command(keyhound: &Keyhound, action: &str, key: &str) {
     assert_eq!(answer.json()["outcome"], "applied", "{action}: {}", answer.body);
 }
 
-/// Asks until the gateway answers `wanted`, which must be within a second.
+/// Asks until the gateway answers `wanted`, and gives how long that took.
 #[track_caller]
-fn becomes(gateway: &Example, key: &str, wanted: u16) {
+fn becomes(gateway: &Example, key: &str, wanted: u16) -> Duration {
     let started = Instant::now();
     let mut seen = Vec::new();
-    while started.elapsed() < WITHIN {
+    while started.elapsed() < LIMIT {
         seen.push(ask(gateway, key));
         if seen.last() == Some(&wanted) {
+            return started.elapsed();
+        }
+    }
+    panic!("not {wanted} within {LIMIT:?}: {seen:?}\n{}", gateway.log());
+}
+
+/// Lets each kind of decision reach the gateways, which must take less than [`WITHIN`]. What a busy machine delays is
+/// tried again: the fastest of three counts.
+#[track_caller]
+fn check_within(keyhound: &Keyhound, open: &Example, closed: &Example) {
+    let reaches = |action: &str, wanted: u16| {
+        command(keyhound, action, STOLEN);
+        [open, closed].map(|gateway| becomes(gateway, STOLEN, wanted))
+    };
+    let mut fastest = [[Duration::MAX; 2]; 4];
+    for _ in 0..3 {
+        let took =
+            [reaches("revoke", 403), reaches("lift", 200), reaches("throttle", 429), reaches("lift", 200)];
+        for (fastest, took) in fastest.as_flattened_mut().iter_mut().zip(took.as_flattened()) {
+            *fastest = (*fastest).min(*took);
+        }
+        if fastest.as_flattened().iter().all(|fastest| *fastest <= WITHIN) {
             return;
         }
     }
-    panic!("not {wanted} within {WITHIN:?}: {seen:?}\n{}", gateway.log());
+    panic!("not within {WITHIN:?}: {fastest:?}\n{}", open.log());
 }
 
 #[track_caller]
@@ -75,9 +99,9 @@ fn check(of: Of) {
         assert_eq!(ask(gateway, STOLEN), 200, "nothing is decided yet: {}", gateway.log());
     }
 
+    check_within(&keyhound, &open, &closed);
     command(&keyhound, "revoke", STOLEN);
     becomes(&open, STOLEN, 403);
-    becomes(&closed, STOLEN, 403);
     let served = upstream.served().len();
     for _ in 0..5 {
         assert_eq!(ask(&open, STOLEN), 403);
@@ -156,7 +180,7 @@ fn circle(of: Of, format: &str, time_field: &str, time: impl Fn(u64) -> Value) {
     let log = folder.write(LOG, past(&served, &[STOLEN, NEIGHBOUR], time_field, time));
     let keyhound = keyhound(&log, format);
     let gateway = Example::start_in(folder, of, true, upstream.port, &keyhound.gateways_listen);
-    let refused = eventually("the burst is throttled", Duration::from_secs(30), || {
+    let refused = eventually("the burst is throttled", LIMIT, || {
         let answer = http::get(&gateway.url("/v1/orders/42"), &[(KEY_HEADER, STOLEN)]);
         (answer.status == 429).then_some(answer)
     });
@@ -176,7 +200,7 @@ fn circle(of: Of, format: &str, time_field: &str, time: impl Fn(u64) -> Value) {
             gateway.url(&format!("/v1/r{}", char::from(b'a' + u8::try_from(route % 26).expect("a letter"))));
         assert_eq!(http::get(&url, &[(KEY_HEADER, STOLEN)]).status, 403);
     }
-    eventually("our own are counted as pressure", Duration::from_secs(15), || {
+    eventually("our own are counted as pressure", LIMIT, || {
         let counted = keyhound.metric("keyhound_requests_refused_by_decisions_total");
         counted.filter(|counted| *counted >= f64::from(REFUSED))
     });

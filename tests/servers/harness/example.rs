@@ -29,6 +29,20 @@ impl Of {
         }
     }
 
+    /// The example, told to wait for an answer as long as a test does: on a busy machine one comes late.
+    fn patient(self, text: String) -> String {
+        let hasty: &[&str] = match self {
+            Self::Nginx | Self::Caddy => &["100ms", "200ms"],
+            Self::Envoy | Self::EnvoyGrpc => &["0.1s", "0.2s"],
+            // Its own default is half a minute.
+            Self::Traefik => &[],
+        };
+        hasty.iter().fold(text, |text, timeout| {
+            assert!(text.contains(timeout), "the example has no timeout of {timeout}");
+            text.replace(timeout, "10s")
+        })
+    }
+
     /// What the example says to do to fail closed: a text in it, and what to write instead.
     fn closed(self, text: &str) -> String {
         let (open, closed) = match self {
@@ -69,7 +83,7 @@ impl Example {
     pub fn start_in(folder: Folder, of: Of, fails_open: bool, upstream: u16, keyhound: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateways").join(of.file());
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let text = if fails_open { text } else { of.closed(&text) };
+        let text = of.patient(if fails_open { text } else { of.closed(&text) });
         let port = free_port();
         let asked = keyhound.rsplit(':').next().expect("an address with a port");
         let text = [("8080", port.to_string()), ("8081", upstream.to_string()), ("9465", asked.to_owned())]
