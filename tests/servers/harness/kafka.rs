@@ -1,7 +1,8 @@
 //! One real Apache Kafka per test process, in `KRaft` mode, with a plaintext and a `SASL_SSL` listener.
 //!
 //! Started by whoever asks first and shared by all: tests use topics and groups of unique names, see [`Kafka::topic`].
-//! The settings are those of `docs/decisions` for tests: one node, replication factor 1, no initial rebalance delay.
+//! The settings are those of `docs/decisions` for tests: one node, replication factor 1, no initial rebalance delay. What
+//! tests write is often weeks old, so retention deletes nothing unless a topic asks for it.
 
 use std::{
     fmt::Write as _,
@@ -276,3 +277,4 @@ const LOG_SETTINGS: &str = r#"<Configuration>
   <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
 </Configuration>
 "#;
+log.retention.ms=-1
