@@ -10,7 +10,8 @@ use keyhound::source::{Batch, InputName, Inputs as _, Notice, Source as _, Sourc
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
-    producer::{BaseProducer, BaseRecord, Producer},
+    consumer::{BaseConsumer, Consumer as _},
+    producer::BaseRecord,
 };
 
 use super::kafka_source::{LIMIT, Table, admin, consume, started, texts};
@@ -37,24 +38,28 @@ fn make_anew(kafka: &Kafka, topic: &str) {
         let made = RUNTIME.block_on(admin(kafka).create_topics(&wanted, &AdminOptions::new())).ok()?;
         made[0].as_ref().ok().map(|_| ())
     });
+    kafka.wait_for_leaders(topic, 1);
+    let mut config = rdkafka::ClientConfig::new();
+    let consumer: BaseConsumer =
+        config.set("bootstrap.servers", &kafka.plain).create().expect("a consumer can be made");
+    // For a while the broker may still know the old one of this name.
+    eventually("the new topic is empty", LIMIT, || {
+        (consumer.fetch_watermarks(topic, 0, LIMIT).ok()? == (0, 0)).then_some(())
+    });
 }
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// Produces records that are so many hours old.
 fn produce_aged(kafka: &Kafka, topic: &str, partition: i32, ages: &[i64]) {
-    let producer: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &kafka.plain)
-        .create()
-        .expect("a producer can be made");
+    let writer = kafka.writer();
     let now_ms = jiff::Timestamp::now().as_millisecond();
     for age in ages {
         let text = format!("{age} h old");
         let record = BaseRecord::<(), str>::to(topic).partition(partition);
-        let record = record.timestamp(now_ms - age * HOUR_MS).payload(&text);
-        producer.send(record).map_err(|(error, _)| error).expect("a record is taken");
+        writer.send(record.timestamp(now_ms - age * HOUR_MS).payload(&text));
     }
-    producer.flush(LIMIT).expect("the records are written");
+    writer.finish();
 }
 
 fn lost(source: &mut KafkaSource) -> Vec<Notice> {
@@ -102,7 +107,6 @@ fn kafka_source_reads_a_topic_that_was_made_anew_from_its_beginning() {
     let (mut table, mut seen) = (Table::default(), BTreeMap::new());
     consume(&mut started(kafka, &topic, "start: earliest", &mut table), &mut table, 10, &mut seen);
     make_anew(kafka, &topic);
-    kafka.wait_for_leaders(&topic, 1);
     kafka.produce(&topic, texts(100, 103));
     let mut source = started(kafka, &topic, "start: earliest", &mut table);
     table.starts_at(0, 0);
@@ -151,7 +155,7 @@ fn kafka_source_says_which_part_of_a_range_is_gone_and_reads_the_rest() {
 
 /// Polls until a notice about retention has come.
 fn about_retention(source: &mut KafkaSource, table: &mut Table) -> Option<Notice> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + LIMIT;
     let (mut batch, mut notices) = (Batch::new(10), Vec::new());
     while Instant::now() < deadline {
         batch.clear();
@@ -174,6 +178,13 @@ fn kafka_source_warns_of_a_topic_that_forgets_too_soon() {
     let short = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("retention.ms", "60000");
     let altered = RUNTIME.block_on(admin(kafka).alter_configs(&[short], &AdminOptions::new()));
     altered.expect("the broker answers")[0].as_ref().expect("the topic's settings are taken");
+    // The controller takes them; the broker that is asked hears of it later.
+    eventually("the broker knows the settings", LIMIT, || {
+        let asked = [ResourceSpecifier::Topic(&topic)];
+        let told = RUNTIME.block_on(admin(kafka).describe_configs(&asked, &AdminOptions::new())).ok()?;
+        let retention = told[0].as_ref().ok()?.get("retention.ms")?.value.as_deref() == Some("60000");
+        retention.then_some(())
+    });
     let mut table = Table::default();
     let mut source = started(kafka, &topic, "start: earliest", &mut table);
     match about_retention(&mut source, &mut table) {

@@ -22,7 +22,7 @@ use crate::harness::{
     kafka::{Kafka, PASSWORD, kafka},
 };
 
-pub const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// The table of inputs, in memory.
 #[derive(Default)]
@@ -222,17 +222,14 @@ fn kafka_source_reads_a_partition_that_is_added_from_its_beginning() {
 fn kafka_source_starts_at_the_first_record_that_is_new_enough() {
     let kafka = kafka();
     let topic = kafka.topic("source-start", 1);
-    let mut config = ClientConfig::new();
-    let producer: BaseProducer =
-        config.set("bootstrap.servers", &kafka.plain).create().expect("a producer can be made");
+    let writer = kafka.writer();
     let day_ms = 86_400_000;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     for days_ago in (1..=10).rev() {
         let text = format!("{days_ago}");
-        let record = BaseRecord::<(), str>::to(&topic).timestamp(now_ms - days_ago * day_ms).payload(&text);
-        producer.send(record).map_err(|(error, _)| error).expect("a record is taken");
+        writer.send(BaseRecord::<(), str>::to(&topic).timestamp(now_ms - days_ago * day_ms).payload(&text));
     }
-    producer.flush(LIMIT).expect("the records are written");
+    writer.finish();
     let in_five_days = jiff::Timestamp::from_millisecond(now_ms - 5 * day_ms).expect("a time");
     for (start, position) in [
         ("earliest".to_owned(), 0),

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -18,9 +18,12 @@ use std::{
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    client::{ClientContext, DefaultClientContext},
     consumer::{BaseConsumer, Consumer},
-    producer::{BaseProducer, BaseRecord, Producer},
+    error::KafkaError,
+    message::ToBytes,
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
+    types::RDKafkaErrorCode,
 };
 
 use super::{
@@ -35,7 +38,7 @@ pub const USER: &str = "keyhound";
 pub const PASSWORD: &str = "correct-horse";
 
 const VERSION: &str = "4.3.1";
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// The running broker.
 pub struct Kafka {
@@ -111,40 +114,35 @@ impl Kafka {
     /// Writes records, keyless, spread over the topic's partitions in turn, and waits until the broker has them.
     #[track_caller]
     pub fn produce<R: AsRef<[u8]>>(&self, topic: &str, records: impl IntoIterator<Item = R>) {
-        let mut config = self.client();
-        config
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("queue.buffering.max.messages", "1000000");
-        let producer: BaseProducer = config.create().expect("a producer can be made");
+        let writer = self.writer();
         let metadata =
-            producer.client().fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
+            writer.0.client().fetch_metadata(Some(topic), ANSWER_LIMIT).expect("the broker answers");
         let partitions = metadata.topics()[0].partitions().len();
         for (index, record) in records.into_iter().enumerate() {
             let partition = i32::try_from(index % partitions).expect("few partitions");
-            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(record.as_ref());
-            while let Err((error, refused)) = producer.send(record) {
-                assert_eq!(
-                    error.rdkafka_error_code(),
-                    Some(rdkafka::types::RDKafkaErrorCode::QueueFull),
-                    "{error}"
-                );
-                producer.poll(Duration::from_millis(10));
-                record = refused;
-            }
+            writer.send(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(record.as_ref()));
         }
-        producer.flush(ANSWER_LIMIT).expect("the broker takes the records");
+        writer.finish();
     }
 
     /// Writes (key, value) records, each where its key puts it, and waits until the broker has them.
     #[track_caller]
     pub fn produce_keyed(&self, topic: &str, records: impl IntoIterator<Item = (String, String)>) {
-        let producer: BaseProducer = self.client().create().expect("a producer can be made");
+        let writer = self.writer();
         for (key, value) in records {
-            let record = BaseRecord::<str, str>::to(topic).key(&key).payload(&value);
-            producer.send(record).unwrap_or_else(|(error, _)| panic!("{topic}: {error}"));
+            writer.send(BaseRecord::<str, str>::to(topic).key(&key).payload(&value));
         }
-        producer.flush(ANSWER_LIMIT).expect("the broker takes the records");
+        writer.finish();
+    }
+
+    /// For records that are to be written otherwise.
+    pub fn writer(&self) -> Writer {
+        let mut config = self.client();
+        config
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5")
+            .set("queue.buffering.max.messages", "1000000");
+        Writer(config.create_with_context(Deliveries::default()).expect("a producer can be made"))
     }
 
     /// The consumer groups that the broker knows of.
@@ -187,6 +185,44 @@ impl Kafka {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.plain);
         config
+    }
+}
+
+/// Writes records, and knows whether the broker took them.
+pub struct Writer(BaseProducer<Deliveries>);
+
+impl Writer {
+    #[track_caller]
+    pub fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(&self, mut record: BaseRecord<'_, K, P>) {
+        while let Err((error, refused)) = self.0.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
+            self.0.poll(Duration::from_millis(10));
+            record = refused;
+        }
+    }
+
+    /// Waits until the broker has all of them: a flush ends well even if some could not be delivered.
+    #[track_caller]
+    pub fn finish(self) {
+        self.0.flush(START_LIMIT).expect("the broker answers");
+        let failed = self.0.context().0.lock().expect("no callback panics").take();
+        assert!(failed.is_none(), "the broker did not take every record: {failed:?}");
+    }
+}
+
+/// The last delivery that failed.
+#[derive(Default)]
+struct Deliveries(Mutex<Option<KafkaError>>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            *self.0.lock().expect("no callback panics") = Some(error.clone());
+        }
     }
 }
 
@@ -270,6 +306,7 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+log.retention.ms=-1
 ";
 
 const LOG_SETTINGS: &str = r#"<Configuration>
@@ -277,4 +314,3 @@ const LOG_SETTINGS: &str = r#"<Configuration>
   <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
 </Configuration>
 "#;
-log.retention.ms=-1
