@@ -19,7 +19,10 @@ use crate::harness::{
     story::{Size, Story},
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// What Keyhound logs once state is restored.
+const RESTORED: &str = "\"message\":\"restored\"";
 
 /// Every invented raw key begins so.
 const RAW: &str = "demo_";
@@ -41,8 +44,9 @@ fn settings(sources: &str, places: &Path, prefix: &str, more: &str) -> String {
     format!("{sources}geo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: {prefix}\n{more}\n")
 }
 
+/// Settings to alert of what happened until now, which stays fresh for as long as a busy machine may take to read it.
 fn alerts_to(alertmanager: &Alertmanager) -> String {
-    format!("alertmanagers: [\"{}\"]", alertmanager.url)
+    format!("alertmanagers: [\"{}\"]\nresponse: {{ fresh_within: 5m }}", alertmanager.url)
 }
 
 /// The decisions on the topic: (subject, record).
@@ -67,18 +71,31 @@ fn incidents(keyhound: &Keyhound) -> Vec<serde_json::Value> {
 
 /// Waits until the topics are read to their ends and all that came of it is delivered.
 #[track_caller]
-fn wait_until_done(keyhound: &Keyhound, records: usize) {
-    eventually("all is read and delivered", LIMIT, || {
+fn wait_until_done(keyhound: &Keyhound, kafka: &Kafka, topic: &str, records: usize) {
+    eventually("all is read", LIMIT, || {
         #[allow(clippy::cast_precision_loss)] // a few hundred thousand
         let read = keyhound.metric("keyhound_records_total")? >= records as f64;
+        read.then_some(())
+    });
+    wait_until_delivered(keyhound, kafka, topic);
+}
+
+/// Waits until all that came of what was read so far is delivered. What is read is told before it is committed, so one
+/// more record, which is rejected, makes one more commit.
+#[track_caller]
+fn wait_until_delivered(keyhound: &Keyhound, kafka: &Kafka, topic: &str) {
+    let before = keyhound.metric("keyhound_commits_total");
+    kafka.produce(topic, ["the last word"]);
+    eventually("all is delivered", LIMIT, || {
+        let committed = keyhound.metric("keyhound_commits_total") > before;
         // Without an Alertmanager there is no queue for it.
         let done = |name: &str| keyhound.metric(name).unwrap_or(0.0) == 0.0;
         let queues = ["keyhound_outbox_records", "keyhound_alertmanager_notifications_queue_length"];
-        (read && queues.into_iter().all(done)).then_some(())
+        (committed && queues.into_iter().all(done)).then_some(())
     });
 }
 
-/// Waits until all is read, then checks that the leaked key has an alert and nobody else, that there is one decision,
+/// Waits until all is read (one of the topics is `topic`), then checks that the leaked key has an alert and nobody else, that there is one decision,
 /// and that no raw key is on Keyhound's own topics.
 #[track_caller]
 fn check(
@@ -87,14 +104,14 @@ fn check(
     keyhound: &Keyhound,
     alertmanager: &Alertmanager,
     kafka: &Kafka,
-    prefix: &str,
+    (topic, prefix): (&str, &str),
 ) {
-    wait_until_done(keyhound, records);
+    wait_until_done(keyhound, kafka, topic, records);
     let leaked = key_id(&story.leaked);
     let high = |alert: &serde_json::Value| {
         alert["labels"]["key_id"] == leaked && alert["labels"]["severity"] == "high"
     };
-    // What was read last may wait for its commit, with nothing in the outbox yet.
+    // What was taken from the queue last may still be on its way.
     let started = Instant::now();
     while !alertmanager.alerts().iter().any(high) {
         assert!(
@@ -106,7 +123,7 @@ fn check(
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-    wait_until_done(keyhound, records);
+    wait_until_delivered(keyhound, kafka, topic);
     let told = alertmanager.alerts();
     let others: Vec<_> = told.iter().filter(|alert| alert["labels"]["key_id"] != leaked).collect();
     assert!(others.is_empty(), "honest keys were told of: {others:#?}");
@@ -157,7 +174,7 @@ fn a_leaked_key_among_a_thousand_leads_to_one_alert_and_one_decision() {
     let prefix = "spine-plain.";
     let sources = sources(&kafka.plain, &topics, "spine", "");
     let keyhound = Keyhound::start(&settings(&sources, &places, prefix, &alerts_to(&alertmanager)));
-    check(&story, story.len() + 3 * broken().len(), &keyhound, &alertmanager, kafka, prefix);
+    check(&story, story.len() + 3 * broken().len(), &keyhound, &alertmanager, kafka, (topics[0].0, prefix));
 }
 
 #[test]
@@ -183,7 +200,7 @@ fn the_same_over_tls_with_scram() {
     let sources = sources(&kafka.secured, &[(&topic, "nginx")], "spine-secured", &more);
     let keyhound = Keyhound::start(&settings(&sources, &places, prefix, &alerts_to(&alertmanager)));
     assert!(!keyhound.log().contains(PASSWORD), "the password is in the log");
-    check(&story, story.len() + broken().len(), &keyhound, &alertmanager, kafka, prefix);
+    check(&story, story.len() + broken().len(), &keyhound, &alertmanager, kafka, (&topic, prefix));
 }
 
 /// What is on a topic: the ids, and each record's last value.
@@ -208,7 +225,7 @@ fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
     let sources = sources(&kafka.plain, &[(&topic, "nginx")], "spine-killed", "");
     let under = |prefix: &str| settings(&sources, &places, prefix, "response: { fresh_within: 1h }");
     let undisturbed = Keyhound::start(&under("spine-whole."));
-    wait_until_done(&undisturbed, story.len());
+    wait_until_done(&undisturbed, kafka, &topic, story.len());
     // It is measured once a second.
     let beat = undisturbed.metric("keyhound_heartbeat_timestamp_seconds").expect("it beats");
     let watermark = eventually("the last watermark is shown", LIMIT, || {
@@ -221,17 +238,28 @@ fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
 
     let mut keyhound = Keyhound::start(&under("spine-killed."));
     for life in 1..=8_u64 {
+        let before = keyhound.log().matches(RESTORED).count();
         keyhound.kill_and_start_again();
-        // From the middle of its start to a while after it has caught up.
+        // A quarter dies somewhere in its start or its replay; the others from soon after to a while after they have
+        // caught up.
+        if life % 4 != 0 {
+            eventually("it came back", LIMIT, || {
+                (keyhound.log().matches(RESTORED).count() > before).then_some(())
+            });
+        }
+        if life == 1 {
+            // Else there may be nothing to replay in any of them.
+            eventually("a commit", LIMIT, || keyhound.metric("keyhound_commits_total").filter(|n| *n > 0.0));
+        }
         std::thread::sleep(Duration::from_millis(400 + 80 * life));
     }
     keyhound.wait_until_ready();
     eventually("it has come as far", LIMIT, || {
-        let done = keyhound.metric("keyhound_outbox_records") == Some(0.0);
-        (done && keyhound.metric("keyhound_watermark_timestamp_seconds") == Some(watermark)).then_some(())
+        (keyhound.metric("keyhound_watermark_timestamp_seconds") == Some(watermark)).then_some(())
     });
+    wait_until_delivered(&keyhound, kafka, &topic);
     let log = keyhound.log();
-    let came_back = log.lines().filter(|line| line.contains("\"message\":\"restored\""));
+    let came_back = log.lines().filter(|line| line.contains(RESTORED));
     let came_back: Vec<&str> = came_back.skip(1).collect();
     assert!(came_back.len() >= 4, "{log}");
     // New = it was killed before its first commit.
