@@ -163,5 +163,5 @@ fn what_cannot_be_looked_at_is_said_with_what_would_be_right() {
     let nobody = format!("127.0.0.1:{}", free_port());
     let started = Instant::now();
     refused(&inspect(&folder, &[&empty, "--brokers", &nobody]), &[&nobody, "no answer", "refused"]);
-    assert!(started.elapsed().as_secs() < 14, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }

@@ -55,7 +55,7 @@ fn prometheus_scrapes_its_target() {
     let alertmanager = Alertmanager::start(); // any server with metrics will do
     let target = alertmanager.url.trim_start_matches("http://");
     let prometheus = Prometheus::start(target, &[]);
-    eventually("scraped", Duration::from_secs(30), || {
+    eventually("scraped", Duration::from_mins(1), || {
         let up = prometheus.query("up{job=\"keyhound\"} == 1");
         (up.len() == 1).then_some(())
     });

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// How long a server may take to come up on a busy machine of two cores.
-pub const START_LIMIT: Duration = Duration::from_mins(1);
+pub const START_LIMIT: Duration = Duration::from_mins(3);
 
 /// Pause between two looks at something that takes time.
 const LOOK: Duration = Duration::from_millis(20);
