@@ -3,10 +3,11 @@
 //! Each test binary uses a part of this, so what one leaves out is no dead code.
 #![allow(dead_code)]
 
+mod ports;
+
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -37,7 +38,7 @@ impl Site {
     /// Writes the settings; the sources' files are to be written by the caller. `follow` waits for more at their end.
     pub fn new(sources: &[FileSource<'_>], follow: bool, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let [listen, gateways_listen] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+        let [listen, gateways_listen] = [(); 2].map(|()| format!("127.0.0.1:{}", ports::free_port()));
         let site = Self { folder, listen, gateways_listen };
         fs::write(site.path("pepper"), PEPPER).expect("written");
         let mut text = String::from("sources:\n");
@@ -155,12 +156,6 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Two ports that nobody listens on. Both are held until both are known, so that they differ.
-fn free_ports() -> [u16; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
 }
 
 /// Whether a file holds a text.

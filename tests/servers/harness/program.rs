@@ -8,16 +8,17 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-        mpsc,
-    },
+    sync::{OnceLock, mpsc},
     time::{Duration, Instant},
 };
+
+#[path = "../../daemon/ports.rs"]
+mod ports;
+
+pub use ports::free_port;
 
 /// How long a server may take to come up on a busy machine of two cores.
 pub const START_LIMIT: Duration = Duration::from_mins(3);
@@ -150,24 +151,6 @@ pub fn eventually<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Opt
         assert!(started.elapsed() < limit, "not {what} after {limit:?}");
         std::thread::sleep(LOOK);
     }
-}
-
-/// A loopback port that nobody listens on and that no other call in this process was given.
-///
-/// From below the range that the kernel uses for outgoing connections, so that none of those takes it meanwhile.
-pub fn free_port() -> u16 {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 16_000;
-    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    // Other test processes on this machine start elsewhere.
-    let next = NEXT.get_or_init(|| AtomicU16::new(u16::try_from(std::process::id() % 500).unwrap_or(0) * 32));
-    for _ in 0..COUNT {
-        let port = FIRST + next.fetch_add(1, Ordering::Relaxed) % COUNT;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port from {FIRST} on");
 }
 
 /// The folder that `tests/install/run` fills.
