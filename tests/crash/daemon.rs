@@ -43,10 +43,10 @@ const ABUSED: [(Scenario, Duration); 3] = [
 
 /// How long before the end of the log nobody asks for anything: what is read an hour after it happened is history or not
 /// depending on the second in which it is read, and runs are minutes apart.
-const SILENT: std::ops::Range<Duration> = Duration::from_mins(40)..Duration::from_mins(80);
+const SILENT: std::ops::Range<Duration> = Duration::from_mins(25)..Duration::from_mins(80);
 
 /// Eight days of a hundred keys, until so long ago; some records are broken.
-pub fn log(ended: Duration) -> Vec<u8> {
+pub fn log(ended: Duration, lines_max: u64) -> Vec<u8> {
     let days = 8;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = now - ended - Duration::from_hours(24 * u64::from(days));
