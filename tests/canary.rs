@@ -8,14 +8,12 @@ mod daemon;
 use std::{
     fmt::Write as _,
     fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
     path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
-use daemon::{FileSource, LIMIT, Site};
+use daemon::{FileSource, LIMIT, Site, http};
 use keyhound::decode::Reject;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -151,14 +149,10 @@ impl Watch {
     }
 }
 
-/// Sends bytes and gives everything that comes back, head and body.
+/// What a listener answers, head and body.
+#[track_caller]
 fn exchange(address: &str, request: &str) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-    stream.write_all(request.as_bytes()).expect("taken");
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    answer
+    http::exchange(address, request).expect("somebody answers")
 }
 
 /// One question with the key wherever a caller can put it.
@@ -170,22 +164,11 @@ fn question(path: &str, key: &str) -> String {
     )
 }
 
-/// A GET by an operator.
-fn read(listen: &str, path: &str) -> Vec<u8> {
-    exchange(listen, &format!("GET {path} HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n"))
-}
-
 /// A command by an operator who pastes the raw key into every field.
-fn command(listen: &str, action: &str, key: &str) -> Vec<u8> {
+#[track_caller]
+fn command(listen: &str, action: &str, key: &str) -> String {
     let body = format!("{{\"key\":\"{key}\",\"{key}\":1}}");
-    exchange(
-        listen,
-        &format!(
-            "POST /api/v1/decisions/{action} HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ),
-    )
+    http::post(listen, &format!("/api/v1/decisions/{action}"), &body).expect("somebody answers")
 }
 
 /// Waits until all records are read and what was found in them is told, and gives the metrics of then. Records are
@@ -194,11 +177,7 @@ fn command(listen: &str, action: &str, key: &str) -> Vec<u8> {
 fn wait_until_told(site: &Site, records: usize) -> String {
     let started = Instant::now();
     loop {
-        let told = if TcpStream::connect(&site.listen).is_ok() {
-            String::from_utf8_lossy(&read(&site.listen, "/metrics")).into_owned()
-        } else {
-            String::new()
-        };
+        let told = http::get(&site.listen, "/metrics").unwrap_or_default();
         let sum = |name: &str| -> usize {
             let samples = told.lines().filter(|line| line.starts_with(name));
             samples.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
@@ -253,25 +232,21 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
         watch.look("a gateway's answer", &exchange(&site.gateways_listen, &question(gateways[n % 6], key)));
         if n % 10 == 0 {
             watch.look("an operator's answer", &exchange(&site.listen, &question("/api/v1/incidents", key)));
-            watch.look("a command's answer", &command(&site.listen, "revoke", key));
+            watch.look("a command's answer", command(&site.listen, "revoke", key).as_bytes());
         }
     }
     for path in
         ["/api/v1/incidents?state=all&limit=1000", "/api/v1/decisions?all=true", "/metrics", "/readyz"]
     {
-        let answer = read(&site.listen, path);
+        let answer = http::get(&site.listen, path).expect("somebody answers");
         // Its records are days old: it may say for a moment more that it is behind.
-        let expected: &[&[u8]] = if path == "/readyz" { &[b"200", b"503"] } else { &[b"200"] };
-        let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
-        assert!(
-            status.is_some_and(|status| expected.contains(&status)),
-            "{path}: {}",
-            String::from_utf8_lossy(&answer)
-        );
-        watch.look(path, &answer);
+        let expected: &[&str] = if path == "/readyz" { &["200", "503"] } else { &["200"] };
+        let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        assert!(status.is_some_and(|status| expected.contains(&status)), "{path}: {answer}");
+        watch.look(path, answer.as_bytes());
     }
-    let incidents = read(&site.listen, "/api/v1/incidents?state=all");
-    assert!(memchr::memmem::find(&incidents, b"inc_").is_some(), "no incident was made");
+    let incidents = http::get(&site.listen, "/api/v1/incidents?state=all").expect("somebody answers");
+    assert!(incidents.contains("inc_"), "no incident was made");
     // Its database, while it runs and after.
     for path in site.files() {
         watch.look(&path.display().to_string(), &fs::read(&path).unwrap_or_default());

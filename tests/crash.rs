@@ -24,6 +24,7 @@ use std::{
 };
 
 use counting::Counting;
+use daemon::LIMIT;
 use keyhound::{
     slot::{CadenceSettings, End, Slot, SlotSettings, Status},
     source::file::{FileSettings, FileSource, FileStart},
@@ -87,9 +88,8 @@ fn run_child(dir: &Path, life: Option<Duration>) -> Option<ExitStatus> {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let Some(life) = life else { return Some(child.wait().unwrap()) };
     let start = Instant::now();
-    while start.elapsed() < life {
+    while start.elapsed() < life.unwrap_or(LIMIT) {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
         }
@@ -97,6 +97,7 @@ fn run_child(dir: &Path, life: Option<Duration>) -> Option<ExitStatus> {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(life.is_some(), "it hangs");
     None
 }
 

@@ -3,13 +3,11 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
     process::Command,
     time::{Duration, Instant},
 };
 
-use super::daemon::{FileSource, LIMIT, PEPPER, Site};
+use super::daemon::{FileSource, LIMIT, PEPPER, Site, http};
 
 /// Bad records of small kinds.
 const BAD: usize = 100_000;
@@ -86,16 +84,6 @@ fn kinds() -> Vec<(Vec<u8>, &'static str)> {
     kinds.into_iter().map(|(record, reason)| (record.to_vec(), reason)).collect()
 }
 
-/// The text of `/metrics`, or nothing while nobody listens.
-fn metrics(listen: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(listen).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
 /// The sum of a metric's samples whose labels hold all of `labels`.
 fn sum(metrics: &str, name: &str, labels: &[&str]) -> u64 {
     let samples = metrics.lines().filter(|line| {
@@ -118,7 +106,7 @@ fn the_daemon_counts_each_of_a_hundred_thousand_bad_records_and_every_good_one_b
     let daemon = site.start(&[]);
     let started = Instant::now();
     let told = loop {
-        let told = metrics(&site.listen).unwrap_or_default();
+        let told = http::get(&site.listen, "/metrics").unwrap_or_default();
         if sum(&told, "keyhound_records_total", &[]) >= all {
             break told;
         }

@@ -6,7 +6,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use keyhound::{
@@ -16,7 +16,7 @@ use keyhound::{
     store::{EmbeddedLog, Identity, Log as _, Topic},
 };
 
-use super::daemon::{FileSource, LIMIT, PEPPER, Site};
+use super::daemon::{Daemon, FileSource, LIMIT, PEPPER, Site};
 
 /// So many kills in all, over as many runs as it takes.
 const KILLS: u32 = 100;
@@ -51,7 +51,7 @@ pub fn log(ended: Duration, lines_max: u64) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = now - ended - Duration::from_hours(24 * u64::from(days));
     let start = EventTime(u64::try_from(start.as_millis()).expect("not that late"));
-    let plan = Plan { start, days, keys: 100, lines_max: 120_000, ..Plan::default() };
+    let plan = Plan { start, days, keys: 100, lines_max, ..Plan::default() };
     let mut traffic = Traffic::new(plan).expect("a valid plan");
     for (scenario, before_end) in ABUSED {
         let target = traffic.key_like(ClientKind::Server, 3.0).expect("a server key");
@@ -166,20 +166,14 @@ fn live(site: &Site, random: &mut u64, is_cut: bool) -> Option<u32> {
     let kind = super::next(random) % 4;
     let life = Duration::from_millis(super::next(random) % LIFE_MAX_MS);
     // A quarter dies somewhere in its start or its replay; the others later.
-    while kind > 0 && site.said().matches(RESTORED).count() == before {
-        if let Some(status) = daemon.end_within(Duration::from_millis(5)) {
-            assert!(status.success(), "{}", site.last_words());
-            return None;
-        }
+    if kind > 0 && !says_again(site, &mut daemon, RESTORED, before) {
+        return None;
     }
     if kind > 2 {
         let before = site.said().matches(RELOADED).count();
         daemon.signal("HUP");
-        while site.said().matches(RELOADED).count() == before {
-            if let Some(status) = daemon.end_within(Duration::from_millis(5)) {
-                assert!(status.success(), "{}", site.last_words());
-                return None;
-            }
+        if !says_again(site, &mut daemon, RELOADED, before) {
+            return None;
         }
     }
     match daemon.end_within(life) {
@@ -194,12 +188,26 @@ fn live(site: &Site, random: &mut u64, is_cut: bool) -> Option<u32> {
     }
 }
 
+/// Waits until the daemon has said a text more than `before` times; false = it came to the file's end first.
+#[track_caller]
+fn says_again(site: &Site, daemon: &mut Daemon, text: &str, before: usize) -> bool {
+    let started = Instant::now();
+    while site.said().matches(text).count() <= before {
+        if let Some(status) = daemon.end_within(Duration::from_millis(5)) {
+            assert!(status.success(), "{}", site.last_words());
+            return false;
+        }
+        assert!(started.elapsed() < LIMIT, "it never says {text}: {}", site.last_words());
+    }
+    true
+}
+
 #[test]
 fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
     let seed = super::seed();
     println!("KEYHOUND_SEED={seed}");
     let site = site(false);
-    fs::write(site.path("access.log"), log(Duration::ZERO)).expect("written");
+    fs::write(site.path("access.log"), log(Duration::ZERO, 120_000)).expect("written");
     let ended = site.start(&[]).end_within(LIMIT).expect("it ends at the end of the file");
     assert!(ended.success(), "{}", site.last_words());
     let undisturbed = left_in(&site);

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
+    io::Write as _,
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -11,7 +10,7 @@ use std::{
 use keyhound::generate::{Plan, Traffic};
 
 use super::{
-    daemon::{FileSource, LIMIT, Site},
+    daemon::{Daemon, FileSource, LIMIT, Site, http},
     daemon_tests,
 };
 
@@ -26,23 +25,8 @@ pub fn lines(count: usize) -> Vec<Vec<u8>> {
     lines
 }
 
-/// The status line and the body of an answer; nothing while nobody listens.
-pub fn get(address: &str, path: &str) -> String {
-    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
-}
-
-fn ask(address: &str, request: &str) -> String {
-    let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
-    let mut answer = Vec::new();
-    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
-    asked.map(|_| String::from_utf8_lossy(&answer).into_owned()).unwrap_or_default()
-}
-
-/// The sum of a metric's samples.
-pub fn metric(site: &Site, name: &str) -> Option<u64> {
-    let text = get(&site.listen, "/metrics");
-    let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
-    samples.map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+pub fn is_ready(site: &Site) -> bool {
+    http::get(&site.listen, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 #[track_caller]
@@ -59,27 +43,49 @@ pub fn append(path: &Path, lines: &[Vec<u8>]) {
     file.write_all(&lines.concat()).expect("written");
 }
 
+/// Adds a line to the daemon's file and waits for a commit: what is said of a file's end is committed after its last line.
+#[track_caller]
+pub fn commit(site: &Site, path: &Path, line: &[u8]) {
+    let before = site.metric("keyhound_commits_total").expect("it answers");
+    append(path, &[line.to_owned()]);
+    wait(site, "a commit", || site.metric("keyhound_commits_total") > Some(before));
+}
+
+/// Lets the daemon live, and kills it before its first checkpoint: after one there would be nothing to replay. The first is
+/// due ten seconds after the start; on a machine that takes longer, it is tried again from nothing.
+#[track_caller]
+fn killed_before_a_checkpoint<T>(site: &Site, live: impl Fn() -> (Daemon, T)) -> T {
+    for _ in 0..5 {
+        let (daemon, outcome) = live();
+        let checkpoints = site.metric("keyhound_checkpoints_total");
+        daemon.kill();
+        if checkpoints == Some(0) {
+            return outcome;
+        }
+        fs::remove_dir_all(site.path("state")).expect("the state can be removed");
+    }
+    panic!("it never got this far before its first checkpoint: {}", site.last_words());
+}
+
 /// Whatever happens to the file, it comes back ready, tells of the gap once, and reads what is new.
 #[track_caller]
 fn comes_back_after(happens: impl FnOnce(&Path)) {
     let site = Site::new(&[FileSource { name: "access.log", format: "nginx", key: "raw" }], true, "");
     let (path, lines) = (site.path("access.log"), lines(2_150));
-    append(&path, &lines[..2_000]);
-    let daemon = site.start(&[]);
-    wait(&site, "2000 records", || metric(&site, "keyhound_records_total") == Some(2_000));
-    // What is said of the file's end is committed after its last line.
-    let before = metric(&site, "keyhound_commits_total");
-    append(&path, &lines[2_000..2_001]);
-    wait(&site, "a commit", || metric(&site, "keyhound_commits_total") > before);
-    assert_eq!(metric(&site, "keyhound_checkpoints_total"), Some(0), "else there is nothing to replay");
-    daemon.kill();
+    killed_before_a_checkpoint(&site, || {
+        fs::write(&path, lines[..2_000].concat()).expect("written");
+        let daemon = site.start(&[]);
+        wait(&site, "2000 records", || site.metric("keyhound_records_total") == Some(2_000));
+        commit(&site, &path, &lines[2_000]);
+        (daemon, ())
+    });
     happens(&path);
 
     append(&path, &lines[2_001..2_100]);
     let daemon = site.start(&[]);
-    wait(&site, "ready", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
-    wait(&site, "99 new records", || metric(&site, "keyhound_records_total") == Some(99));
-    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(1), "{}", site.last_words());
+    wait(&site, "ready", || is_ready(&site));
+    wait(&site, "99 new records", || site.metric("keyhound_records_total") == Some(99));
+    assert_eq!(site.metric("keyhound_replay_gaps_total"), Some(1), "{}", site.last_words());
     let said = site.said();
     let told: Vec<&str> = said.lines().filter(|line| line.contains("had to be replayed")).collect();
     assert_eq!(told.len(), 1, "{}", site.last_words());
@@ -87,13 +93,13 @@ fn comes_back_after(happens: impl FnOnce(&Path)) {
     assert_eq!((&told["level"], &told["from"]), (&"ERROR".into(), &0.into()), "{told}");
     assert!(told["to"].as_u64() > Some(100_000) && told["input"].as_str().is_some(), "{told}");
     append(&path, &lines[2_100..]);
-    wait(&site, "50 more records", || metric(&site, "keyhound_records_total") == Some(149));
+    wait(&site, "50 more records", || site.metric("keyhound_records_total") == Some(149));
     daemon.kill();
 
     // The next start has nothing to miss.
     let daemon = site.start(&[]);
-    wait(&site, "ready again", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
-    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
+    wait(&site, "ready again", || is_ready(&site));
+    assert_eq!(site.metric("keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
     assert!(daemon.stop().success(), "{}", site.last_words());
 }
 
@@ -107,14 +113,15 @@ fn the_daemon_goes_on_when_the_file_was_deleted_while_it_was_down() {
     comes_back_after(|path| fs::remove_file(path).expect("removed"));
 }
 
-/// What the daemon says is current: the ids of decisions, or of open incidents.
-fn ids(site: &Site, path: &str) -> Vec<String> {
-    let answer = get(&site.listen, path);
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+/// What the daemon says is current: the ids of decisions, or of open incidents; `None` = nobody answers.
+fn ids(site: &Site, path: &str) -> Option<Vec<String>> {
+    let answer = http::get(&site.listen, path)?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
     let all = |list: &str| body[list].as_array().cloned().unwrap_or_default();
     let records = all("decisions").into_iter().map(|shown| shown["decision"].clone()).chain(all("incidents"));
-    records.filter_map(|record| Some(record["id"].as_str()?.to_owned())).collect()
+    Some(records.map(|record| record["id"].as_str().expect("an id").to_owned()).collect())
 }
 
 /// A request of an honest key, so long ago.
@@ -133,35 +140,35 @@ fn what_was_told_before_the_file_was_gone_stays_and_ends_by_itself() {
     // The log ends half an hour ago, so that there is room for what comes after it.
     let site = daemon_tests::site(true);
     let path = site.path("access.log");
-    fs::write(&path, daemon_tests::log(Duration::from_mins(30))).expect("written");
-    let daemon = site.start(&[]);
+    let log = daemon_tests::log(Duration::from_mins(30), 30_000);
+    let records = log.iter().filter(|byte| **byte == b'\n').count() as u64;
     let (decisions, incidents) = ("/api/v1/decisions", "/api/v1/incidents");
-    wait(&site, "a decision", || !ids(&site, decisions).is_empty());
-    let told = (ids(&site, decisions), ids(&site, incidents));
-    assert!(!told.1.is_empty(), "{told:?}");
-    assert_eq!(metric(&site, "keyhound_checkpoints_total"), Some(0), "else there is nothing to replay");
-    daemon.kill();
+    let told = killed_before_a_checkpoint(&site, || {
+        fs::write(&path, &log).expect("written");
+        let daemon = site.start(&[]);
+        wait(&site, "all records", || site.metric("keyhound_records_total") == Some(records));
+        commit(&site, &path, b"the last word\n");
+        (daemon, [decisions, incidents].map(|path| ids(&site, path).expect("it answers")))
+    });
+    assert!(told.iter().all(|ids| !ids.is_empty()), "{told:?}");
     drop(fs::File::create(&path).expect("truncated"));
 
     let daemon = site.start(&[]);
-    wait(&site, "ready", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
-    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(1), "{}", site.last_words());
-    assert_eq!(ids(&site, decisions), told.0, "what gateways were told stays");
-    assert_eq!(ids(&site, incidents), told.1, "and so does what people were told");
-    let body = format!("{{\"decision\":{:?},\"reason\":\"over\",\"by\":\"test\"}}", told.0[0]);
-    let (head, length) =
-        ("POST /api/v1/decisions/lift HTTP/1.1\r\nHost: localhost\r\nConnection: close", body.len());
-    let head = format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {length}");
-    let lifted = ask(&site.listen, &format!("{head}\r\n\r\n{body}"));
+    wait(&site, "ready", || is_ready(&site));
+    assert_eq!(site.metric("keyhound_replay_gaps_total"), Some(1), "{}", site.last_words());
+    let still = [decisions, incidents].map(|path| ids(&site, path).expect("it answers"));
+    assert_eq!(still, told, "what gateways and people were told stays");
+    let body = format!("{{\"decision\":{:?},\"reason\":\"over\",\"by\":\"test\"}}", told[0][0]);
+    let lifted = http::post(&site.listen, "/api/v1/decisions/lift", &body).expect("it answers");
     assert!(lifted.starts_with("HTTP/1.1 200"), "{lifted}");
     append(&path, &[request(Duration::from_mins(28)), request(Duration::ZERO)]);
-    wait(&site, "the end of the incidents", || ids(&site, incidents).is_empty());
+    wait(&site, "the end of the incidents", || ids(&site, incidents).is_some_and(|ids| ids.is_empty()));
     daemon.kill();
 
     let daemon = site.start(&[]);
-    wait(&site, "ready again", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
-    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
-    assert_eq!(ids(&site, incidents), Vec::<String>::new());
+    wait(&site, "ready again", || is_ready(&site));
+    assert_eq!(site.metric("keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
+    assert_eq!(ids(&site, incidents), Some(Vec::new()));
     assert!(daemon.stop().success(), "{}", site.last_words());
 }
 
@@ -173,14 +180,14 @@ fn two_sources_in_one_folder_each_keep_their_own_file_over_a_restart() {
     append(&a, &vec![request(Duration::from_mins(5)); 30]);
     append(&b, &vec![request(Duration::from_mins(5)); 50]);
     let daemon = site.start(&[]);
-    wait(&site, "80 records", || metric(&site, "keyhound_records_total") == Some(80));
+    wait(&site, "80 records", || site.metric("keyhound_records_total") == Some(80));
     assert!(daemon.stop().success(), "{}", site.last_words());
 
     append(&a, &[request(Duration::ZERO)]);
     append(&b, &vec![request(Duration::ZERO); 2]);
     let daemon = site.start(&[]);
-    wait(&site, "3 records", || metric(&site, "keyhound_records_total") >= Some(3));
-    let metrics = get(&site.listen, "/metrics");
+    wait(&site, "3 records", || site.metric("keyhound_records_total") >= Some(3));
+    let metrics = http::get(&site.listen, "/metrics").expect("it answers");
     for line in ["keyhound_records_total{source=\"0:file\"} 1", "keyhound_records_total{source=\"1:file\"} 2"]
     {
         assert!(metrics.lines().any(|found| found == line), "not {line}:\n{metrics}");

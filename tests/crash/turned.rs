@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{
     daemon::{FileSource, Site},
-    gone::{append, get, lines, metric, wait},
+    gone::{append, commit, is_ready, lines, wait},
 };
 
 const SOURCES: [FileSource<'_>; 2] = [
@@ -30,21 +30,19 @@ fn sources_keep_their_positions_in_another_order() {
     append(&site.path("one.log"), &lines[..1_000]);
     append(&site.path("two.log"), &lines[1_000..1_500]);
     let daemon = site.start(&[]);
-    wait(&site, "1500 records", || metric(&site, "keyhound_records_total") == Some(1_500));
-    let before = metric(&site, "keyhound_commits_total");
-    append(&site.path("two.log"), &lines[1_500..1_501]);
-    wait(&site, "a commit", || metric(&site, "keyhound_commits_total") > before);
+    wait(&site, "1500 records", || site.metric("keyhound_records_total") == Some(1_500));
+    commit(&site, &site.path("two.log"), &lines[1_500]);
     daemon.kill();
 
     turn(&site);
     append(&site.path("one.log"), &lines[1_501..1_550]);
     append(&site.path("new.log"), &lines[1_550..]);
     let daemon = site.start(&[]);
-    wait(&site, "ready", || get(&site.listen, "/readyz").starts_with("HTTP/1.1 200"));
-    wait(&site, "99 new records", || metric(&site, "keyhound_records_total") >= Some(99));
+    wait(&site, "ready", || is_ready(&site));
+    wait(&site, "99 new records", || site.metric("keyhound_records_total") >= Some(99));
     append(&site.path("two.log"), &lines[..1]);
-    wait(&site, "one more", || metric(&site, "keyhound_records_total") >= Some(100));
-    assert_eq!(metric(&site, "keyhound_records_total"), Some(100), "{}", site.last_words());
-    assert_eq!(metric(&site, "keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
+    wait(&site, "one more", || site.metric("keyhound_records_total") >= Some(100));
+    assert_eq!(site.metric("keyhound_records_total"), Some(100), "{}", site.last_words());
+    assert_eq!(site.metric("keyhound_replay_gaps_total"), Some(0), "{}", site.last_words());
     assert!(daemon.stop().success(), "{}", site.last_words());
 }

@@ -3,6 +3,7 @@
 //! Each test binary uses a part of this, so what one leaves out is no dead code.
 #![allow(dead_code)]
 
+pub mod http;
 mod ports;
 
 use std::{
@@ -68,19 +69,27 @@ impl Site {
         self.folder.path().join(name)
     }
 
+    /// The sum of a metric's samples; `None` = there are none, or nobody answers.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let answer = http::get(&self.listen, "/metrics")?;
+        let samples = answer.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let values: Option<Vec<u64>> = samples.map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        values.filter(|values| !values.is_empty()).map(|values| values.iter().sum())
+    }
+
     /// Starts the daemon; what it says is appended to `out` and `err` in the folder.
     pub fn start(&self, environment: &[(&str, &str)]) -> Daemon {
         let open = |name| File::options().create(true).append(true).open(self.path(name)).expect("opened");
-        let child = Command::new(env!("CARGO_BIN_EXE_keyhound"))
-            .args(["run", "--config"])
-            .arg(self.path("keyhound.yaml"))
-            .current_dir(self.folder.path())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(open("out"))
-            .stderr(open("err"))
-            .spawn();
-        Daemon { child: child.expect("the daemon can be started") }
+        Daemon::start(
+            Command::new(env!("CARGO_BIN_EXE_keyhound"))
+                .args(["run", "--config"])
+                .arg(self.path("keyhound.yaml"))
+                .current_dir(self.folder.path())
+                .envs(environment.iter().copied())
+                .stdin(Stdio::null())
+                .stdout(open("out"))
+                .stderr(open("err")),
+        )
     }
 
     /// What it said on standard error so far.
@@ -116,6 +125,10 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    pub fn start(command: &mut Command) -> Self {
+        Self { child: command.spawn().expect("the daemon can be started") }
+    }
+
     /// Waits for its end, at most `limit`; `None` = it still runs.
     pub fn end_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         let started = Instant::now();
