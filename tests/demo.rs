@@ -2,18 +2,26 @@
 //!
 //! `KEYHOUND_SEED` plays one seed, `KEYHOUND_SEEDS=301..500` a range of them, the last included.
 
+mod daemon;
+
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write},
-    net::TcpStream,
+    fs::{self, File},
+    io::{self, Write},
     ops::RangeInclusive,
+    path::Path,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
+use daemon::{Daemon, LIMIT, http};
 use keyhound::{
     app::demo::{self, Screen, Settings, Verdict},
     generate::{Format, Formats},
 };
+
+/// How long a story may take on a busy machine.
+const STORY_LIMIT: Duration = Duration::from_mins(10);
 
 /// What was said, kept.
 #[derive(Clone, Default)]
@@ -72,42 +80,48 @@ fn the_leaked_key_alone_is_stopped_behind_every_gateway() {
     }
 }
 
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+/// Waits until the demonstration has said everything up to where to ask, and gives its lines.
+#[track_caller]
+fn lines_until_asked(program: &mut Daemon, folder: &Path) -> Vec<String> {
+    let started = Instant::now();
+    loop {
+        let [told, logged] =
+            ["out", "err"].map(|name| fs::read_to_string(folder.join(name)).unwrap_or_default());
+        let lines = told.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let lines: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        if lines.iter().any(|line| line.starts_with("check  ")) {
+            return lines;
+        }
+        let ended = program.end_within(Duration::from_millis(50));
+        assert!(ended.is_none() && started.elapsed() < STORY_LIMIT, "{ended:?}\n{told}\n{logged}");
+    }
 }
 
 #[test]
 fn with_serve_it_stays_up_with_all_there_is_to_look_at_until_it_is_interrupted() {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_keyhound"))
-        .args(["demo", "--serve", "--fast", "--keys", "60", "--days", "7"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = Vec::new();
-    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
-    for line in lines.by_ref() {
-        told.push(line.unwrap());
-        if told.last().is_some_and(|line| line.trim_start().starts_with("check  ")) {
-            break;
-        }
-    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name| File::create(folder.path().join(name)).unwrap();
+    let mut program = Daemon::start(
+        Command::new(env!("CARGO_BIN_EXE_keyhound"))
+            .args(["demo", "--serve", "--fast", "--keys", "60", "--days", "7"])
+            .stdin(Stdio::null())
+            .stdout(file("out"))
+            .stderr(file("err")),
+    );
+    let told = lines_until_asked(&mut program, folder.path());
     let address = |what: &str| {
-        let line = told.iter().rfind(|line| line.trim_start().starts_with(what));
+        let line = told.iter().rfind(|line| line.starts_with(what));
         let line = line.unwrap_or_else(|| panic!("no {what}: {told:#?}"));
         line.split("http://").nth(1).unwrap().split(['/', '\'', ' ']).next().unwrap().to_owned()
     };
+    let get = |address: &str, path| http::get(address, path).expect("somebody listens");
     let operators = address("metrics ");
     assert!(get(&operators, "/metrics").contains("keyhound_checks_total"));
     assert!(get(&operators, "/api/v1/incidents?state=all").contains("KeyStolen"));
     assert!(get(&operators, "/api/v1/decisions").contains("\"step\":\"throttle\""));
     assert!(get(&address("check "), "/check/v1/orders").starts_with("HTTP/1.1 200"));
-    assert!(program.try_wait().unwrap().is_none(), "it stays up: {told:#?}");
-    let interrupted = Command::new("kill").args(["-INT", &program.id().to_string()]).status();
-    assert!(interrupted.unwrap().success());
-    assert_eq!(program.wait().unwrap().code(), Some(0));
+    assert!(program.end_within(Duration::ZERO).is_none(), "it stays up: {told:#?}");
+    program.signal("INT");
+    let ended = program.end_within(LIMIT).expect("it ends when it is interrupted");
+    assert_eq!(ended.code(), Some(0), "{told:#?}");
 }
