@@ -118,6 +118,14 @@ async fn fake(answer: u16) -> (String, mpsc::UnboundedReceiver<Value>, Arc<Atomi
     (url, posts, answer)
 }
 
+/// How long anything over HTTP may take on a busy machine.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What is posted next.
+async fn posted(posts: &mut mpsc::UnboundedReceiver<Value>) -> Value {
+    time::timeout(LIMIT, posts.recv()).await.expect("a post in time").expect("a server")
+}
+
 fn http(url: &str) -> (Notifier, Arc<Metrics>, String) {
     let peer = Peer::try_from(url).unwrap();
     let metrics = Arc::new(Metrics::new("test", ""));
@@ -134,8 +142,8 @@ async fn an_alert_arrives_over_http_in_the_form_of_api_v2() {
     let mut incident = stolen();
     incident.severity_before = Some(Severity::Medium);
     notifier.observe(&incident);
-    let alerts = posts.recv().await.unwrap();
-    notifier.shutdown(Duration::from_secs(5)).await;
+    let alerts = posted(&mut posts).await;
+    notifier.shutdown(LIMIT).await;
     assert_eq!(alerts.as_array().unwrap().len(), 2, "{alerts}");
     assert_eq!(alerts[0]["labels"]["severity"], "medium");
     let labels = alerts[1]["labels"].as_object().unwrap();
@@ -149,8 +157,8 @@ async fn a_batch_that_was_taken_in_part_is_not_sent_again() {
     let (url, mut posts, _) = fake(400).await;
     let (notifier, metrics, name) = http(&url);
     notifier.observe(&stolen());
-    posts.recv().await.unwrap();
-    notifier.shutdown(Duration::from_secs(5)).await;
+    posted(&mut posts).await;
+    notifier.shutdown(LIMIT).await;
     assert!(posts.try_recv().is_err());
     assert_eq!(metrics.notifications_errors.with_label_values(&[name.as_str()]).get(), 1);
 }

@@ -48,6 +48,22 @@ async fn first_line(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes[..length]).lines().next().unwrap_or_default().to_owned()
 }
 
+/// Waits, by the real clock, until so many connections are counted that `is_so`.
+async fn until_connections(served: &Served, is_so: impl Fn(i64) -> bool) {
+    let started = std::time::Instant::now();
+    loop {
+        let count = served.metrics.connections.with_label_values(&["gateways_listen"]).get();
+        if is_so(count) {
+            return;
+        }
+        assert!(started.elapsed() < LIMIT, "{count} connections after {LIMIT:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How long anything may take on a busy machine.
+const LIMIT: Duration = Duration::from_mins(1);
+
 const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const LAST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -79,7 +95,9 @@ async fn one_connection_too_many_is_closed_at_once_and_the_other_listener_answer
     held.write_all(LAST.as_bytes()).await.unwrap();
     assert!(rest(held).await.starts_with("HTTP/1.1 200"));
     let mut answer = String::new();
+    let started = std::time::Instant::now();
     while !answer.starts_with("HTTP/1.1 200") {
+        assert!(started.elapsed() < LIMIT, "its place is not free: {answer}");
         let Ok(mut next) = TcpStream::connect(full.address).await else { continue };
         // Until the place is free, it is refused as the one before.
         if next.write_all(LAST.as_bytes()).await.is_ok() {
@@ -111,9 +129,7 @@ async fn the_end_comes_in_time_whoever_is_connected() {
     let mut idle = connect(&served, ASK).await;
     assert_eq!(first_line(&mut idle).await, "HTTP/1.1 200 OK");
     let stuck = connect(&served, "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    while served.metrics.connections.with_label_values(&["gateways_listen"]).get() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until_connections(&served, |count| count == 2).await;
     let _ = served.stop.send(());
     assert_eq!(rest(idle).await, "", "an idle connection is closed at once");
     time::pause();
@@ -186,9 +202,7 @@ async fn an_http2_connection_that_is_old_is_told_to_end_and_its_place_is_free() 
     drop(waiting);
     let _ = connection.await.unwrap();
     assert!(ask_over(&mut sender).await.is_err());
-    while served.metrics.connections.with_label_values(&["gateways_listen"]).get() > 0 {
-        tokio::task::yield_now().await;
-    }
+    until_connections(&served, |count| count == 0).await;
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ impl Cluster {
             }
             producer.poll(Duration::ZERO);
         }
-        producer.flush(Duration::from_secs(30)).unwrap();
+        producer.flush(Duration::from_mins(1)).unwrap();
     }
 
     fn source(&self, topics: &str, more: &str) -> KafkaSource {
@@ -137,7 +137,9 @@ fn a_batch_outlives_the_source_that_filled_it() {
     let mut source = cluster.source("a", "start: earliest");
     source.start(&mut table).unwrap();
     let mut batch = Batch::new(100);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while batch.len() < 10 {
+        assert!(Instant::now() < deadline, "{} of 10 records", batch.len());
         source.poll(&mut batch, &mut table, Duration::from_millis(100)).unwrap();
     }
     drop(source);
@@ -197,7 +199,7 @@ fn a_partition_is_idle_once_it_is_read_and_its_lag_is_none() {
         assert!(!source.idle(0), "six records are left");
         consume(&mut source, &mut table, 100, 6);
         let mut batch = Batch::new(10);
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !source.idle(0) && Instant::now() < deadline {
             source.poll(&mut batch, &mut table, Duration::from_millis(50)).unwrap();
         }
@@ -269,7 +271,7 @@ fn a_broker_that_is_away_for_a_while_is_told_and_nothing_is_lost() {
     cluster.mock.broker_down(1).unwrap();
     let mut batch = Batch::new(10);
     let mut notices = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while notices.is_empty() && Instant::now() < deadline {
         source.poll(&mut batch, &mut table, Duration::from_millis(50)).unwrap();
         source.notices(&mut notices);
