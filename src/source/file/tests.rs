@@ -250,12 +250,9 @@ fn start_at_the_end_skips_what_is_there_but_not_what_comes() {
     logs.write("c.log", "made while down\n");
     logs.check("made while down");
     logs.restart();
-    // Held open, so that their inodes are not given to the new file, which would then be taken for one of them.
-    let _held = ["a.log", "b.log", "c.log"].map(|name| {
-        let held = File::open(logs.path(name)).unwrap();
-        fs::remove_file(logs.path(name)).unwrap();
-        held
-    });
+    // Held open, so that the new file gets none of their inodes: it would be taken for one of them.
+    let gone = ["a.log", "b.log", "c.log"].map(|name| logs.path(name));
+    let _held = gone.each_ref().map(|path| (File::open(path).unwrap(), fs::remove_file(path).unwrap()));
     logs.write("d.log", "the only one that is left\n");
     logs.check("the only one that is left");
 }
