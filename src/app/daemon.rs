@@ -75,8 +75,6 @@ pub(super) struct Shared {
     pub status: Arc<Status>,
     pub clock: WallClock,
     pub asks: Asks,
-    /// State is restored, and the slot goes round.
-    pub is_running: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -86,7 +84,6 @@ impl Shared {
         status: Arc<Status>,
         clock: WallClock,
         asks: Asks,
-        is_running: Arc<AtomicBool>,
     ) -> Self {
         let fresh_within = Duration::from_secs(config.response.fresh_within.seconds());
         let decisions = Decisions::new(config.serve.table_limit as usize);
@@ -98,7 +95,6 @@ impl Shared {
             status,
             clock,
             asks,
-            is_running,
         }
     }
 }
@@ -139,7 +135,7 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
     metrics.watch(status.clone());
     tell_loaded(&metrics, &clock);
-    let shared = Arc::new(Shared::new(&config, metrics, status.clone(), clock, asks, is_running.clone()));
+    let shared = Arc::new(Shared::new(&config, metrics, status.clone(), clock, asks));
 
     // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
     let stopping = watch::Sender::new(false);
@@ -323,7 +319,8 @@ fn serve(
 /// Hands operators' commands to the slot.
 fn commander(shared: Arc<Shared>) -> Commander {
     Commander::new(move |Asked { command, reply }| {
-        if !shared.is_running.load(Relaxed) {
+        // As `/readyz` says it: whoever was told that it is ready may command.
+        if !shared.metrics.reading().is_some_and(|reading| reading.restored) {
             return Err(CommandError::Starting);
         }
         shared.asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {

@@ -46,12 +46,12 @@ const ABUSED: [(Scenario, Duration); 3] = [
 const SILENT: std::ops::Range<Duration> = Duration::from_mins(25)..Duration::from_mins(80);
 
 /// Eight days of a hundred keys, until so long ago; some records are broken.
-pub fn log(ended: Duration, lines_max: u64) -> Vec<u8> {
+pub fn log(ended: Duration) -> Vec<u8> {
     let days = 8;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = now - ended - Duration::from_hours(24 * u64::from(days));
     let start = EventTime(u64::try_from(start.as_millis()).expect("not that late"));
-    let plan = Plan { start, days, keys: 100, lines_max, ..Plan::default() };
+    let plan = Plan { start, days, keys: 100, lines_max: 120_000, ..Plan::default() };
     let mut traffic = Traffic::new(plan).expect("a valid plan");
     for (scenario, before_end) in ABUSED {
         let target = traffic.key_like(ClientKind::Server, 3.0).expect("a server key");
@@ -207,7 +207,7 @@ fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
     let seed = super::seed();
     println!("KEYHOUND_SEED={seed}");
     let site = site(false);
-    fs::write(site.path("access.log"), log(Duration::ZERO, 120_000)).expect("written");
+    fs::write(site.path("access.log"), log(Duration::ZERO)).expect("written");
     let ended = site.start(&[]).end_within(LIMIT).expect("it ends at the end of the file");
     assert!(ended.success(), "{}", site.last_words());
     let undisturbed = left_in(&site);
