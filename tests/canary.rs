@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use daemon::{FileSource, LIMIT, Site, http};
+use daemon::{FileSource, LIMIT, Site, http, sum};
 use keyhound::decode::Reject;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -174,16 +174,13 @@ fn command(listen: &str, action: &str, key: &str) -> String {
 /// Waits until all records are read and what was found in them is told, and gives the metrics of then. Records are
 /// counted as they are read, findings and incidents when the commit is made that they belong to.
 #[track_caller]
-fn wait_until_told(site: &Site, records: usize) -> String {
+fn wait_until_told(site: &Site, records: u64) -> String {
     let started = Instant::now();
     loop {
         let told = http::get(&site.listen, "/metrics").unwrap_or_default();
-        let sum = |name: &str| -> usize {
-            let samples = told.lines().filter(|line| line.starts_with(name));
-            samples.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
-        };
-        let read = sum("keyhound_records_total{");
-        let (findings, incidents) = (sum("keyhound_findings_total{"), sum("keyhound_incidents_open{"));
+        let [read, findings, incidents] =
+            ["keyhound_records_total", "keyhound_findings_total", "keyhound_incidents_open"]
+                .map(|name| sum(&told, name, &[]).unwrap_or(0));
         if read >= records && findings > 0 && incidents > 0 {
             return told;
         }
@@ -219,7 +216,7 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
     }
 
     let daemon = site.start(&[("RUST_LOG", "trace")]);
-    let metrics = wait_until_told(&site, records);
+    let metrics = wait_until_told(&site, records as u64);
     let mut watch = Watch { canaries: canaries.clone(), looked_at_bytes: 0 };
     watch.look("the metrics", metrics.as_bytes());
     // A file has no empty line as a record.

@@ -320,7 +320,7 @@ fn serve(
 fn commander(shared: Arc<Shared>) -> Commander {
     Commander::new(move |Asked { command, reply }| {
         // As `/readyz` says it: whoever was told that it is ready may command.
-        if !shared.metrics.reading().is_some_and(|reading| reading.restored) {
+        if !shared.status.is_restored() {
             return Err(CommandError::Starting);
         }
         shared.asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {

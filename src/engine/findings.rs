@@ -52,7 +52,8 @@ impl Engine {
         }
     }
 
-    /// What the catalogue says of a key: by its id, by the credential that a request shows (empty if there is none), or by its other id.
+    /// What the catalogue says of a key: by its id, by the credential that a request shows (empty if there is none), or by
+    /// its other id.
     pub(super) fn entry<'c>(
         &self,
         catalogue: &'c Catalogue,

@@ -124,8 +124,11 @@ impl Engine {
         let watch = &*self.now.watch;
         let (hot, mut warm) = self.table.parts_mut(index);
         let near = detect::volume::is_near(watch, hot, warm.as_deref_mut());
+        // Made at most once, and only of what looks like something.
+        let mut shown = None;
         if near && !self.pending.contains_key(&event.key) {
-            self.pending.insert(event.key, Shown::of(event, &self.inputs));
+            let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
+            self.pending.insert(event.key, shown.clone());
         }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
@@ -145,11 +148,13 @@ impl Engine {
             detect::cost::judge(watch, hot, warm, beyond, &mut signals);
         }
         if !signals.is_empty() {
-            self.take_in(index, event.time, &Shown::of(event, &self.inputs), &mut signals, effects);
+            let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
+            self.take_in(index, event.time, shown, &mut signals, effects);
         }
         self.signals = signals;
         if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
-            self.judge_volume(&event.key, event.time, &Shown::of(event, &self.inputs), effects);
+            let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
+            self.judge_volume(&event.key, event.time, shown, effects);
         }
     }
 

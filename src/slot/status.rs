@@ -52,6 +52,11 @@ impl Status {
         Self { reading, outbox: Some(outbox), ..Self::default() }
     }
 
+    /// Whether state was loaded and replayed.
+    pub fn is_restored(&self) -> bool {
+        locked(&self.reading).restored
+    }
+
     /// Whether every input was less than [`CAUGHT_UP_BELOW`] behind at the last look.
     pub fn caught_up(&self) -> bool {
         self.caught_up.load(Relaxed)

@@ -73,9 +73,8 @@ fn places(before: &Reads, now: &Reads) -> Vec<Option<usize>> {
     let passes: [&dyn Fn(usize, usize) -> bool; 4] = [&same_here, &same, &overlapping, &here];
     for is_it in passes {
         for old in 0..before.len() {
-            let found = (0..now.len()).find(|new| !places.contains(&Some(*new)) && is_it(old, *new));
             if places[old].is_none() {
-                places[old] = found;
+                places[old] = (0..now.len()).find(|new| !places.contains(&Some(*new)) && is_it(old, *new));
             }
         }
     }

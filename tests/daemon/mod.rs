@@ -71,10 +71,7 @@ impl Site {
 
     /// The sum of a metric's samples; `None` = there are none, or nobody answers.
     pub fn metric(&self, name: &str) -> Option<u64> {
-        let answer = http::get(&self.listen, "/metrics")?;
-        let samples = answer.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
-        let values: Option<Vec<u64>> = samples.map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
-        values.filter(|values| !values.is_empty()).map(|values| values.iter().sum())
+        sum(&http::get(&self.listen, "/metrics")?, name, &[])
     }
 
     /// Starts the daemon; what it says is appended to `out` and `err` in the folder.
@@ -169,6 +166,15 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The sum of a metric's samples whose labels hold all of `labels`; `None` = there are none.
+pub fn sum(metrics: &str, name: &str, labels: &[&str]) -> Option<u64> {
+    let samples = metrics.lines().filter(|line| {
+        line.split(['{', ' ']).next() == Some(name) && labels.iter().all(|label| line.contains(label))
+    });
+    let values: Option<Vec<u64>> = samples.map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    values.filter(|values| !values.is_empty()).map(|values| values.iter().sum())
 }
 
 /// Whether a file holds a text.

@@ -95,8 +95,8 @@ fn wait_until_delivered(keyhound: &Keyhound, kafka: &Kafka, topic: &str) {
     });
 }
 
-/// Waits until all is read (one of the topics is `topic`), then checks that the leaked key has an alert and nobody else, that there is one decision,
-/// and that no raw key is on Keyhound's own topics.
+/// Waits until all is read (one of the topics is `topic`), then checks that the leaked key has an alert and nobody else,
+/// that there is one decision, and that no raw key is on Keyhound's own topics.
 #[track_caller]
 fn check(
     story: &Story,

@@ -71,13 +71,8 @@ pub(super) fn confidence(incident: &Incident) -> String {
     let agree = families.len() >= 2 && incident.score >= fuse::AGREE;
     let level = match families.len() {
         _ if incident.maturity < fuse::MATURE => "low",
-        _ if !agree => {
-            if incident.maturity < 0.8 {
-                "low"
-            } else {
-                "medium"
-            }
-        }
+        _ if !agree && incident.maturity < 0.8 => "low",
+        _ if !agree => "medium",
         2 if incident.maturity < 0.8 => "medium",
         _ => "high",
     };
