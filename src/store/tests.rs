@@ -101,6 +101,32 @@ fn nothing_of_a_transaction_that_is_given_up_is_kept() {
 }
 
 #[test]
+fn what_is_acknowledged_after_the_log_is_closed_is_written_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        EmbeddedLog::open(dir.path().to_owned(), &identity(), Vec::new(), &["a".to_owned(), "b".to_owned()])
+            .unwrap()
+    };
+    let mut log = open();
+    let outbox = log.outbox();
+    log.begin().unwrap();
+    for key in ["1", "2", "3"] {
+        let (topic, key, value) = (Topic::Incidents, key.to_owned(), b"{}".to_vec());
+        log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
+    }
+    log.send_positions(&Progress { codec: CODEC_VERSION, ..Progress::default() }, &[], &[]).unwrap();
+    log.commit().unwrap();
+    assert!(matches!(outbox.write_last(), Err(StoreError::InUse { .. })), "its commits write them");
+    drop(log);
+    outbox.dispatcher("a").unwrap().ack(3);
+    outbox.dispatcher("b").unwrap().ack(2);
+    outbox.write_last().unwrap();
+    let outbox = open().outbox();
+    assert_eq!(outbox.waiting(), [("a".to_owned(), 0), ("b".to_owned(), 1)]);
+    assert_eq!(outbox.after(0, 10).unwrap().len(), 1, "what all have is trimmed");
+}
+
+#[test]
 fn what_has_ended_is_forgotten_when_its_time_has_passed() {
     let dir = tempfile::tempdir().unwrap();
     let mut log =
