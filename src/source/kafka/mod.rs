@@ -219,6 +219,7 @@ impl Source for KafkaSource {
         &mut self,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
+        _now: Duration,
         wait: Duration,
     ) -> Result<(), SourceError> {
         // What is new is read now, so what was old has been.

@@ -67,7 +67,7 @@ fn consume(
     while left > 0 {
         assert!(Instant::now() < deadline, "{left} of {count} records are missing");
         batch.clear();
-        source.poll(&mut batch, table, Duration::from_millis(100)).unwrap();
+        source.poll(&mut batch, table, Duration::ZERO, Duration::from_millis(100)).unwrap();
         for record in batch.records() {
             assert_eq!((record.source, record.next), (3, record.offset + 1));
             assert_eq!(record.log_time_ms, Some(1_000_000 + record.offset));
@@ -138,7 +138,7 @@ fn a_batch_outlives_the_source_that_filled_it() {
     source.start(&mut table).unwrap();
     let mut batch = Batch::new(100);
     while batch.len() < 10 {
-        source.poll(&mut batch, &mut table, Duration::from_millis(100)).unwrap();
+        source.poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(100)).unwrap();
     }
     drop(source);
     drop(cluster);
@@ -199,7 +199,7 @@ fn a_partition_is_idle_once_it_is_read_and_its_lag_is_none() {
         let mut batch = Batch::new(10);
         let deadline = Instant::now() + Duration::from_secs(30);
         while !source.idle(0) && Instant::now() < deadline {
-            source.poll(&mut batch, &mut table, Duration::from_millis(50)).unwrap();
+            source.poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(50)).unwrap();
         }
         let lag = source.lag()[0];
         assert_eq!((lag.records_behind, lag.newest_log_time_ms), (Some(0), Some(1_000_009)), "{how}");
@@ -271,7 +271,7 @@ fn a_broker_that_is_away_for_a_while_is_told_and_nothing_is_lost() {
     let mut notices = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(30);
     while notices.is_empty() && Instant::now() < deadline {
-        source.poll(&mut batch, &mut table, Duration::from_millis(50)).unwrap();
+        source.poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(50)).unwrap();
         source.notices(&mut notices);
     }
     assert!(matches!(notices.first(), Some(Notice::Transport { source: 3, .. })), "{notices:?}");
