@@ -68,9 +68,9 @@ fn places(before: &Reads, now: &Reads) -> Vec<Option<usize>> {
     let kind = |reads: &[String]| reads.first().and_then(|reads| reads.split(':').next().map(str::to_owned));
     let same = |old: usize, new: usize| before[old] == now[new];
     let same_here = |old: usize, new: usize| old == new && same(old, new);
-    let some = |old: usize, new: usize| before[old].iter().any(|reads| now[new].contains(reads));
+    let overlapping = |old: usize, new: usize| before[old].iter().any(|reads| now[new].contains(reads));
     let here = |old: usize, new: usize| old == new && kind(&before[old]) == kind(&now[new]);
-    let passes: [&dyn Fn(usize, usize) -> bool; 4] = [&same_here, &same, &some, &here];
+    let passes: [&dyn Fn(usize, usize) -> bool; 4] = [&same_here, &same, &overlapping, &here];
     for is_it in passes {
         for old in 0..before.len() {
             let found = (0..now.len()).find(|new| !places.contains(&Some(*new)) && is_it(old, *new));
