@@ -170,7 +170,7 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     });
     halt.store(true, Relaxed);
     let outcome = slot.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the slot's thread panicked")));
-    drain(&runtime, delivery, &stop, &stopping, servers);
+    drain(&runtime, delivery, &outbox, &stop, &stopping, servers);
     let end = outcome?;
     tracing::info!(end = ?end, "stopped");
     Ok(())
@@ -350,6 +350,7 @@ async fn housekeeping(shared: Arc<Shared>) {
 fn drain(
     runtime: &Runtime,
     delivery: Delivery,
+    outbox: &Outbox,
     stop: &Stop,
     stopping: &watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
@@ -359,6 +360,10 @@ fn drain(
         if thread.join().is_err() {
             tracing::error!("a dispatcher panicked");
         }
+    }
+    // The slot's last commit came before these were delivered; without this, the next start would deliver them again.
+    if let Err(error) = outbox.write_last() {
+        tracing::warn!(%error, "what was delivered at the end is not written down; it will be delivered again");
     }
     runtime.block_on(async {
         if let Some(notifier) = Arc::into_inner(delivery.notifier) {

@@ -54,9 +54,13 @@ impl Cadence {
         now.saturating_sub(self.checkpointed) >= self.settings.checkpoint_every
     }
 
-    /// How long one may wait for records before the next commit is due.
+    /// How long one may wait for records before the next commit is due. Once that moment is past, nothing waits for a
+    /// commit, or commits have had their share: then as long as ever.
     pub fn wait(&self, now: Duration, max: Duration) -> Duration {
-        (self.committed + self.settings.commit_every).saturating_sub(now).clamp(Duration::from_millis(1), max)
+        match (self.committed + self.settings.commit_every).saturating_sub(now) {
+            Duration::ZERO => max,
+            left => left.clamp(Duration::from_millis(1), max),
+        }
     }
 
     /// A commit has been made.
@@ -88,6 +92,14 @@ mod tests {
         assert!(!cadence.commit_due(ms(1100), false));
         assert!(cadence.commit_due(ms(1100), true));
         assert!(cadence.commit_due(ms(1210), false));
+    }
+
+    #[test]
+    fn waiting_ends_when_a_commit_is_due_and_is_as_long_as_ever_when_nothing_wants_one() {
+        let mut cadence = Cadence::new(CadenceSettings::default(), ms(0));
+        cadence.committed(ms(1000), ms(1010), false);
+        let wait = |now| cadence.wait(ms(now), ms(20));
+        assert_eq!([wait(1100), wait(1205), wait(1210), wait(9000)], [ms(20), ms(5), ms(20), ms(20)]);
     }
 
     #[test]

@@ -190,9 +190,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     /// ever come again.
     pub fn step(&mut self) -> Result<bool, LogError> {
         self.take_asks();
-        let wait = self.cadence.wait(self.clock.now(), self.settings.wait);
+        let now = self.clock.now();
+        let wait = self.cadence.wait(now, self.settings.wait);
         self.batch.clear();
-        self.log.poll_batch(&mut self.batch, wait)?;
+        self.log.poll_batch(&mut self.batch, now, wait)?;
         self.take_opened();
         self.take_batch();
         self.take_idle();
@@ -229,6 +230,8 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let mut opened = Vec::new();
         self.log.opened(&mut opened);
         if !opened.is_empty() {
+            // One that had ended may be back.
+            self.ended.retain(|ended| !opened.contains(ended));
             self.enter(Entry::Opened(opened));
         }
     }

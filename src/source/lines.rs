@@ -97,7 +97,8 @@ impl<R: Read> LineReader<R> {
     /// The line that ends before `at`, and as many bytes of line break.
     fn take(&mut self, at: usize, line_break: usize) -> Line<'_> {
         let length = (at - self.start) as u64 + self.dropped;
-        let cut_from = (self.dropped > 0).then_some(length);
+        // By its length alone: whether some of it was dropped hangs on how the reads fell.
+        let cut_from = (length > LINE_BYTES_MAX as u64).then_some(length);
         let keep = if cut_from.is_some() { self.start + CUT_LINE_BYTES } else { at };
         let (start, offset) = (self.start, self.offset);
         self.offset += length + line_break as u64;
@@ -223,6 +224,23 @@ mod tests {
         let Step::Line(last) = lines.step().unwrap() else { panic!("the last line is missing") };
         assert_eq!((last.bytes, last.cut_from), (&b"last"[..], None));
         assert!(lines.buffer.len() <= LINE_BYTES_MAX + 4 * CUT_LINE_BYTES, "memory stays bounded");
+    }
+
+    #[test]
+    fn whether_a_line_is_cut_does_not_hang_on_how_the_bytes_arrive() {
+        for length in [LINE_BYTES_MAX, LINE_BYTES_MAX + 1, LINE_BYTES_MAX + CUT_LINE_BYTES - 2] {
+            let text = format!("first\n{}\nlast\n", "x".repeat(length));
+            for sizes in [&[1 << 20, 100][..], &[70_000], &[4_096], &[6, 30_000]] {
+                let mut lines =
+                    LineReader::new(Pieces { bytes: text.as_bytes(), sizes: sizes.iter().cycle() }, 0);
+                lines.step().unwrap();
+                let Step::Line(line) = lines.step().unwrap() else { panic!("the line is missing") };
+                let (cut, next) = (length > LINE_BYTES_MAX, line.next);
+                let kept = if cut { CUT_LINE_BYTES } else { length };
+                assert_eq!((line.bytes.len(), line.cut_from), (kept, cut.then_some(length as u64)));
+                assert_eq!(next, 6 + length as u64 + 1);
+            }
+        }
     }
 
     #[test]

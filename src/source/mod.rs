@@ -25,8 +25,8 @@ pub trait Inputs {
     /// The index of an input, given to it when it is first seen, and the position that is kept for it.
     fn input(&mut self, source: u16, name: &InputName) -> (u32, Option<u64>);
 
-    /// Whether an input has been seen before; gives no index to one that has not.
-    fn is_known(&self, source: u16, name: &InputName) -> bool;
+    /// Shows the index and the name of each input of a source that has been seen before and not been forgotten.
+    fn each_known(&self, source: u16, see: &mut dyn FnMut(u32, &str));
 
     /// Whether any input of a source has been seen before.
     fn knows_any(&self, source: u16) -> bool;
@@ -42,8 +42,14 @@ pub trait Inputs {
     fn moved(&mut self, input: u32, from: u64, to: u64);
 
     /// An input has been read to its end and will never come back (a rotated file that is gone): its position
-    /// may be forgotten once nothing needs to be read again from it.
+    /// may be forgotten once nothing needs to be read again from it. One that comes back before that goes on.
     fn ended(&mut self, input: u32);
+
+    /// A file has been read to its end, and holds nothing more for as long as it is of this size.
+    fn finished_at(&mut self, input: u32, size: u64);
+
+    /// The size at which it was said to hold nothing more.
+    fn finished_size(&self, input: u32) -> Option<u64>;
 }
 
 /// Where records come from. Every call is made by the thread of the slot.
@@ -55,9 +61,15 @@ pub trait Source: Send {
     /// Finds the inputs and where to start in each.
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError>;
 
-    /// Appends what is ready, up to the batch's room; waits at most `wait` for the first record.
-    fn poll(&mut self, batch: &mut Batch, inputs: &mut dyn Inputs, wait: Duration)
-    -> Result<(), SourceError>;
+    /// Appends what is ready, up to the batch's room; waits at most `wait` for the first record. `now` is the time by
+    /// any steady clock.
+    fn poll(
+        &mut self,
+        batch: &mut Batch,
+        inputs: &mut dyn Inputs,
+        now: Duration,
+        wait: Duration,
+    ) -> Result<(), SourceError>;
 
     /// Appends again the records with `from <= offset < to`, up to the batch's room, whatever has been polled
     /// since. Returns where to go on: `to` when all of them have been read. Does not change what `poll` returns.

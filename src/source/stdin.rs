@@ -99,6 +99,7 @@ impl Source for StdinSource {
         &mut self,
         batch: &mut Batch,
         _inputs: &mut dyn Inputs,
+        _now: Duration,
         wait: Duration,
     ) -> Result<(), SourceError> {
         if self.finished {
@@ -204,7 +205,7 @@ mod tests {
     /// Writes, reads what is there, and shows it as `offset:text`.
     fn read(source: &mut StdinSource, table: &mut Table) -> String {
         let mut batch = Batch::new(100);
-        source.poll(&mut batch, table, Duration::ZERO).unwrap();
+        source.poll(&mut batch, table, Duration::ZERO, Duration::ZERO).unwrap();
         let shown = batch.records().map(|r| format!("{}:{}", r.offset, String::from_utf8_lossy(r.bytes)));
         shown.collect::<Vec<_>>().join(" ")
     }

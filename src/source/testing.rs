@@ -10,12 +10,21 @@ pub struct Table {
     pub positions: HashMap<u32, u64>,
     pub ended: Vec<u32>,
     pub newest_ms: HashMap<u32, u64>,
+    pub finished: HashMap<u32, u64>,
 }
 
 impl Table {
     /// Keeps where an input goes on, as a commit does.
     pub fn commit(&mut self, input: u32, next: u64) {
         self.positions.insert(input, next);
+    }
+
+    /// Forgets what has ended, as a checkpoint does. The index of none is given again.
+    pub fn checkpoint(&mut self) {
+        for input in self.ended.drain(..) {
+            self.names[input as usize].1.0.clear();
+            self.positions.remove(&input);
+        }
     }
 
     pub fn name(&self, input: u32) -> InputName {
@@ -31,11 +40,13 @@ impl Inputs for Table {
             self.names.len() - 1
         });
         let index = u32::try_from(index).unwrap();
+        self.ended.retain(|ended| *ended != index);
         (index, self.positions.get(&index).copied())
     }
 
-    fn is_known(&self, source: u16, name: &InputName) -> bool {
-        self.names.iter().any(|(s, n)| *s == source && n == name)
+    fn each_known(&self, source: u16, see: &mut dyn FnMut(u32, &str)) {
+        let known = (0..).zip(&self.names).filter(|(_, (s, n))| *s == source && !n.0.is_empty());
+        known.for_each(|(input, (_, name))| see(input, &name.0));
     }
 
     fn knows_any(&self, source: u16) -> bool {
@@ -55,6 +66,16 @@ impl Inputs for Table {
     }
 
     fn ended(&mut self, input: u32) {
-        self.ended.push(input);
+        if !self.ended.contains(&input) {
+            self.ended.push(input);
+        }
+    }
+
+    fn finished_at(&mut self, input: u32, size: u64) {
+        self.finished.insert(input, size);
+    }
+
+    fn finished_size(&self, input: u32) -> Option<u64> {
+        self.finished.get(&input).copied()
     }
 }

@@ -82,9 +82,15 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 
 /// Opens the store for writing, and creates it if it is not there. The directory has to be locked.
 pub(super) fn open(dir: &Path, identity: &Identity) -> Result<Connection, StoreError> {
+    let db = open_again(dir)?;
+    check(&db, dir, identity)?;
+    Ok(db)
+}
+
+/// The same of a store that this process has opened before. The directory has to be locked.
+pub(super) fn open_again(dir: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open(dir.join(FILE))?;
     settle(&db)?;
-    check(&db, dir, identity)?;
     Ok(db)
 }
 

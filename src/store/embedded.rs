@@ -83,14 +83,14 @@ impl EmbeddedLog {
         self.sources.get(usize::from(source)).map(AsRef::as_ref)
     }
 
-    fn poll_in_turn(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), LogError> {
+    fn poll_in_turn(&mut self, batch: &mut Batch, now: Duration, wait: Duration) -> Result<(), LogError> {
         let count = self.sources.len();
         for step in 0..count {
             if batch.room() == 0 {
                 break;
             }
             let source = &mut self.sources[(self.turn + step) % count];
-            source.poll(batch, &mut self.inputs, wait)?;
+            source.poll(batch, &mut self.inputs, now, wait)?;
         }
         Ok(())
     }
@@ -136,15 +136,15 @@ impl Log for EmbeddedLog {
         Ok(source.read_again(run.input, &name, run.from, run.to, batch)?)
     }
 
-    fn poll_batch(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), LogError> {
+    fn poll_batch(&mut self, batch: &mut Batch, now: Duration, wait: Duration) -> Result<(), LogError> {
         if let [source] = self.sources.as_mut_slice() {
-            return Ok(source.poll(batch, &mut self.inputs, wait)?);
+            return Ok(source.poll(batch, &mut self.inputs, now, wait)?);
         }
-        self.poll_in_turn(batch, Duration::ZERO)?;
+        self.poll_in_turn(batch, now, Duration::ZERO)?;
         if batch.is_empty() && !self.sources.is_empty() {
             // Nobody has anything: wait a share with each, so that none waits for another's silence for long.
             let share = wait / u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
-            self.poll_in_turn(batch, share)?;
+            self.poll_in_turn(batch, now, share)?;
         }
         self.turn = (self.turn + 1) % self.sources.len().max(1);
         Ok(())

@@ -20,6 +20,8 @@ pub(super) struct Known {
     /// Where reading goes on; `None` = it was never said.
     pub next: Option<u64>,
     pub newest_ms: u64,
+    /// The size of the file at which it holds nothing more; `None` = it may.
+    pub finished: Option<u64>,
 }
 
 /// All inputs that are known. Changes wait in it until a commit writes them.
@@ -45,7 +47,9 @@ impl InputTable {
     /// Reads what was kept.
     pub fn load(db: &Connection) -> Result<Self, StoreError> {
         let mut table = Self { next_index: meta(db, "next_input")?.unwrap_or(0), ..Self::default() };
-        let mut statement = db.prepare("SELECT input, source, name, next, newest_ms FROM inputs")?;
+        let mut statement = db.prepare(
+            "SELECT input, source, name, next, newest_ms, size FROM inputs LEFT JOIN finished USING (input)",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let known = Known {
@@ -53,6 +57,7 @@ impl InputTable {
                 name: row.get(2)?,
                 next: row.get::<_, Option<i64>>(3)?.map(unsigned),
                 newest_ms: unsigned(row.get(4)?),
+                finished: row.get::<_, Option<i64>>(5)?.map(unsigned),
             };
             table.add(row.get(0)?, known);
         }
@@ -103,6 +108,7 @@ impl InputTable {
                 self.by_name.remove(&(known.source, known.name));
                 self.open.remove(&input);
                 tx.execute("DELETE FROM inputs WHERE input = ?1", [input])?;
+                tx.execute("DELETE FROM finished WHERE input = ?1", [input])?;
             }
         }
         self.left.clear();
@@ -113,6 +119,10 @@ impl InputTable {
             let Some(known) = self.known.get(&input) else { continue };
             let next = known.next.map(signed);
             put.execute(params![input, known.source, known.name, next, signed(known.newest_ms)])?;
+            if let Some(size) = known.finished {
+                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO finished VALUES (?1, ?2)")?;
+                put.execute(params![input, signed(size)])?;
+            }
         }
         set_meta(tx, "next_input", &self.next_index)
     }
@@ -123,18 +133,25 @@ impl Inputs for InputTable {
         let input = self.by_name.get(&(source, name.0.clone())).copied().unwrap_or_else(|| {
             let input = self.next_index;
             self.next_index += 1;
-            self.add(input, Known { source, name: name.0.clone(), next: None, newest_ms: 0 });
+            let name = name.0.clone();
+            self.add(input, Known { source, name, next: None, newest_ms: 0, finished: None });
             self.changed.push(input);
             input
         });
-        if self.open.insert(input) {
+        // One that had ended and is back is opened again, and keeps its position.
+        let ending = self.ended.len() + self.leaving.len();
+        self.ended.retain(|ended| *ended != input);
+        self.leaving.retain(|leaving| *leaving != input);
+        let is_back = self.ended.len() + self.leaving.len() < ending;
+        if self.open.insert(input) || is_back {
             self.opened.push(input);
         }
         (input, self.known.get(&input).and_then(|known| known.next))
     }
 
-    fn is_known(&self, source: u16, name: &InputName) -> bool {
-        self.by_name.contains_key(&(source, name.0.clone()))
+    fn each_known(&self, source: u16, see: &mut dyn FnMut(u32, &str)) {
+        let known = self.known.iter().filter(|(_, known)| known.source == source);
+        known.for_each(|(input, known)| see(*input, &known.name));
     }
 
     fn knows_any(&self, source: u16) -> bool {
@@ -161,6 +178,17 @@ impl Inputs for InputTable {
         if !self.ended.contains(&input) && !self.leaving.contains(&input) {
             self.ended.push(input);
         }
+    }
+
+    fn finished_at(&mut self, input: u32, size: u64) {
+        if let Some(known) = self.known.get_mut(&input) {
+            known.finished = Some(size);
+            self.changed.push(input);
+        }
+    }
+
+    fn finished_size(&self, input: u32) -> Option<u64> {
+        self.known.get(&input)?.finished
     }
 }
 

@@ -45,14 +45,15 @@ pub trait Log: Send {
     /// that will never be there again are an error of their own, which says where those that are left begin.
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError>;
 
-    /// Appends what has come, up to the batch's room; waits at most `wait` for the first record.
-    fn poll_batch(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), LogError>;
+    /// Appends what has come, up to the batch's room; waits at most `wait` for the first record. `now` is the time by
+    /// the slot's clock.
+    fn poll_batch(&mut self, batch: &mut Batch, now: Duration, wait: Duration) -> Result<(), LogError>;
 
     /// Moves the inputs that were opened since the last call into `into`.
     fn opened(&mut self, into: &mut Vec<u32>);
 
     /// Moves the inputs that will never have a record again into `into`. Their positions are forgotten with the
-    /// next checkpoint.
+    /// next checkpoint, unless they are opened again before that.
     fn ended(&mut self, into: &mut Vec<u32>);
 
     /// Whether everything that an input holds right now has been read.

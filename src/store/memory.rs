@@ -201,7 +201,7 @@ impl Log for MemoryLog {
         })?
     }
 
-    fn poll_batch(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), LogError> {
+    fn poll_batch(&mut self, batch: &mut Batch, _: Duration, wait: Duration) -> Result<(), LogError> {
         self.call(|log| {
             let Some(scripted) = log.tape.batches.get(log.turn) else {
                 return log.clock.advance(wait);

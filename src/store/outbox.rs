@@ -5,7 +5,7 @@
 //! delivers again: at least once, with the same ids.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::watch;
 
 use super::{
-    database::{StoreError, open_to_read},
+    database::{StoreError, lock, open_again, open_to_read},
     record::Topic,
     tables::{signed, unsigned},
 };
@@ -45,6 +45,7 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct Shared {
+    dir: PathBuf,
     /// Reads are short, so one connection does for all dispatchers.
     reader: Mutex<Connection>,
     newest: watch::Sender<u64>,
@@ -73,7 +74,8 @@ impl Outbox {
         }
         let reader = Mutex::new(open_to_read(dir)?);
         let newest = watch::Sender::new(newest);
-        Ok(Self { shared: Arc::new(Shared { reader, newest, dropped: AtomicU64::new(0), acknowledged }) })
+        let (dir, dropped) = (dir.to_owned(), AtomicU64::new(0));
+        Ok(Self { shared: Arc::new(Shared { dir, reader, newest, dropped, acknowledged }) })
     }
 
     /// The sequence number of the newest committed output; 0 = none. Changes after each commit with outputs.
@@ -148,6 +150,17 @@ impl Outbox {
     /// Outputs that were dropped undelivered because the outbox was full, since the start.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes acknowledgements down that came after the last commit. For when the log is closed: as long as it is open,
+    /// its commits write them, and this is refused.
+    pub fn write_last(&self) -> Result<(), StoreError> {
+        let _lock = lock(&self.shared.dir)?;
+        let mut db = open_again(&self.shared.dir)?;
+        let tx = db.transaction()?;
+        let newest = *self.shared.newest.borrow();
+        self.write(&tx, &self.acknowledgements(), newest)?;
+        Ok(tx.commit()?)
     }
 
     fn reader(&self) -> std::sync::MutexGuard<'_, Connection> {

@@ -53,6 +53,7 @@ fn an_input_that_ended_is_forgotten_and_its_index_never_given_again() {
     assert_eq!(table.input(0, &name("file:2")), (1, None));
     table.advance(&[InputPosition { input: 0, next: 70, newest_ms: 5 }]);
     table.starts_at(1, 9);
+    table.finished_at(1, 512);
     table.ended(0);
     table.take_ended(&mut Vec::new());
     let tx = db.transaction().unwrap();
@@ -65,9 +66,39 @@ fn an_input_that_ended_is_forgotten_and_its_index_never_given_again() {
     table.write(&tx, true).unwrap();
     tx.commit().unwrap();
     let mut again = inputs::InputTable::load(&db).unwrap();
-    assert!(!again.is_known(0, &name("file:1")));
+    let mut known = Vec::new();
+    again.each_known(0, &mut |input, name| known.push((input, name.to_owned())));
+    assert_eq!(known, [(1, "file:2".to_owned())]);
     assert_eq!(again.input(0, &name("file:3")), (2, None));
     assert_eq!(again.input(0, &name("file:2")), (1, Some(9)));
+    assert_eq!((again.finished_size(1), again.finished_size(2)), (Some(512), None));
+}
+
+#[test]
+fn an_input_that_comes_back_before_it_is_forgotten_is_opened_again_and_keeps_its_position() {
+    let dir = tempfile::tempdir().unwrap();
+    database::lock(dir.path()).unwrap();
+    let mut db = database::open(dir.path(), &identity()).unwrap();
+    let mut table = inputs::InputTable::load(&db).unwrap();
+    let name = InputName("file:1".to_owned());
+    for told in [false, true] {
+        let (input, _) = table.input(0, &name);
+        table.ended(input);
+        if told {
+            table.take_ended(&mut Vec::new());
+        }
+        table.take_opened(&mut Vec::new());
+        table.input(0, &name);
+        let (mut opened, mut ended) = (Vec::new(), Vec::new());
+        table.take_opened(&mut opened);
+        table.take_ended(&mut ended);
+        assert_eq!((opened, ended), (vec![input], Vec::new()));
+        table.advance(&[InputPosition { input, next: 70, newest_ms: 5 }]);
+        let tx = db.transaction().unwrap();
+        table.write(&tx, true).unwrap();
+        tx.commit().unwrap();
+        assert_eq!(inputs::InputTable::load(&db).unwrap().get(input).unwrap().next, Some(70));
+    }
 }
 
 #[test]
@@ -98,6 +129,32 @@ fn nothing_of_a_transaction_that_is_given_up_is_kept() {
     })
     .unwrap();
     assert_eq!(state, [(b"k".to_vec(), b"v".to_vec())]);
+}
+
+#[test]
+fn what_is_acknowledged_after_the_log_is_closed_is_written_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        EmbeddedLog::open(dir.path().to_owned(), &identity(), Vec::new(), &["a".to_owned(), "b".to_owned()])
+            .unwrap()
+    };
+    let mut log = open();
+    let outbox = log.outbox();
+    log.begin().unwrap();
+    for key in ["1", "2", "3"] {
+        let (topic, key, value) = (Topic::Incidents, key.to_owned(), b"{}".to_vec());
+        log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
+    }
+    log.send_positions(&Progress { codec: CODEC_VERSION, ..Progress::default() }, &[], &[]).unwrap();
+    log.commit().unwrap();
+    assert!(matches!(outbox.write_last(), Err(StoreError::InUse { .. })), "its commits write them");
+    drop(log);
+    outbox.dispatcher("a").unwrap().ack(3);
+    outbox.dispatcher("b").unwrap().ack(2);
+    outbox.write_last().unwrap();
+    let outbox = open().outbox();
+    assert_eq!(outbox.waiting(), [("a".to_owned(), 0), ("b".to_owned(), 1)]);
+    assert_eq!(outbox.after(0, 10).unwrap().len(), 1, "what all have is trimmed");
 }
 
 #[test]

@@ -159,7 +159,9 @@ fn about_retention(source: &mut KafkaSource, table: &mut Table) -> Option<Notice
     let (mut batch, mut notices) = (Batch::new(10), Vec::new());
     while Instant::now() < deadline {
         batch.clear();
-        source.poll(&mut batch, table, Duration::from_millis(100)).expect("a poll without an error");
+        source
+            .poll(&mut batch, table, Duration::ZERO, Duration::from_millis(100))
+            .expect("a poll without an error");
         source.notices(&mut notices);
         let found = notices
             .iter()

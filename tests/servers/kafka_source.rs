@@ -49,8 +49,8 @@ impl Inputs for Table {
         (index, self.positions.get(&index).copied())
     }
 
-    fn is_known(&self, _source: u16, name: &InputName) -> bool {
-        self.names.contains(name)
+    fn each_known(&self, _source: u16, see: &mut dyn FnMut(u32, &str)) {
+        (0..).zip(&self.names).for_each(|(input, name)| see(input, &name.0));
     }
 
     fn knows_any(&self, _source: u16) -> bool {
@@ -70,6 +70,12 @@ impl Inputs for Table {
     }
 
     fn ended(&mut self, _input: u32) {}
+
+    fn finished_at(&mut self, _input: u32, _size: u64) {}
+
+    fn finished_size(&self, _input: u32) -> Option<u64> {
+        None
+    }
 }
 
 fn source(brokers: &str, topic: &str, more: &str) -> KafkaSource {
@@ -97,7 +103,9 @@ pub fn consume(
     while left > 0 {
         assert!(Instant::now() < deadline, "{left} of {count} records are missing");
         batch.clear();
-        source.poll(&mut batch, table, Duration::from_millis(100)).expect("a poll without an error");
+        source
+            .poll(&mut batch, table, Duration::ZERO, Duration::from_millis(100))
+            .expect("a poll without an error");
         for record in batch.records().take(left) {
             assert_eq!(record.offset, table.positions[&record.input], "no gap, nothing twice");
             table.positions.insert(record.input, record.next);
@@ -173,7 +181,9 @@ fn kafka_source_sees_committed_records_only_and_reads_them_again_over_the_gaps()
     let deadline = Instant::now() + LIMIT;
     while !(batch.len() == 4 && source.idle(0)) {
         assert!(Instant::now() < deadline, "{} of 4 records", batch.len());
-        source.poll(&mut batch, &mut table, Duration::from_millis(100)).expect("a poll without an error");
+        source
+            .poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(100))
+            .expect("a poll without an error");
     }
     let offsets: Vec<u64> = batch.records().map(|record| record.offset).collect();
     assert_eq!(offsets, [0, 1, 6, 7], "offsets 2 to 5 and 8 are marks and what was aborted");
@@ -209,7 +219,9 @@ fn kafka_source_reads_a_partition_that_is_added_from_its_beginning() {
     let mut batch = Batch::new(10);
     while !notices.iter().any(|notice| matches!(notice, Notice::NewPartition { partition: 1, .. })) {
         assert!(Instant::now() < deadline, "the new partition is not noticed: {notices:?}");
-        source.poll(&mut batch, &mut table, Duration::from_millis(100)).expect("a poll without an error");
+        source
+            .poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(100))
+            .expect("a poll without an error");
         source.notices(&mut notices);
     }
     kafka.produce(&topic, texts(10, 30));

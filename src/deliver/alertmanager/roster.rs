@@ -117,7 +117,9 @@ impl Roster {
         if self.ended.contains_key(&labels) || self.firing.values().any(|other| other.labels == labels) {
             return Vec::new();
         }
-        vec![self.end_labels(incident, labels, now)]
+        let alert = self.end_labels(incident, labels, now);
+        self.keep_within_limit();
+        vec![alert]
     }
 
     fn end_labels(&mut self, incident: &Incident, labels: Labels, now: WallTime) -> Alert {
@@ -241,6 +243,20 @@ mod tests {
         let mut roster = Roster::new(Links::default());
         assert_eq!(roster.observe(&updated(0, |incident| incident.stale = true), at(0)), []);
         assert_eq!(roster.observe(&updated(0, |incident| incident.severity = Severity::Info), at(0)), []);
+    }
+
+    #[test]
+    fn however_many_incidents_close_at_once_no_more_than_the_limit_are_told_again() {
+        let mut roster = Roster::new(Links::default());
+        for number in 0..=LIMIT {
+            let closed = updated(0, |incident| {
+                incident.id = IncidentId(format!("inc_{number}"));
+                incident.subject.tenant = format!("tenant-{number}");
+                incident.closed_at = Some(at(0).rfc3339());
+            });
+            assert_eq!(roster.observe(&closed, at(0)).len(), 1);
+        }
+        assert_eq!(roster.due(at(60)).len(), LIMIT);
     }
 
     #[test]

@@ -51,7 +51,13 @@ impl Source for Reel {
         Ok(())
     }
 
-    fn poll(&mut self, batch: &mut Batch, _: &mut dyn Inputs, _: Duration) -> Result<(), SourceError> {
+    fn poll(
+        &mut self,
+        batch: &mut Batch,
+        _: &mut dyn Inputs,
+        _: Duration,
+        _: Duration,
+    ) -> Result<(), SourceError> {
         let to = (self.next + self.step).min(self.records.len() as u64);
         self.next = self.push(self.next, to, batch);
         Ok(())

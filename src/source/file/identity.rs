@@ -27,9 +27,9 @@ impl Identity {
         })
     }
 
-    /// Whether the name is this file's, before or after truncations.
-    pub fn is_of(&self, name: &InputName) -> bool {
-        let rest = name.0.strip_prefix("file:").and_then(|name| name.strip_prefix(&self.0));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    /// How often this file had been truncated when it had this name; `None` = the name is another file's.
+    pub fn truncations(&self, name: &str) -> Option<u32> {
+        let rest = name.strip_prefix("file:")?.strip_prefix(&self.0)?;
+        if rest.is_empty() { Some(0) } else { rest.strip_prefix('+')?.parse().ok() }
     }
 }

@@ -3,8 +3,7 @@
 //!
 //! A file is known by its identity, not its name: after a rotation the old one is read to its end, then the new
 //! one. Files that hold a backlog are read one after the other, oldest first, before those that are at their
-//! ends are looked at again. Reads no clock: it looks for changes when it has nothing to read, as often as it is
-//! asked to poll.
+//! ends are looked at again. Reads no clock: it is told the time with each poll.
 
 mod content;
 mod found;
@@ -16,7 +15,7 @@ mod tests;
 
 use std::{
     collections::HashSet,
-    io::Read,
+    io::Take,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,9 +23,10 @@ use std::{
 pub use settings::{FileSettings, FileSettingsError, FileStart};
 
 use self::{
+    content::Content,
     found::Found,
     identity::Identity,
-    tracked::{Tracked, append},
+    tracked::{Round, Tracked, append},
 };
 use super::{
     Batch, InputLag, InputName, Inputs, Notice, Source, SourceError,
@@ -35,14 +35,27 @@ use super::{
 
 /// How long to wait between two looks at files that hold nothing new.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// While there is always something to read, new files are looked for after this many polls.
-const POLLS_BETWEEN_SCANS: u32 = 64;
+/// How often to look which files there are.
+const SCAN_EVERY: Duration = Duration::from_millis(250);
 
 /// A range that is being read again, kept open so that the next range goes on from there.
 struct Again {
     input: u32,
     to: u64,
-    lines: LineReader<Box<dyn Read + Send>>,
+    lines: LineReader<Take<Content>>,
+}
+
+impl Again {
+    /// Goes on to `to`, if this is where `from` is.
+    fn extend(mut self, input: u32, from: u64, to: u64) -> Option<Self> {
+        if (self.input, self.lines.position()) != (input, from) || to < self.to {
+            return None;
+        }
+        let content = self.lines.input();
+        content.set_limit(content.limit() + (to - self.to));
+        self.to = to;
+        Some(self)
+    }
 }
 
 /// The source of a `file` section.
@@ -50,7 +63,8 @@ pub struct FileSource {
     source: u16,
     settings: FileSettings,
     files: Vec<Tracked>,
-    polls_since_scan: u32,
+    /// When to look next which files there are.
+    next_scan: Duration,
     /// Which caught-up file is read first, so that none waits for ever.
     turn: usize,
     notices: Vec<Notice>,
@@ -66,7 +80,7 @@ impl FileSource {
             source,
             settings,
             files: Vec::new(),
-            polls_since_scan: 0,
+            next_scan: Duration::ZERO,
             turn: 0,
             notices: Vec::new(),
             told: HashSet::new(),
@@ -75,13 +89,13 @@ impl FileSource {
     }
 
     /// Looks which files the patterns find now, opens new ones, and lets those go that are done and gone.
-    fn scan(&mut self, inputs: &mut dyn Inputs, first: bool) -> Result<(), SourceError> {
-        self.polls_since_scan = 0;
+    fn scan(&mut self, inputs: &mut dyn Inputs, now: Duration, first: bool) -> Result<(), SourceError> {
+        self.next_scan = now + SCAN_EVERY;
         let found = found::by_patterns(&self.settings)?;
         let identities: HashSet<&Identity> = found.iter().map(|file| &file.identity).collect();
         for file in &mut self.files {
             if !identities.contains(&file.identity) {
-                file.not_found();
+                file.not_found(now);
             }
         }
         let paths: HashSet<&PathBuf> = found.iter().map(|file| &file.path).collect();
@@ -122,7 +136,11 @@ impl FileSource {
     }
 
     fn is_known(&self, file: &Found, inputs: &dyn Inputs) -> bool {
-        inputs.is_known(self.source, &file.identity.input_name(0))
+        let mut is_known = false;
+        inputs.each_known(self.source, &mut |_, name| {
+            is_known |= file.identity.truncations(name).is_some();
+        });
+        is_known
     }
 
     fn leave(&mut self, path: &Path) {
@@ -132,7 +150,7 @@ impl FileSource {
     }
 
     fn open(&mut self, path: &Path, at_end: bool, inputs: &mut dyn Inputs) {
-        match Tracked::open(self.source, path, at_end, inputs, &mut self.notices) {
+        match Tracked::new(self.source, path, at_end, inputs, &mut self.notices) {
             Ok(file) => {
                 self.told.remove(path);
                 self.files.push(file);
@@ -146,10 +164,13 @@ impl FileSource {
     }
 
     /// Reads what is there: backlogs first, in the order of the files' age, then the others in turn.
-    fn read(&mut self, batch: &mut Batch, inputs: &mut dyn Inputs) {
-        let follow = self.settings.follow();
+    fn read(&mut self, batch: &mut Batch, inputs: &mut dyn Inputs, now: Duration) {
+        if batch.room() == 0 {
+            return;
+        }
+        let mut round = Round { follow: self.settings.follow(), now, inputs, notices: &mut self.notices };
         for file in self.files.iter_mut().filter(|file| !file.is_caught_up()) {
-            file.read(batch, follow, inputs, &mut self.notices);
+            file.read(batch, &mut round);
             if batch.room() == 0 {
                 return;
             }
@@ -157,7 +178,7 @@ impl FileSource {
         let count = self.files.len();
         for step in 0..count {
             let file = &mut self.files[(self.turn + step) % count];
-            file.read(batch, follow, inputs, &mut self.notices);
+            file.read(batch, &mut round);
             if batch.room() == 0 {
                 break;
             }
@@ -173,7 +194,9 @@ impl FileSource {
         }
         let is_open = |identity: &Identity| self.files.iter().any(|file| file.identity == *identity);
         let there = found::beside_patterns(&self.settings)?;
-        if let Some(file) = there.iter().find(|file| file.identity.is_of(name) && !is_open(&file.identity)) {
+        if let Some(file) =
+            there.iter().find(|file| file.identity.truncations(&name.0).is_some() && !is_open(&file.identity))
+        {
             let text = format!("{} could not be opened", file.path.display());
             return Ok(SourceError::ReadAgain { input, from, to, text });
         }
@@ -182,17 +205,13 @@ impl FileSource {
     }
 
     fn again(&mut self, input: u32, name: &InputName, from: u64, to: u64) -> Result<Again, SourceError> {
-        match self.again.take() {
-            Some(again) if again.input == input && again.lines.position() == from && again.to == to => {
-                Ok(again)
-            }
-            _ => {
-                let Some(file) = self.files.iter().find(|file| file.input == input) else {
-                    return Err(self.missing(name, from, to)?);
-                };
-                Ok(Again { input, to, lines: file.open_range(name, from, to)? })
-            }
+        if let Some(again) = self.again.take().and_then(|again| again.extend(input, from, to)) {
+            return Ok(again);
         }
+        let Some(file) = self.files.iter().find(|file| file.input == input) else {
+            return Err(self.missing(name, from, to)?);
+        };
+        Ok(Again { input, to, lines: file.open_range(name, from, to)? })
     }
 }
 
@@ -202,33 +221,33 @@ impl Source for FileSource {
     }
 
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
-        self.scan(inputs, true)
+        self.scan(inputs, Duration::ZERO, true)
     }
 
     fn poll(
         &mut self,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
+        now: Duration,
         wait: Duration,
     ) -> Result<(), SourceError> {
-        let before = batch.len();
-        let mut wait = wait;
-        self.read(batch, inputs);
-        self.polls_since_scan += 1;
-        while self.settings.follow() && batch.room() > 0 {
-            if batch.len() == before || self.polls_since_scan >= POLLS_BETWEEN_SCANS {
-                self.scan(inputs, false)?;
-                self.read(batch, inputs);
+        // What is new is read now, so what was old has been.
+        self.again = None;
+        let (before, until) = (batch.len(), now + wait);
+        let mut now = now;
+        loop {
+            self.read(batch, inputs, now);
+            if self.settings.follow() && now >= self.next_scan {
+                self.scan(inputs, now, false)?;
+                self.read(batch, inputs, now);
             }
-            if batch.len() > before || wait.is_zero() {
-                break;
+            let pause = until.saturating_sub(now).min(LOOK_AGAIN);
+            if batch.len() > before || self.finished() || pause.is_zero() {
+                return Ok(());
             }
-            let pause = wait.min(LOOK_AGAIN);
             std::thread::sleep(pause);
-            wait -= pause;
-            self.read(batch, inputs);
+            now += pause;
         }
-        Ok(())
     }
 
     fn read_again(
@@ -243,7 +262,7 @@ impl Source for FileSource {
             return Ok(to);
         }
         let mut again = self.again(input, name, from, to)?;
-        while batch.room() > 0 {
+        while batch.room() > 0 && again.lines.position() < to {
             let position = again.lines.position();
             let failed =
                 |text: String| SourceError::ReadAgain { input: name.clone(), from: position, to, text };
@@ -260,11 +279,8 @@ impl Source for FileSource {
                     }
                 }
             }
-            if again.lines.position() >= to {
-                return Ok(to);
-            }
         }
-        let position = again.lines.position();
+        let position = again.lines.position().min(to);
         self.again = Some(again);
         Ok(position)
     }

@@ -31,8 +31,9 @@ struct RawFileSettings {
     /// `access.log*` finds is read at the very first start only: later ones are what rotation made of files that
     /// were followed. A pattern that ends in `.gz` takes all that it finds.
     paths: Vec<String>,
-    /// Whether to wait for new lines and new files, through rotation by rename and truncation. With `false` the
-    /// files are read once, to their ends.
+    /// Whether to wait for new lines and new files, through rotation by rename and truncation. A file that was renamed
+    /// out of the patterns is read on until it has had nothing new for a minute. With `false` the files are read once,
+    /// to their ends.
     #[serde(default = "yes")]
     follow: bool,
     /// Where the first reading of a file starts: `beginning` or `end`.

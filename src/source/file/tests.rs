@@ -1,5 +1,8 @@
 //! Files in a folder of their own: written, renamed, truncated and compressed between polls.
 
+mod gzip;
+mod rotation;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
@@ -10,7 +13,6 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 
-use super::super::SourceError;
 use super::{
     super::{Batch, Notice, Source as _, lines::LINE_BYTES_MAX, testing::Table},
     FileSettings, FileSource, FileStart,
@@ -24,13 +26,17 @@ struct Logs {
     follow: bool,
     start: FileStart,
     source: Option<FileSource>,
+    /// The time, and how much of it passes before each poll.
+    now: Duration,
+    step: Duration,
 }
 
 impl Logs {
     fn new(pattern: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (follow, start) = (true, FileStart::Beginning);
-        Self { folder, table: Table::default(), patterns: vec![pattern], follow, start, source: None }
+        let (table, now, step) = (Table::default(), Duration::ZERO, Duration::from_secs(1));
+        Self { folder, table, patterns: vec![pattern], follow, start, source: None, now, step }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -67,7 +73,8 @@ impl Logs {
             source.start(&mut self.table).unwrap();
             source
         });
-        source.poll(&mut batch, &mut self.table, Duration::ZERO).unwrap();
+        self.now += self.step;
+        source.poll(&mut batch, &mut self.table, self.now, Duration::ZERO).unwrap();
         let mut seen = Vec::new();
         for record in batch.records() {
             self.table.commit(record.input, record.next);
@@ -90,6 +97,13 @@ impl Logs {
         notices.iter().map(Notice::label).collect()
     }
 
+    /// How many descriptors of files in the folder this process holds.
+    fn open(&self) -> usize {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let paths = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        paths.filter(|path| path.starts_with(self.folder.path())).count()
+    }
+
     #[track_caller]
     fn check(&mut self, expected: &str) {
         let polls = std::iter::from_fn(|| Some(self.poll(1_000)).filter(|polled| !polled.is_empty()));
@@ -110,68 +124,6 @@ fn new_lines_are_followed_and_a_partial_one_waits() {
 }
 
 #[test]
-fn after_a_rotation_the_old_file_is_finished_then_the_new_one_read() {
-    let mut logs = Logs::new("access.log");
-    logs.write("access.log", "one\n");
-    logs.check("one");
-    logs.write("access.log", "two\n");
-    logs.rename("access.log", "access.log.1");
-    logs.write("access.log", "new\n");
-    logs.check("two new");
-    // A worker that had not been told yet.
-    logs.write("access.log.1", "late\n");
-    logs.write("access.log", "newer\n");
-    logs.check("late newer");
-}
-
-#[test]
-fn a_rotation_while_down_loses_nothing() {
-    let mut logs = Logs::new("access.log");
-    logs.write("access.log", "one\n");
-    logs.check("one");
-    logs.restart();
-    logs.write("access.log", "two\n");
-    logs.aged("access.log", 1_000);
-    logs.rename("access.log", "access.log.1");
-    logs.write("access.log", "new\n");
-    logs.check("two new");
-}
-
-#[test]
-fn a_file_that_was_rotated_away_is_let_go_in_the_end() {
-    let mut logs = Logs::new("access.log");
-    logs.write("access.log", "one\nno break");
-    logs.check("one");
-    logs.rename("access.log", "gone");
-    let mut last = String::new();
-    for _ in 0..200 {
-        last += &logs.poll(10);
-    }
-    assert_eq!(last, "no break", "its last line is taken as it is, once");
-    assert_eq!(logs.table.ended, [0]);
-}
-
-#[test]
-fn a_truncated_file_is_read_again_as_another_input() {
-    let mut logs = Logs::new("access.log");
-    logs.write("access.log", "one\ntwo\n");
-    logs.check("one two");
-    File::create(logs.path("access.log")).unwrap();
-    logs.write("access.log", "new\n");
-    logs.check("new");
-    assert_eq!(logs.notices(), ["truncated"]);
-    assert_ne!(logs.table.names[0], logs.table.names[1], "a position never means two records");
-    logs.restart();
-    logs.write("access.log", "newer\n");
-    logs.check("newer");
-    logs.restart();
-    File::create(logs.path("access.log")).unwrap();
-    logs.write("access.log", "x\n");
-    logs.check("x");
-    assert_eq!(logs.notices(), ["truncated"], "while down, too");
-}
-
-#[test]
 fn backlogs_are_read_oldest_first_one_after_the_other() {
     let mut logs = Logs::new("access.log*");
     logs.write("access.log", "3\n");
@@ -182,59 +134,6 @@ fn backlogs_are_read_oldest_first_one_after_the_other() {
     logs.aged("access.log.2.gz", 1_000);
     let polls: Vec<String> = (0..3).map(|_| logs.poll(2)).collect();
     assert_eq!(polls, ["1 1", "2 2", "3"]);
-}
-
-#[test]
-fn what_rotation_compresses_is_not_read_twice() {
-    let mut logs = Logs::new("access.log*");
-    logs.gzip("access.log.2.gz", "history\n");
-    logs.aged("access.log.2.gz", 1_000);
-    logs.write("access.log", "one\n");
-    logs.check("history one");
-    logs.rename("access.log", "access.log.1");
-    logs.write("access.log", "two\n");
-    logs.check("two");
-    logs.gzip("access.log.1.gz", "one\n");
-    fs::remove_file(logs.path("access.log.1")).unwrap();
-    logs.check("");
-    assert_eq!(logs.notices(), ["compressed"]);
-    logs.restart();
-    logs.write("access.log", "three\n");
-    logs.check("three");
-}
-
-#[test]
-fn a_pattern_for_compressed_files_takes_each_that_appears() {
-    let mut logs = Logs::new("*.gz");
-    logs.gzip("a.gz", "one\n");
-    logs.check("one");
-    logs.gzip("b.gz", "two\n");
-    logs.check("two");
-}
-
-#[test]
-fn a_gzip_file_goes_on_where_it_was_left() {
-    let mut logs = Logs::new("*.gz");
-    logs.gzip("a.gz", "one\ntwo\nthree\nno break");
-    assert_eq!(logs.poll(2), "one two");
-    logs.restart();
-    logs.check("three no break");
-    logs.restart();
-    logs.check("");
-}
-
-#[test]
-fn a_gzip_file_that_is_still_being_written_is_tried_again() {
-    let mut logs = Logs::new("*.gz");
-    let text = (0..20_000).map(|n| (n * 7919).to_string()).collect::<Vec<_>>().join("\n");
-    logs.gzip("whole", &text);
-    let whole = fs::read(logs.path("whole")).unwrap();
-    fs::write(logs.path("a.gz"), &whole[..whole.len() / 2]).unwrap();
-    let mut seen = logs.poll(100_000);
-    assert_eq!(logs.notices(), ["unreadable"]);
-    fs::write(logs.path("a.gz"), &whole).unwrap();
-    seen = format!("{seen} {}", logs.poll(100_000));
-    assert_eq!(seen, text.replace('\n', " "));
 }
 
 #[test]
@@ -276,16 +175,6 @@ fn a_huge_line_is_cut_counted_and_passed_by() {
     let lengths: Vec<usize> = seen.split(' ').map(str::len).collect();
     assert_eq!(lengths, [3, 65_537, 3]);
     assert_eq!(logs.notices(), ["oversized"]);
-}
-
-#[test]
-fn a_file_that_cannot_be_opened_is_told_once_and_stops_nothing() {
-    let mut logs = Logs::new("*.gz");
-    fs::write(logs.path("bad.gz"), "this is no gzip").unwrap();
-    logs.gzip("good.gz", "fine\n");
-    logs.check("fine");
-    logs.check("");
-    assert_eq!(logs.notices(), ["unreadable"]);
 }
 
 #[test]
@@ -374,27 +263,4 @@ proptest! {
         let range = usize::try_from(from).unwrap()..usize::try_from(to).unwrap();
         prop_assert_eq!(again, &text[range]);
     }
-}
-
-#[test]
-fn a_file_is_gone_once_it_is_deleted_and_not_while_its_folder_is_away() {
-    let mut logs = Logs::new("logs/access.log");
-    fs::create_dir(logs.path("logs")).unwrap();
-    logs.write("logs/access.log", "one\n");
-    logs.check("one");
-    let again = |logs: &mut Logs| {
-        logs.restart();
-        logs.poll(1_000);
-        let name = logs.table.name(0);
-        logs.source().read_again(0, &name, 0, 4, &mut Batch::new(10))
-    };
-    assert_eq!(again(&mut logs).unwrap(), 4);
-    logs.rename("logs", "away");
-    let error = again(&mut logs).unwrap_err();
-    assert!(matches!(&error, SourceError::ReadAgain { text, .. } if text.contains("no folder")), "{error}");
-    logs.rename("away", "logs");
-    assert_eq!(again(&mut logs).unwrap(), 4);
-    fs::remove_file(logs.path("logs/access.log")).unwrap();
-    let error = again(&mut logs).unwrap_err();
-    assert!(matches!(error, SourceError::Gone { from: 0, to: 4, .. }), "{error}");
 }

@@ -1,10 +1,11 @@
 //! One file that is being read: through renames, up to its end, until it is done.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    fs::{self, File},
+    io::{self, Read, Take},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -16,9 +17,9 @@ use super::{
     identity::Identity,
 };
 
-/// After this many scans without a new byte, a file that was renamed out of the patterns is done. Its writer
+/// When there has been nothing new for so long in a file that was renamed out of the patterns, it is done. Its writer
 /// has been told to write elsewhere by then, and workers that obey late have obeyed.
-const QUIET_SCANS_MAX: u32 = 64;
+const QUIET_MAX: Duration = Duration::from_mins(1);
 
 /// What a file is to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,23 @@ enum State {
     Reading,
     /// Everything that it holds has been read.
     AtEnd,
-    /// Nothing will ever be read from it again.
+    /// Nothing will ever be read from it again. It is not open.
     Done,
+}
+
+/// What a round of reading goes by.
+pub struct Round<'a> {
+    /// Whether lines may still be added.
+    pub follow: bool,
+    /// The time, by any steady clock.
+    pub now: Duration,
+    pub inputs: &'a mut dyn Inputs,
+    pub notices: &'a mut Vec<Notice>,
+}
+
+struct Open {
+    file: Arc<File>,
+    lines: LineReader<Content>,
 }
 
 pub struct Tracked {
@@ -37,22 +53,24 @@ pub struct Tracked {
     pub input: u32,
     source: u16,
     truncations: u32,
-    file: Arc<File>,
     gzip: bool,
-    lines: LineReader<Content>,
+    /// A compressed file is open only while it is its turn: there may be hundreds, and they are not deleted as soon as
+    /// they are renamed.
+    open: Option<Open>,
+    /// Where reading goes on while it is not open.
+    position: u64,
     state: State,
     /// Whether its end has been reached once: until then it is backlog, and read before what follows.
     caught_up: bool,
-    /// Whether the patterns no longer find it.
-    away: bool,
-    quiet_scans: u32,
+    /// Since when the patterns no longer find it and nothing new has been read of it; `None` = they find it.
+    quiet_since: Option<Duration>,
     /// The size at which reading failed; tried again when it has changed.
     failed_at: Option<u64>,
 }
 
 impl Tracked {
-    /// Opens a file where its position says, or at its beginning, or, `at_end`, after its last complete line.
-    pub fn open(
+    /// Takes a file up where its position says, or at its beginning, or, `at_end`, after its last complete line.
+    pub fn new(
         source: u16,
         path: &Path,
         at_end: bool,
@@ -61,51 +79,45 @@ impl Tracked {
     ) -> io::Result<Self> {
         let file = Arc::new(File::open(path)?);
         let metadata = file.metadata()?;
-        let identity = Identity::of(&metadata);
-        let gzip = Content::is_gzip(path);
-        let mut truncations = 0;
-        while inputs.is_known(source, &identity.input_name(truncations + 1)) {
-            truncations += 1;
-        }
-        let (mut input, kept) = inputs.input(source, &identity.input_name(truncations));
-        let mut offset = match kept {
-            Some(offset) => offset,
+        let (identity, gzip, size) = (Identity::of(&metadata), Content::is_gzip(path), metadata.len());
+        let truncations = truncations_known(source, &identity, inputs);
+        let (input, kept) = inputs.input(source, &identity.input_name(truncations));
+        let position = match kept {
+            Some(position) => position,
             None if at_end => end_of_last_line(&file, gzip)?,
             None => 0,
         };
         if kept.is_none() {
-            inputs.starts_at(input, offset);
+            inputs.starts_at(input, position);
         }
-        if !gzip && offset > metadata.len() {
-            let (read_to, size) = (offset, metadata.len());
-            truncations += 1;
-            (input, _) = inputs.input(source, &identity.input_name(truncations));
-            inputs.starts_at(input, 0);
-            offset = 0;
-            notices.push(Notice::Truncated {
-                source,
-                input,
-                path: path.display().to_string(),
-                read_to,
-                size,
-            });
-        }
-        let lines = LineReader::new(Content::at(Arc::clone(&file), gzip, offset)?, offset);
-        Ok(Self {
+        let mut tracked = Self {
             identity,
             path: path.to_owned(),
             input,
             source,
             truncations,
-            file,
             gzip,
-            lines,
+            open: None,
+            position,
             state: State::Reading,
             caught_up: false,
-            away: false,
-            quiet_scans: 0,
+            quiet_since: None,
             failed_at: None,
-        })
+        };
+        if gzip {
+            // To know by unpacking it that there is nothing more would take as long as to read it.
+            if inputs.finished_size(input) == Some(size) {
+                (tracked.state, tracked.caught_up) = (State::Done, true);
+            }
+            return Ok(tracked);
+        }
+        if position > size {
+            tracked.truncated(position, size, inputs, notices);
+        }
+        let lines =
+            LineReader::new(Content::at(Arc::clone(&file), false, tracked.position)?, tracked.position);
+        tracked.open = Some(Open { file, lines });
+        Ok(tracked)
     }
 
     pub const fn is_done(&self) -> bool {
@@ -121,98 +133,142 @@ impl Tracked {
         self.caught_up
     }
 
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the patterns no longer find it.
     pub const fn is_away(&self) -> bool {
-        self.away
+        self.quiet_since.is_some()
     }
 
     /// The patterns find it, here.
     pub fn found_at(&mut self, path: &Path) {
         if self.path != path {
             path.clone_into(&mut self.path);
+            self.failed_at = None;
         }
-        self.away = false;
+        self.quiet_since = None;
     }
 
     /// The patterns do not find it (any more).
-    pub fn not_found(&mut self) {
-        self.away = true;
-        if self.is_idle() {
-            self.quiet_scans += 1;
-        }
+    pub fn not_found(&mut self, now: Duration) {
+        self.quiet_since.get_or_insert(now);
     }
 
     /// Bytes that have not been read; unknown for gzip.
     pub fn bytes_behind(&self) -> Option<u64> {
-        if self.gzip {
-            return None;
-        }
-        self.file.metadata().ok().map(|metadata| metadata.len().saturating_sub(self.lines.position()))
-    }
-
-    /// Appends what is there, up to the batch's room. `follow`: whether lines may still be added.
-    pub fn read(
-        &mut self,
-        batch: &mut Batch,
-        follow: bool,
-        inputs: &mut dyn Inputs,
-        notices: &mut Vec<Notice>,
-    ) {
-        if self.is_done() || self.still_fails() {
-            return;
-        }
-        while batch.room() > 0 {
-            match self.lines.step() {
-                Ok(Step::Line(line)) => {
-                    append(self.source, self.input, line, batch, notices);
-                    self.state = State::Reading;
-                    self.quiet_scans = 0;
-                }
-                Ok(Step::Pending | Step::End) => {
-                    if !self.was_truncated(inputs, notices) {
-                        self.at_end(batch, follow, notices);
-                        return;
-                    }
-                }
-                Err(error) => return self.failed(&error, notices),
+        match &self.open {
+            _ if self.gzip => None,
+            None => Some(0),
+            Some(open) => {
+                let size = open.file.metadata().ok()?.len();
+                Some(size.saturating_sub(open.lines.position()))
             }
         }
-        self.state = State::Reading;
+    }
+
+    /// Appends what is there, up to the batch's room.
+    pub fn read(&mut self, batch: &mut Batch, round: &mut Round<'_>) {
+        if self.is_done() {
+            return;
+        }
+        if self.still_fails() || !self.opens(round.notices) {
+            if self.is_left_alone(round.now) {
+                self.done();
+            }
+            return;
+        }
+        let before = batch.len();
+        let is_at_end = self.take_lines(batch, round);
+        if batch.len() > before
+            && let Some(since) = &mut self.quiet_since
+        {
+            *since = round.now;
+        }
+        match is_at_end {
+            Ok(true) => self.at_end(batch, round),
+            Ok(false) => self.state = State::Reading,
+            Err(error) => self.failed(&error, round.notices),
+        }
+    }
+
+    /// Appends complete lines, up to the batch's room; whether the end was reached.
+    fn take_lines(&mut self, batch: &mut Batch, round: &mut Round<'_>) -> io::Result<bool> {
+        while batch.room() > 0 {
+            let Some(open) = &mut self.open else { return Ok(true) };
+            match open.lines.step()? {
+                Step::Line(line) => append(self.source, self.input, line, batch, round.notices),
+                Step::Pending | Step::End => {
+                    if !self.was_truncated(round) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The end was reached: wait there, or, if nothing more can come, take the last line as it is.
-    fn at_end(&mut self, batch: &mut Batch, follow: bool, notices: &mut Vec<Notice>) {
+    fn at_end(&mut self, batch: &mut Batch, round: &mut Round<'_>) {
         self.caught_up = true;
         self.state = State::AtEnd;
-        let left_alone = self.away && self.quiet_scans >= QUIET_SCANS_MAX;
-        if self.gzip || !follow || left_alone {
-            if let Some(line) = self.lines.remainder() {
-                append(self.source, self.input, line, batch, notices);
+        if self.gzip || !round.follow || self.is_left_alone(round.now) {
+            if let Some(line) = self.open.as_mut().and_then(|open| open.lines.remainder()) {
+                append(self.source, self.input, line, batch, round.notices);
             }
-            self.state = State::Done;
+            if let Some(size) = self.size().filter(|_| self.gzip) {
+                round.inputs.finished_at(self.input, size);
+            }
+            self.done();
+        }
+    }
+
+    fn is_left_alone(&self, now: Duration) -> bool {
+        self.quiet_since.is_some_and(|since| now.saturating_sub(since) >= QUIET_MAX)
+    }
+
+    fn done(&mut self) {
+        self.close();
+        self.state = State::Done;
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.position = open.lines.position();
         }
     }
 
     /// If the file is shorter than what was read of it, starts it again as another input.
-    fn was_truncated(&mut self, inputs: &mut dyn Inputs, notices: &mut Vec<Notice>) -> bool {
-        let read_to = self.lines.read_to();
-        let Some(size) = self.file.metadata().ok().map(|metadata| metadata.len()) else { return false };
-        if self.gzip || size >= read_to {
-            return false;
-        }
-        let Ok(content) = Content::at(Arc::clone(&self.file), false, 0) else { return false };
-        self.truncations += 1;
-        (self.input, _) = inputs.input(self.source, &self.identity.input_name(self.truncations));
-        inputs.starts_at(self.input, 0);
-        self.lines = LineReader::new(content, 0);
-        let (source, input, path) = (self.source, self.input, self.path.display().to_string());
-        notices.push(Notice::Truncated { source, input, path, read_to, size });
+    fn was_truncated(&mut self, round: &mut Round<'_>) -> bool {
+        let Some(open) = self.open.as_ref().filter(|_| !self.gzip) else { return false };
+        let (file, read_to) = (Arc::clone(&open.file), open.lines.read_to());
+        let Some(size) = self.size().filter(|size| *size < read_to) else { return false };
+        let Ok(content) = Content::at(Arc::clone(&file), false, 0) else { return false };
+        self.truncated(read_to, size, round.inputs, round.notices);
+        self.open = Some(Open { file, lines: LineReader::new(content, 0) });
         true
     }
 
+    /// From here on it is another input, from its beginning; the one that it was has ended.
+    fn truncated(&mut self, read_to: u64, size: u64, inputs: &mut dyn Inputs, notices: &mut Vec<Notice>) {
+        inputs.ended(self.input);
+        self.truncations += 1;
+        (self.input, _) = inputs.input(self.source, &self.identity.input_name(self.truncations));
+        inputs.starts_at(self.input, 0);
+        self.position = 0;
+        let (source, input, path) = (self.source, self.input, self.path.display().to_string());
+        notices.push(Notice::Truncated { source, input, path, read_to, size });
+    }
+
     fn failed(&mut self, error: &io::Error, notices: &mut Vec<Notice>) {
-        self.failed_at = Some(self.file.metadata().map_or(0, |metadata| metadata.len()));
+        self.failed_at = Some(self.size().unwrap_or(0));
         self.state = State::AtEnd;
         self.caught_up = true;
+        if self.gzip {
+            // What was unpacked of it so far does not go on: it is unpacked anew.
+            self.close();
+        }
         let (source, path) = (self.source, self.path.display().to_string());
         notices.push(Notice::Unreadable { source, path, text: error.to_string() });
     }
@@ -221,18 +277,48 @@ impl Tracked {
     /// again when it has grown.
     fn still_fails(&mut self) -> bool {
         let Some(size) = self.failed_at else { return false };
-        if self.file.metadata().is_ok_and(|metadata| metadata.len() == size) {
+        if self.size().is_none_or(|now| now == size) {
             return true;
         }
-        let offset = self.lines.position();
-        match Content::at(Arc::clone(&self.file), self.gzip, offset) {
-            Ok(content) => {
-                self.lines = LineReader::new(content, offset);
-                self.failed_at = None;
-                false
-            }
-            Err(_) => true,
+        self.failed_at = None;
+        false
+    }
+
+    fn size(&self) -> Option<u64> {
+        let metadata = match &self.open {
+            Some(open) => open.file.metadata(),
+            None => fs::metadata(&self.path),
+        };
+        metadata.ok().map(|metadata| metadata.len())
+    }
+
+    /// Opens it where reading goes on, if it is not open; whether it is.
+    fn opens(&mut self, notices: &mut Vec<Notice>) -> bool {
+        if self.is_open() {
+            return true;
         }
+        let position = self.position;
+        let opened = self.file().and_then(|file| {
+            let lines = LineReader::new(Content::at(Arc::clone(&file), self.gzip, position)?, position);
+            Ok(Open { file, lines })
+        });
+        match opened {
+            Ok(open) => self.open = Some(open),
+            Err(error) => self.failed(&error, notices),
+        }
+        self.is_open()
+    }
+
+    /// The file itself, through its name only if it is not open: that may be another's by now.
+    fn file(&self) -> io::Result<Arc<File>> {
+        if let Some(open) = &self.open {
+            return Ok(Arc::clone(&open.file));
+        }
+        let file = File::open(&self.path)?;
+        if Identity::of(&file.metadata()?) != self.identity {
+            return Err(io::Error::other("another file has its name by now"));
+        }
+        Ok(Arc::new(file))
     }
 
     /// A reader of its own for the bytes `from..to`, so that what follows is not disturbed.
@@ -241,19 +327,33 @@ impl Tracked {
         name: &InputName,
         from: u64,
         to: u64,
-    ) -> Result<LineReader<Box<dyn Read + Send>>, SourceError> {
+    ) -> Result<LineReader<Take<Content>>, SourceError> {
         let failed = |text: String| SourceError::ReadAgain { input: name.clone(), from, to, text };
         let gone = |text: String| SourceError::Gone { input: name.clone(), from, to, text };
         if *name != self.identity.input_name(self.truncations) {
             return Err(gone(format!("{} has been truncated since", self.path.display())));
         }
-        // Through the open file, since its name may be another's by now.
-        let content = Content::at(Arc::clone(&self.file), self.gzip, from).map_err(|error| {
+        let content = self.file().and_then(|file| Content::at(file, self.gzip, from)).map_err(|error| {
             let text = format!("{}: {error}", self.path.display());
             if error.kind() == io::ErrorKind::UnexpectedEof { gone(text) } else { failed(text) }
         })?;
-        Ok(LineReader::new(Box::new(content.take(to - from)) as Box<dyn Read + Send>, from))
+        Ok(LineReader::new(content.take(to - from), from))
     }
+}
+
+/// How often a file was truncated, as far as its inputs are known. Those before the last truncation have ended: a crash
+/// may have kept the store from forgetting them.
+fn truncations_known(source: u16, identity: &Identity, inputs: &mut dyn Inputs) -> u32 {
+    let mut known: Vec<(u32, u32)> = Vec::new();
+    inputs.each_known(source, &mut |input, name| {
+        known.extend(identity.truncations(name).map(|truncations| (truncations, input)));
+    });
+    known.sort_unstable();
+    let Some((truncations, _)) = known.pop() else { return 0 };
+    for (_, earlier) in known {
+        inputs.ended(earlier);
+    }
+    truncations
 }
 
 /// Appends a line as a record.

@@ -21,17 +21,18 @@ impl KafkaSource {
         client: &Client,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
+        now: Duration,
         wait: Duration,
     ) -> Result<(), SourceError> {
         let before = batch.len();
-        self.serve(client, batch, inputs)?;
+        self.serve(client, batch, inputs, now)?;
         let wait = if batch.len() > before { Duration::ZERO } else { wait };
         match &client.queue {
             Some(queue) => self.take_batch(client, queue, batch, wait),
             None if wait.is_zero() || batch.room() == 0 => Ok(()),
             None => {
                 self.poll_once(client, batch, wait)?;
-                self.serve(client, batch, inputs)
+                self.serve(client, batch, inputs, now)
             }
         }
     }
@@ -42,6 +43,7 @@ impl KafkaSource {
         client: &Client,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
+        now: Duration,
     ) -> Result<(), SourceError> {
         while batch.room() > 0 && self.poll_once(client, batch, Duration::ZERO)? {}
         if self.retention.as_mut().is_some_and(|question| question.is_answered(&mut self.notices)) {
@@ -51,7 +53,7 @@ impl KafkaSource {
         let source = self.source;
         self.notices.extend(context.take_texts().into_iter().map(|text| Notice::Transport { source, text }));
         match context.take_statistics() {
-            Some(statistics) => self.learn(client, &statistics, inputs),
+            Some(statistics) => self.learn(client, &statistics, inputs, now),
             None => Ok(()),
         }
     }
@@ -181,7 +183,10 @@ impl KafkaSource {
                 }
                 Ok(())
             }
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => self.find_again(client),
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                self.find_again(client, place);
+                Ok(())
+            }
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::UnknownTopicOrPartition

@@ -33,6 +33,8 @@ pub struct TopicStatistics {
 pub struct PartitionStatistics {
     /// The last stable offset: where reading committed records ends. Negative if unknown.
     pub ls_offset: i64,
+    /// Negative if it has none.
+    pub leader: i32,
 }
 
 #[derive(Debug, Default)]

@@ -7,6 +7,8 @@
 //!
 //! A topic that was made anew and has grown beyond the position before anybody looked cannot be told from the old one.
 
+use std::time::Duration;
+
 use rdkafka::TopicPartitionList;
 
 use super::{
@@ -14,45 +16,49 @@ use super::{
     Client, KafkaSource, now_ms, offsets,
 };
 
+/// How long a partition may take to say what it has. Meanwhile nothing of any source is read.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// How much older, by its time, a record may be than the one before it. Producers' clocks differ.
 const OUT_OF_ORDER_MS: u64 = 60_000;
 
 impl KafkaSource {
-    /// Moves every position that its log no longer has. The client is of no use afterwards:
+    /// Moves the position at `place` if its log no longer has it; if nobody says which one is meant, every such position.
+    /// One whose log does not answer stays as it is, and is refused again. The client is of no use afterwards:
     /// librdkafka fetches nothing more of such a partition, refuses to seek it, and forgets its queue when it is
     /// unassigned.
-    pub(super) fn find_again(&mut self, client: &Client) -> Result<(), SourceError> {
+    pub(super) fn find_again(&mut self, client: &Client, place: Option<usize>) {
         self.is_stale = true;
-        for place in 0..self.partitions.len() {
-            let partition = self.partitions.at(place);
-            let (low, high) = offsets::watermarks(
-                &client.consumer,
-                &partition.topic,
-                partition.number,
-                offsets::ANSWER_WITHIN,
-            )?;
-            let from = partition.position;
-            if (low..=high).contains(&from) {
-                continue;
+        for place in place.map_or(0..self.partitions.len(), |place| place..place + 1) {
+            if let Err(error) = self.find_position(client, place) {
+                self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
             }
-            let last_ms =
-                partition.last_log_time_ms.map(|last| last.min(now_ms()).saturating_sub(OUT_OF_ORDER_MS));
-            let to = match last_ms {
-                Some(last_ms) if from > high => {
-                    let (topic, number) = (&partition.topic, partition.number);
-                    let found = offsets::since(&client.consumer, topic, &[number], last_ms)?;
-                    found.first().map_or(low, |(_, offset)| *offset).clamp(low, high)
-                }
-                _ => low,
-            };
-            partition.position = to;
-            partition.end = Some(high);
-            partition.at_end = false;
-            let (source, input, topic) = (self.source, partition.input, partition.topic.clone());
-            let (partition, lost) = (partition.number, low.checked_sub(from));
-            self.moved.push((input, from, to));
-            self.notices.push(Notice::Lost { source, input, topic, partition, from, to, lost });
         }
+    }
+
+    fn find_position(&mut self, client: &Client, place: usize) -> Result<(), SourceError> {
+        let partition = self.partitions.at(place);
+        let (topic, number, from) = (&partition.topic, partition.number, partition.position);
+        let (low, high) = offsets::watermarks(&client.consumer, topic, number, ANSWER_WITHIN)?;
+        if (low..=high).contains(&from) {
+            return Ok(());
+        }
+        let last_ms =
+            partition.last_log_time_ms.map(|last| last.min(now_ms()).saturating_sub(OUT_OF_ORDER_MS));
+        let to = match last_ms {
+            Some(last_ms) if from > high => {
+                let found = offsets::since(&client.consumer, topic, &[number], last_ms, ANSWER_WITHIN)?;
+                found.first().map_or(low, |(_, offset)| *offset).clamp(low, high)
+            }
+            _ => low,
+        };
+        partition.position = to;
+        partition.end = Some(high);
+        partition.at_end = false;
+        let (source, input, topic) = (self.source, partition.input, partition.topic.clone());
+        let (partition, lost) = (partition.number, low.checked_sub(from));
+        self.moved.push((input, from, to));
+        self.notices.push(Notice::Lost { source, input, topic, partition, from, to, lost });
         Ok(())
     }
 

@@ -21,6 +21,7 @@ mod start;
 mod tests;
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -41,6 +42,11 @@ pub use self::{
     start::{Start, StartError},
 };
 use super::{Batch, InputLag, InputName, Inputs, Notice, Source, SourceError};
+
+/// How long a partition that was added may take to answer. Meanwhile nothing of any source is read.
+const NEW_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// For how long one that did not is not asked again.
+const SILENT_FOR: Duration = Duration::from_mins(1);
 
 /// What a started source works with. The queue goes before the consumer.
 struct Client {
@@ -92,6 +98,8 @@ pub struct KafkaSource {
     settings: KafkaSettings,
     client: Option<Client>,
     partitions: Partitions,
+    /// Partitions that were added and did not answer, and when to ask each again.
+    silent: HashMap<(String, i32), Duration>,
     /// Whether a position was lost, so that the client cannot go on.
     is_stale: bool,
     /// Inputs whose position was lost: where it was, and where reading goes on.
@@ -110,6 +118,7 @@ impl KafkaSource {
             settings,
             client: None,
             partitions: Partitions::default(),
+            silent: HashMap::new(),
             is_stale: false,
             moved: Vec::new(),
             replay: None,
@@ -125,6 +134,7 @@ impl KafkaSource {
         topic: &str,
         numbers: &[i32],
         start: Start,
+        within: Duration,
         inputs: &mut dyn Inputs,
     ) -> Result<(), SourceError> {
         let known = numbers.iter().map(|&number| {
@@ -135,7 +145,7 @@ impl KafkaSource {
         let unknown: Vec<i32> = known.iter().filter(|(.., next)| next.is_none()).map(|(n, ..)| *n).collect();
         let resolved = match unknown.as_slice() {
             [] => Vec::new(),
-            unknown => offsets::resolve(&client.consumer, topic, unknown, start, now_ms())?,
+            unknown => offsets::resolve(&client.consumer, topic, unknown, start, now_ms(), within)?,
         };
         let mut list = TopicPartitionList::with_capacity(numbers.len());
         for (number, input, next) in known {
@@ -165,36 +175,58 @@ impl KafkaSource {
         client: &Client,
         statistics: &Statistics,
         inputs: &mut dyn Inputs,
+        now: Duration,
     ) -> Result<(), SourceError> {
+        let mut answers = true;
         for (topic, found) in &statistics.topics {
             let mut new: Vec<i32> = Vec::new();
             for (&number, partition) in &found.partitions {
                 match self.partitions.place(topic, number) {
                     Some(place) => self.partitions.at(place).end = u64::try_from(partition.ls_offset).ok(),
-                    None if number >= 0 && self.settings.topics().contains(topic) => new.push(number),
+                    // One that has no leader yet would not answer.
+                    None if number >= 0
+                        && partition.leader >= 0
+                        && self.settings.topics().contains(topic) =>
+                    {
+                        new.push(number);
+                    }
                     None => {}
                 }
             }
+            new.retain(|&number| self.silent.get(&(topic.clone(), number)).is_none_or(|until| now >= *until));
             new.sort_unstable();
-            if !new.is_empty() {
-                // What a new partition holds is new, all of it.
-                match self.assign(client, topic, &new, Start::Earliest, inputs) {
-                    // Its leader may not be there yet: the next statistics try again.
-                    Err(error @ SourceError::StartOffset { .. }) => {
-                        self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
-                        continue;
-                    }
-                    assigned => assigned?,
-                }
-            }
-            for partition in new {
-                let place = self.partitions.place(topic, partition);
-                let input = place.map_or(0, |place| self.partitions.at(place).input);
-                let (source, topic) = (self.source, topic.clone());
-                self.notices.push(Notice::NewPartition { source, input, topic, partition });
+            for number in new {
+                // After one that did not answer the next statistics go on: the others may be as silent.
+                answers = answers && self.include_new(client, topic, number, inputs, now)?;
             }
         }
         Ok(())
+    }
+
+    /// Reads a partition that was not there before; whether it has answered.
+    fn include_new(
+        &mut self,
+        client: &Client,
+        topic: &str,
+        number: i32,
+        inputs: &mut dyn Inputs,
+        now: Duration,
+    ) -> Result<bool, SourceError> {
+        let (source, place) = (self.source, (topic.to_owned(), number));
+        // What a new partition holds is new, all of it.
+        match self.assign(client, topic, &[number], Start::Earliest, NEW_ANSWERS_WITHIN, inputs) {
+            Err(error @ SourceError::StartOffset { .. }) => {
+                self.silent.insert(place, now + SILENT_FOR);
+                self.notices.push(Notice::Transport { source, text: error.to_string() });
+                return Ok(false);
+            }
+            assigned => assigned?,
+        }
+        self.silent.remove(&place);
+        let input = self.partitions.place(topic, number).map_or(0, |place| self.partitions.at(place).input);
+        let (topic, partition) = place;
+        self.notices.push(Notice::NewPartition { source, input, topic, partition });
+        Ok(true)
     }
 }
 
@@ -208,7 +240,8 @@ impl Source for KafkaSource {
         let brokers = self.settings.brokers().join(",");
         for topic in self.settings.topics().to_vec() {
             let numbers = offsets::partitions(&client.consumer, self.source, &brokers, &topic)?;
-            self.assign(&client, &topic, &numbers, self.settings.start(), inputs)?;
+            let (start, within) = (self.settings.start(), offsets::ANSWER_WITHIN);
+            self.assign(&client, &topic, &numbers, start, within, inputs)?;
         }
         self.retention = Some(Question::ask(self.source, &self.settings)?);
         self.client = Some(client);
@@ -219,13 +252,14 @@ impl Source for KafkaSource {
         &mut self,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
+        now: Duration,
         wait: Duration,
     ) -> Result<(), SourceError> {
         // What is new is read now, so what was old has been.
         self.replay = None;
         let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
         let client = self.client.take().ok_or_else(not_started)?;
-        let polled = self.consume(&client, batch, inputs, wait);
+        let polled = self.consume(&client, batch, inputs, now, wait);
         for (input, from, to) in self.moved.drain(..) {
             inputs.moved(input, from, to);
         }

@@ -63,22 +63,23 @@ pub fn partitions(
     Ok(numbers)
 }
 
-/// The first offset to read in each of a topic's `partitions`.
+/// The first offset to read in each of a topic's `partitions`. Each may take `within` to answer.
 pub fn resolve(
     consumer: &Consumer,
     topic: &str,
     partitions: &[i32],
     start: Start,
     now_ms: u64,
+    within: Duration,
 ) -> Result<Vec<(i32, u64)>, SourceError> {
     let Some(time_ms) = start.time_ms(now_ms) else {
         let ends = partitions.iter().map(|&partition| {
-            let (low, high) = watermarks(consumer, topic, partition, ANSWER_WITHIN)?;
+            let (low, high) = watermarks(consumer, topic, partition, within)?;
             Ok((partition, if start == Start::Earliest { low } else { high }))
         });
         return ends.collect();
     };
-    since(consumer, topic, partitions, time_ms)
+    since(consumer, topic, partitions, time_ms, within)
 }
 
 /// The first record of each partition that is not older than a time of the log's, in milliseconds; where there is none,
@@ -88,6 +89,7 @@ pub fn since(
     topic: &str,
     partitions: &[i32],
     time_ms: u64,
+    within: Duration,
 ) -> Result<Vec<(i32, u64)>, SourceError> {
     let time = Offset::Offset(i64::try_from(time_ms).unwrap_or(i64::MAX));
     let mut wanted = TopicPartitionList::with_capacity(partitions.len());
@@ -96,7 +98,7 @@ pub fn since(
         added.map_err(|error| failed(topic, partition, &error, consumer))?;
     }
     let found = consumer
-        .offsets_for_times(wanted, ANSWER_WITHIN)
+        .offsets_for_times(wanted, within)
         .map_err(|error| failed(topic, partitions.first().copied().unwrap_or(0), &error, consumer))?;
     let offsets = found.elements().into_iter().map(|element| {
         let partition = element.partition();
@@ -104,7 +106,7 @@ pub fn since(
         match element.offset() {
             Offset::Offset(offset) if offset >= 0 => Ok((partition, offset.unsigned_abs())),
             // No record is as new: what comes next is.
-            _ => Ok((partition, watermarks(consumer, topic, partition, ANSWER_WITHIN)?.1)),
+            _ => Ok((partition, watermarks(consumer, topic, partition, within)?.1)),
         }
     });
     offsets.collect()

@@ -1,7 +1,7 @@
 //! Against librdkafka's mock cluster: what is consumed, in which order, and what errors become.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use rdkafka::{
 use super::{
     super::{Batch, Inputs as _, Notice, Source as _, SourceError, testing::Table},
     KafkaSettings, KafkaSource,
+    context::{PartitionStatistics, Statistics, TopicStatistics},
 };
 
 struct Cluster {
@@ -67,7 +68,7 @@ fn consume(
     while left > 0 {
         assert!(Instant::now() < deadline, "{left} of {count} records are missing");
         batch.clear();
-        source.poll(&mut batch, table, Duration::from_millis(100)).unwrap();
+        source.poll(&mut batch, table, Duration::ZERO, Duration::from_millis(100)).unwrap();
         for record in batch.records() {
             assert_eq!((record.source, record.next), (3, record.offset + 1));
             assert_eq!(record.log_time_ms, Some(1_000_000 + record.offset));
@@ -140,7 +141,7 @@ fn a_batch_outlives_the_source_that_filled_it() {
     let deadline = Instant::now() + Duration::from_mins(1);
     while batch.len() < 10 {
         assert!(Instant::now() < deadline, "{} of 10 records", batch.len());
-        source.poll(&mut batch, &mut table, Duration::from_millis(100)).unwrap();
+        source.poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(100)).unwrap();
     }
     drop(source);
     drop(cluster);
@@ -201,7 +202,7 @@ fn a_partition_is_idle_once_it_is_read_and_its_lag_is_none() {
         let mut batch = Batch::new(10);
         let deadline = Instant::now() + Duration::from_mins(1);
         while !source.idle(0) && Instant::now() < deadline {
-            source.poll(&mut batch, &mut table, Duration::from_millis(50)).unwrap();
+            source.poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(50)).unwrap();
         }
         let lag = source.lag()[0];
         assert_eq!((lag.records_behind, lag.newest_log_time_ms), (Some(0), Some(1_000_009)), "{how}");
@@ -239,6 +240,48 @@ fn a_position_beyond_the_log_goes_on_at_the_earliest_record_and_is_told() {
 }
 
 #[test]
+fn a_partition_without_a_leader_holds_up_no_other_that_lost_its_position() {
+    for how in ["batch", "poll"] {
+        let cluster = Cluster::new(&[("a", 3)]);
+        cluster.produce("a", 3, 0, 10);
+        cluster.mock.partition_leader("a", 2, None).unwrap();
+        let mut table = Table::default();
+        for (name, next) in [("kafka:a/0", 5_000), ("kafka:a/1", 4), ("kafka:a/2", 0)] {
+            commit(&mut table, name, next);
+        }
+        let mut source = cluster.source("a", &format!("consume: {how}"));
+        source.start(&mut table).unwrap();
+        let seen = consume(&mut source, &mut table, 100, 16);
+        let counts: Vec<(u32, usize)> = seen.iter().map(|(input, texts)| (*input, texts.len())).collect();
+        assert_eq!(counts, [(0, 10), (1, 6)], "{how}");
+        cluster.mock.partition_leader("a", 2, Some(1)).unwrap();
+        assert_eq!(consume(&mut source, &mut table, 100, 10)[&2].len(), 10, "{how}: it was left as it is");
+    }
+}
+
+#[test]
+fn an_added_partition_that_does_not_answer_is_not_asked_again_for_a_minute() {
+    let cluster = Cluster::new(&[("a", 1)]);
+    let mut table = Table::default();
+    let mut source = cluster.source("a", "start: earliest");
+    source.start(&mut table).unwrap();
+    let client = source.client.take().unwrap();
+    let mut is_asked = |leader: i32, seconds: u64| {
+        let partitions = HashMap::from([(7, PartitionStatistics { ls_offset: -1, leader })]);
+        let topics = HashMap::from([("a".to_owned(), TopicStatistics { partitions })]);
+        let now = Duration::from_secs(seconds);
+        source.learn(&client, &Statistics { topics }, &mut table, now).unwrap();
+        let mut notices = Vec::new();
+        source.notices(&mut notices);
+        notices.iter().any(|notice| matches!(notice, Notice::Transport { .. }))
+    };
+    assert!(!is_asked(-1, 0), "it has no leader that could answer");
+    assert!(is_asked(1, 5));
+    assert!(!is_asked(1, 10));
+    assert!(is_asked(1, 65));
+}
+
+#[test]
 fn a_range_beyond_the_log_is_gone_and_others_are_read_all_the_same() {
     let cluster = Cluster::new(&[("a", 1)]);
     cluster.produce("a", 1, 0, 10);
@@ -273,7 +316,7 @@ fn a_broker_that_is_away_for_a_while_is_told_and_nothing_is_lost() {
     let mut notices = Vec::new();
     let deadline = Instant::now() + Duration::from_mins(1);
     while notices.is_empty() && Instant::now() < deadline {
-        source.poll(&mut batch, &mut table, Duration::from_millis(50)).unwrap();
+        source.poll(&mut batch, &mut table, Duration::ZERO, Duration::from_millis(50)).unwrap();
         source.notices(&mut notices);
     }
     assert!(matches!(notices.first(), Some(Notice::Transport { source: 3, .. })), "{notices:?}");
