@@ -16,7 +16,7 @@ use std::{
 };
 
 use daemon::{FileSource, LIMIT, Site};
-use keyhound::decode::Reject;
+use keyhound::decode::{Pepper, Reject, fingerprint};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -175,9 +175,20 @@ fn read(listen: &str, path: &str) -> Vec<u8> {
     exchange(listen, &format!("GET {path} HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n"))
 }
 
-/// A command by an operator who pastes the raw key into every field.
-fn command(listen: &str, action: &str, key: &str) -> Vec<u8> {
-    let body = format!("{{\"key\":\"{key}\",\"{key}\":1}}");
+/// What an operator says who pastes the raw key in place of its id: it is refused.
+fn pasted(key: &str) -> String {
+    format!("{{\"key\":\"{key}\",\"{key}\":1}}")
+}
+
+/// What an operator says who gives the key's id, and the raw key wherever he is free to write: it is done.
+fn told(key: &str) -> String {
+    let pepper = Pepper::new(daemon::PEPPER).expect("a pepper");
+    let id = fingerprint(&pepper, key.as_bytes());
+    format!("{{\"key\":\"{id}\",\"reason\":\"found {key}, or key={key}\",\"by\":\"{key}\"}}")
+}
+
+/// A command with this body.
+fn command(listen: &str, action: &str, body: &str) -> Vec<u8> {
     exchange(
         listen,
         &format!(
@@ -253,7 +264,11 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
         watch.look("a gateway's answer", &exchange(&site.gateways_listen, &question(gateways[n % 6], key)));
         if n % 10 == 0 {
             watch.look("an operator's answer", &exchange(&site.listen, &question("/api/v1/incidents", key)));
-            watch.look("a command's answer", &command(&site.listen, "revoke", key));
+            watch.look("a command's answer", &command(&site.listen, "revoke", &pasted(key)));
+            let done = command(&site.listen, "throttle", &told(key));
+            let said = String::from_utf8_lossy(&done);
+            assert!(said.starts_with("HTTP/1.1 200") && said.contains("[removed]"), "{said}");
+            watch.look("a command's answer", &done);
         }
     }
     for path in

@@ -104,8 +104,9 @@ pub(super) fn is_word(piece: &str) -> bool {
     !(may_be_secret && Shape::of(piece).is_secret())
 }
 
-/// [`Shape::is_secret`] of a piece.
-pub(super) fn looks_secret(piece: &str) -> bool {
+/// Whether a piece of text has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and
+/// more.
+pub fn looks_secret(piece: &str) -> bool {
     piece.len() >= HEX_BYTES_MIN && Shape::of(piece).is_secret()
 }
 
