@@ -1,11 +1,13 @@
-//! What is read costs no allocation for each request: a batch of warm keys takes a handful, however many there are.
+//! What is read costs no allocation for each request: a batch of warm keys takes a handful, however many there are. And
+//! it takes a bounded piece of memory, however far it unpacks.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     fmt::Write as _,
+    io::Write as _,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -25,22 +27,35 @@ use keyhound::{
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST_HELD: AtomicUsize = AtomicUsize::new(0);
+
+fn hold(bytes: usize) {
+    MOST_HELD.fetch_max(HELD.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+}
+
+/// Both tests look at what the whole process allocates.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 // SAFETY: everything is the system's allocator's; the count beside it touches no memory of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
+        hold(layout.size());
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
         // SAFETY: the pointer came from `alloc` above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
+        hold(size);
+        HELD.fetch_sub(layout.size(), Relaxed);
         // SAFETY: the pointer came from `alloc` above.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -115,6 +130,7 @@ fn batch(nth: u64) -> Batch {
 
 #[test]
 fn a_request_of_a_warm_key_allocates_nothing() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut reading = reading();
     let mut out = Outcome::default();
     let batches: Vec<Batch> = (0..80).map(batch).collect();
@@ -127,4 +143,36 @@ fn a_request_of_a_warm_key_allocates_nothing() {
     }
     let last = &counts[counts.len() - 20..];
     assert!(last.iter().all(|count| *count <= 8), "allocations of each batch of {RECORDS}: {counts:?}");
+}
+
+/// A record of about a kilobyte that unpacks to nearly the most that one may.
+fn bomb(n: u64) -> Vec<u8> {
+    let line = format!(
+        "{{\"msec\":\"{START_S}.000\",\"status\":\"200\",\"method\":\"GET\",\"uri\":\"/v1/a\",\
+         \"api_key\":\"sk_live_42424242{n:08}\"}}\n"
+    );
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(line.as_bytes()).expect("written to memory");
+    packed.write_all(&vec![b' '; 1_000_000]).expect("written to memory");
+    packed.finish().expect("written to memory")
+}
+
+#[test]
+fn a_batch_of_records_that_unpack_far_takes_little_memory_and_keeps_less() {
+    const BOMBS: u64 = 600;
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut batch = Batch::new(usize::try_from(BOMBS).expect("few"));
+    for n in 0..BOMBS {
+        let (input, bytes) = (0, &bomb(n)[..]);
+        batch.push(Record { source: 0, input, offset: n, next: n + 1, log_time_ms: None, bytes });
+    }
+    let mut reading = reading();
+    let mut out = Outcome::default();
+    let before = HELD.load(Relaxed);
+    MOST_HELD.store(before, Relaxed);
+    reading.read(&batch, START_S * 1_000, &mut out);
+    assert_eq!(out.tallies[0].events, BOMBS);
+    let (most, kept) = (MOST_HELD.load(Relaxed) - before, HELD.load(Relaxed).saturating_sub(before));
+    // The profiles of so many keys are among it.
+    assert!(most < 64 << 20 && kept < 16 << 20, "{most} bytes at most, {kept} afterwards");
 }

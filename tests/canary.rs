@@ -14,7 +14,7 @@ use std::{
 };
 
 use daemon::{FileSource, LIMIT, Site, http, sum};
-use keyhound::decode::Reject;
+use keyhound::decode::{Pepper, Reject, fingerprint};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -164,11 +164,22 @@ fn question(path: &str, key: &str) -> String {
     )
 }
 
-/// A command by an operator who pastes the raw key into every field.
+/// What an operator says who pastes the raw key in place of its id: it is refused.
+fn pasted(key: &str) -> String {
+    format!("{{\"key\":\"{key}\",\"{key}\":1}}")
+}
+
+/// What an operator says who gives the key's id, and the raw key wherever he is free to write: it is done.
+fn told(key: &str) -> String {
+    let pepper = Pepper::new(daemon::PEPPER).expect("a pepper");
+    let id = fingerprint(&pepper, key.as_bytes());
+    format!("{{\"key\":\"{id}\",\"reason\":\"found {key}, or key={key}\",\"by\":\"{key}\"}}")
+}
+
+/// A command with this body.
 #[track_caller]
-fn command(listen: &str, action: &str, key: &str) -> String {
-    let body = format!("{{\"key\":\"{key}\",\"{key}\":1}}");
-    http::post(listen, &format!("/api/v1/decisions/{action}"), &body).expect("somebody answers")
+fn command(listen: &str, action: &str, body: &str) -> String {
+    http::post(listen, &format!("/api/v1/decisions/{action}"), body).expect("somebody answers")
 }
 
 /// Waits until all records are read and what was found in them is told, and gives the metrics of then. Records are
@@ -229,7 +240,10 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
         watch.look("a gateway's answer", &exchange(&site.gateways_listen, &question(gateways[n % 6], key)));
         if n % 10 == 0 {
             watch.look("an operator's answer", &exchange(&site.listen, &question("/api/v1/incidents", key)));
-            watch.look("a command's answer", command(&site.listen, "revoke", key).as_bytes());
+            watch.look("a command's answer", command(&site.listen, "revoke", &pasted(key)).as_bytes());
+            let done = command(&site.listen, "revoke", &told(key));
+            assert!(done.starts_with("HTTP/1.1 200") && done.contains("[removed]"), "{done}");
+            watch.look("a command's answer", done.as_bytes());
         }
     }
     for path in

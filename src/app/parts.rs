@@ -31,7 +31,7 @@ impl Named {
     /// Reads pepper, place databases, rules, catalogue and token.
     pub fn read(config: &Config) -> anyhow::Result<Self> {
         let pepper = pepper(config)?;
-        let geo = GeoFiles::open(config.geo.clone())?;
+        let geo = GeoFiles::open(&config.geo)?;
         let reference = reference(config, &geo.current(), &pepper)?;
         let access = match &config.serve.token_file {
             Some(file) => Access::token_file(file)?,

@@ -55,7 +55,7 @@ pub fn tell_loaded(metrics: &Metrics, clock: &WallClock) {
 impl Reloader {
     fn load(&self) -> anyhow::Result<Change> {
         let config = Config::load(&self.path, &self.overrides)?;
-        self.geo.reload()?;
+        self.geo.reload(&config.geo)?;
         let geo = self.geo.current();
         let reference = parts::reference(&config, &geo, &self.pepper)?;
         Ok(Change { reference, geo: Some(geo) })

@@ -160,7 +160,7 @@ fn what_it_names(config: &Config) -> Told {
 /// What is wrong with the pepper, the place databases, and the secrets and certificates.
 fn of_files(config: &Config) -> Vec<anyhow::Error> {
     let mut wrong: Vec<anyhow::Error> = parts::pepper(config).err().into_iter().collect();
-    wrong.extend(GeoFiles::open(config.geo.clone()).err().map(Into::into));
+    wrong.extend(GeoFiles::open(&config.geo).err().map(Into::into));
     if let Some(file) = &config.serve.token_file {
         wrong.extend(Access::token_file(file).err().map(Into::into));
     }

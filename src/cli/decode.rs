@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{
+    key_names::NamedKeys,
     output::Output,
     records::{self, Record},
     table::plain,
@@ -34,6 +35,8 @@ pub struct Args {
     /// The gateway namespace of kc1_ ids; default: the format's name.
     #[arg(long)]
     namespace: Option<String>,
+    #[command(flatten)]
+    key_names: NamedKeys,
     /// A network whose X-Forwarded-For is believed; may be given several times.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<IpNet>,
@@ -68,6 +71,7 @@ impl From<Key> for KeyPolicy {
 /// Runs the command. Rejections are no failure: they are what the command is asked for.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::new(records::format(&args.format)?, args.key.into());
+    settings.key_names = args.key_names.over(None);
     settings.client_address.trusted_proxies = args.trusted_proxy;
     if let Some(namespace) = args.namespace {
         settings.namespace = namespace;

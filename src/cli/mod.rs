@@ -13,6 +13,7 @@ pub mod records;
 pub mod rules;
 pub mod run;
 
+mod key_names;
 mod output;
 mod table;
 

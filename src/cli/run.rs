@@ -1,6 +1,6 @@
 //! `keyhound run`: the daemon.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use super::EXIT_CONFIG;
 use crate::{
@@ -24,22 +24,46 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match Config::load(&args.config, &args.overrides) {
         Ok(config) => config,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return Ok(ExitCode::from(EXIT_CONFIG));
-        }
+        Err(error) => return unusable(error.into()),
     };
     logs::init(&config.logs)?;
     app::secrecy::keep();
     let named = match Named::read(&config) {
         Ok(named) => named,
-        // What cannot be read may be there in a moment: a secret that is mounted late.
-        Err(error) if error.chain().any(<dyn std::error::Error>::is::<std::io::Error>) => return Err(error),
-        Err(error) => {
-            eprintln!("{}", logs::with_causes(&error));
-            return Ok(ExitCode::from(EXIT_CONFIG));
-        }
+        Err(error) => return unusable(error),
     };
     app::run(config, named, args.config, args.overrides)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What cannot be read may be there in a moment, a volume or a secret that is mounted late, so that it is worth another
+/// start. What is wrong in a file stays wrong.
+fn unusable(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let is_unreadable = |cause: &(dyn std::error::Error + 'static)| {
+        // That it is no UTF-8 is said of what is in it.
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() != io::ErrorKind::InvalidData)
+    };
+    if error.chain().any(is_unreadable) {
+        return Err(error);
+    }
+    eprintln!("{}", logs::with_causes(&error));
+    Ok(ExitCode::from(EXIT_CONFIG))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_not_there_may_be_there_in_a_moment_and_wrong_ones_stay_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("keyhound.yaml");
+        let run = || run(Args { config: config.clone(), overrides: Overrides::default() });
+        let error = logs::with_causes(&run().unwrap_err());
+        assert!(error.contains("keyhound.yaml: cannot be read: No such file"), "{error}");
+        for wrong in [&b"sources: []"[..], b"\xff"] {
+            std::fs::write(&config, wrong).unwrap();
+            assert_eq!(format!("{:?}", run().unwrap()), format!("{:?}", ExitCode::from(EXIT_CONFIG)));
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 const LIMIT_SOURCES: usize = 64;
-const LIMIT_PARTITIONS: u16 = 1024;
+const LIMIT_PARTITIONS: i64 = 1024;
 const LONGEST_PREFIX: usize = 200;
 
 pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Problems> {
@@ -29,7 +29,8 @@ pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Probl
     problems.or(Config {
         sources,
         topic_prefix: raw.topic_prefix,
-        partitions: raw.partitions,
+        // Out of its range, it is among the problems.
+        partitions: u16::try_from(raw.partitions).unwrap_or_default(),
         pepper_file: raw.fingerprint.pepper_file,
         geo: raw.geo,
         catalogue: raw.catalogue,

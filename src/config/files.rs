@@ -1,4 +1,4 @@
-//! The files that the settings name: rules and catalogue.
+//! Files: that of the settings, and those that they name, rules and catalogue.
 
 use std::{
     fs, io,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Why a file that the settings name cannot be used.
+/// Why the settings, or a file that they name, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{path}: cannot be read: {source}")]
@@ -103,6 +103,6 @@ pub fn catalogue(path: &Path) -> Result<Catalogue, FileError> {
     })
 }
 
-fn read(path: &Path) -> Result<String, FileError> {
+pub(super) fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })
 }

@@ -34,7 +34,7 @@ use crate::{
     decode,
     deliver::alertmanager::{Links, Peer},
     enrich,
-    rules::document::{Document, Place, Problems},
+    rules::document::{Document, Problems},
     serve::ServeSettings,
     source,
     telemetry::LogSettings,
@@ -76,14 +76,10 @@ pub struct SourceConfig {
 
 impl Config {
     /// Reads the file at `path`. The error holds everything that is wrong with it.
-    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, FileError> {
+        let text = files::read(path)?;
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let mut problems = Problems::of_file(&name);
-            problems.add(Place::default(), "", format!("cannot be read: {error}"));
-            problems
-        })?;
-        Self::parse(&name, &text, overrides, &|variable| std::env::var(variable).ok())
+        Ok(Self::parse(&name, &text, overrides, &|variable| std::env::var(variable).ok())?)
     }
 
     /// The settings in a text. `name` is what messages call the file; `environment` gives a variable's value.

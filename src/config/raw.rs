@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{Overrides, ResponseSettings, document};
 use crate::{
@@ -31,7 +31,9 @@ pub(super) struct RawConfig {
     pub topic_prefix: String,
     /// How many engines share the keys. From 1 to 1024. Fixed when the state is created.
     #[serde(default = "partitions")]
-    pub partitions: u16,
+    #[schemars(with = "u16")]
+    // Wider than its range, so that `check` tells the range of whatever number stands there.
+    pub partitions: i64,
     /// How key ids are made.
     pub fingerprint: RawFingerprint,
     /// Which files say where an address is.
@@ -56,11 +58,11 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub state: RawState,
     /// Address for metrics, health and operators. Anything but loopback needs `serve.token_file`.
-    #[serde(default = "listen")]
+    #[serde(default = "listen", deserialize_with = "address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// Address for gateways that ask about a key. It answers nothing else; let only gateways reach it.
-    #[serde(default = "gateways_listen")]
+    #[serde(default = "gateways_listen", deserialize_with = "address")]
     #[schemars(with = "String")]
     pub gateways_listen: SocketAddr,
     /// How keys are found in a gateway's question, and who may use the operators' API.
@@ -129,7 +131,7 @@ fn topic_prefix() -> String {
     "keyhound.".to_owned()
 }
 
-const fn partitions() -> u16 {
+const fn partitions() -> i64 {
     8
 }
 
@@ -143,6 +145,11 @@ fn listen() -> SocketAddr {
 
 fn gateways_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 9465))
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom("must be an address and a port, such as 127.0.0.1:9464"))
 }
 
 impl RawConfig {

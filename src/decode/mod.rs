@@ -42,7 +42,7 @@ pub use self::{
     record::{BATCH_BYTES_MAX, DEPTH_MAX, RECORD_BYTES_MAX},
     reject::Reject,
     route::ROUTE_BYTES_MAX,
-    secrecy::key_of_header,
+    secrecy::{is_named, key_of_header, looks_secret, percent_decoded},
     secret::{PEPPER_BYTES_MIN, Pepper, PepperError, RawKey},
     settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
 };

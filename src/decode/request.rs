@@ -9,7 +9,7 @@ use super::{
     fields::{Fields, Slot},
     fingerprint::Fingerprinter,
     number, route,
-    secrecy::{self, holds_key, is_redacted, key_of_header, looks_secret},
+    secrecy::{self, first_of_joined, holds_key, is_redacted, key_of_header, looks_secret},
     settings::{KeyPolicy, Settings},
     time,
 };
@@ -107,7 +107,8 @@ impl Assembler {
 
     /// The raw key: from its field or header, else from the query string.
     fn raw_key<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
-        let header = fields.text(Slot::Key).map(key_of_header).filter(|key| !is_redacted(key));
+        let header = fields.text(Slot::Key).map(first_of_joined).map(key_of_header);
+        let header = header.filter(|key| !is_redacted(key));
         let query = fields.text(Slot::Query).or_else(|| url.and_then(route::query_of));
         let parameter = query
             .map(|query| query.trim_start_matches('?'))
@@ -164,7 +165,9 @@ fn plain<'a>(value: &'a str, arena: &'a Bump) -> &'a str {
     if !value.contains(['%', '+']) {
         return value;
     }
-    let decoded = zeroize::Zeroizing::new(secrecy::percent_decoded(value));
+    // As large as it can get: a vector that grows leaves copies of the key behind.
+    let mut decoded = zeroize::Zeroizing::new(Vec::with_capacity(value.len()));
+    decoded.extend(secrecy::percent_decoded(value, b' '));
     // What is not UTF-8 after decoding could not have been a header's text either; it is taken as written.
     std::str::from_utf8(&decoded).map_or(value, |text| arena.alloc_str(text))
 }

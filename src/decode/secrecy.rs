@@ -104,8 +104,9 @@ pub(super) fn is_word(piece: &str) -> bool {
     !(may_be_secret && Shape::of(piece).is_secret())
 }
 
-/// [`Shape::is_secret`] of a piece.
-pub(super) fn looks_secret(piece: &str) -> bool {
+/// Whether a piece of text has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and
+/// more.
+pub fn looks_secret(piece: &str) -> bool {
     piece.len() >= HEX_BYTES_MIN && Shape::of(piece).is_secret()
 }
 
@@ -134,8 +135,8 @@ pub(super) fn any_part_holds_key(text: &str, key: Option<&str>) -> bool {
 /// The key in a header's value: without the scheme, where the value is `Bearer …`, `Basic …` or the like.
 pub fn key_of_header(value: &str) -> &str {
     let value = value.trim_ascii();
-    let space = value.bytes().position(|byte| byte == b' ');
-    match space.map(|space| value.split_at(space)) {
+    let blank = value.bytes().position(|byte| byte.is_ascii_whitespace());
+    match blank.map(|blank| value.split_at(blank)) {
         Some((scheme, key))
             if ["bearer", "basic", "apikey", "api-key", "token", "key"]
                 .iter()
@@ -145,6 +146,15 @@ pub fn key_of_header(value: &str) -> &str {
         }
         _ => value,
     }
+}
+
+/// The first value of a header that was given many times, where the gateway has joined them with commas. Else a caller
+/// who adds one of his own to a key has a new key each time.
+pub(super) fn first_of_joined(value: &str) -> &str {
+    if memchr::memchr(b',', value.as_bytes()).is_none() {
+        return value;
+    }
+    value.split(',').map(str::trim_ascii).find(|part| !part.is_empty()).unwrap_or_default()
 }
 
 /// Whether a gateway has blacked out the value: `REDACTED`, `***`, `[redacted]`.
@@ -165,29 +175,33 @@ pub(super) fn in_query<'a>(query: &'a str, names: &[String]) -> Option<&'a str> 
     query.split('&').find_map(|pair| {
         let equals = pair.bytes().position(|byte| byte == b'=')?;
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-        let known = !value.is_empty() && names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let known = !value.is_empty() && names.iter().any(|known| is_named(name, known));
         known.then_some(value)
     })
 }
 
-/// Decodes percent-encoding and `+`; what is not valid is kept as it is.
-pub(super) fn percent_decoded(value: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut bytes = value.as_bytes();
-    while let Some((first, rest)) = bytes.split_first() {
-        let hex = |byte: u8| char::from(byte).to_digit(16);
-        bytes = rest;
-        match (*first, rest) {
-            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                let value = hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0);
-                decoded.push(u8::try_from(value).unwrap_or(b'?'));
-                bytes = after;
-            }
-            (b'+', _) => decoded.push(b' '),
-            (byte, _) => decoded.push(byte),
-        }
-    }
-    decoded
+/// Whether a parameter's name, as written in a query string, is `known` to those who decode it, in any case.
+pub fn is_named(written: &str, known: &str) -> bool {
+    let lower = |byte: u8| byte.to_ascii_lowercase();
+    written.eq_ignore_ascii_case(known)
+        || (written.len() > known.len()
+            && written.contains('%')
+            && percent_decoded(written, b'+').map(lower).eq(known.bytes().map(lower)))
+}
+
+/// The bytes of a text whose percent-encoding is undone; what is not two hex digits is kept as it is. `plus` is what
+/// a bare `+` stands for: a blank to those who read forms, itself to others.
+pub fn percent_decoded(text: &str, plus: u8) -> impl Iterator<Item = u8> {
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        let escaped = after.first_chunk::<2>().filter(|_| first == b'%').and_then(|digits| {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
+        });
+        rest = if escaped.is_some() { &after[2..] } else { after };
+        Some(escaped.unwrap_or(if first == b'+' { plus } else { first }))
+    })
 }
 
 #[cfg(test)]
@@ -230,6 +244,16 @@ mod tests {
         assert_eq!(key_of_header("basic  dXNlcjo="), "dXNlcjo=");
         assert_eq!(key_of_header("two words"), "two words");
         assert_eq!(key_of_header(" abc "), "abc");
+        assert_eq!(key_of_header("Bearer\tabc"), "abc");
+    }
+
+    #[test]
+    fn of_joined_values_the_first_is_taken() {
+        for (joined, first) in
+            [("abc", "abc"), ("abc, junk", "abc"), (" ,, abc,junk", "abc"), (", ,", ""), ("", "")]
+        {
+            assert_eq!(first_of_joined(joined), first, "{joined}");
+        }
     }
 
     #[test]
@@ -237,6 +261,18 @@ mod tests {
         let names = ["api_key".to_owned()];
         assert_eq!(in_query("x=1&API_KEY=a%2Fb&y", &names), Some("a%2Fb"));
         assert_eq!(in_query("x=1&api_key=", &names), None);
-        assert_eq!(percent_decoded("a%2Fb+c%zz%4"), b"a/b c%zz%4");
+        assert_eq!(in_query("x=1&api%5Fkey=a&api_key=b", &names), Some("a"));
+        assert_eq!(in_query("%61PI%5fKEY=a", &names), Some("a"));
+        assert_eq!(in_query("api%5Fkeys=a&api%5key=b&api%255Fkey=c", &names), None);
+    }
+
+    #[test]
+    fn what_is_no_escape_stays() {
+        for (text, plain) in
+            [("%", "%"), ("a%2", "a%2"), ("%zz%41", "%zzA"), ("%%41", "%A"), ("a%2Fb+c%2B", "a/b c+")]
+        {
+            assert!(percent_decoded(text, b' ').eq(plain.bytes()), "{text}");
+        }
+        assert!(percent_decoded("a+%2B", b'+').eq(*b"a++"));
     }
 }

@@ -125,7 +125,20 @@ pub struct ClientAddressSettings {
     /// Networks of the proxies before the gateway, such as `10.0.0.0/8`. The client is the first address from the
     /// right of `X-Forwarded-For` that is in none of them.
     #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    struct Network(IpNet);
+    impl<'de> Deserialize<'de> for Network {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            let wrong = |_| de::Error::custom("must be a network, such as 10.0.0.0/8");
+            text.parse().map(Self).map_err(wrong)
+        }
+    }
+    Ok(Vec::deserialize(deserializer)?.into_iter().map(|Network(network)| network).collect())
 }
 
 /// A source's settings for decoding.

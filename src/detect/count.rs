@@ -126,6 +126,20 @@ impl Count {
         self.at_least.unwrap_or(AT_LEAST)
     }
 
+    /// From where to where `more_than` goes, and what it is a number of.
+    pub const fn limits(share_of: Option<ShareOf>, distinct: Option<Distinct>) -> (u32, u32, &'static str) {
+        match (share_of, distinct) {
+            (Some(_), _) => (1, 99, "percent"),
+            (None, Some(_)) => (1, DIFFERENT_MAX, "different values"),
+            (None, None) => (0, REQUESTS_MAX, "requests"),
+        }
+    }
+
+    /// The most that `at_least` may be.
+    pub const fn at_least_max(distinct: Option<Distinct>) -> u32 {
+        if distinct.is_some() { DIFFERENT_MAX } else { REQUESTS_MAX }
+    }
+
     /// Checks what depends on more than one value.
     pub fn validate(&self) -> Result<(), ParameterError> {
         let wrong = |field, message: String| Err(ParameterError { field, message });
@@ -133,15 +147,11 @@ impl Count {
             let fields = "status, method, route, country, network, network_type, agent";
             return wrong("match", format!("names nothing; say at least one of {fields}"));
         }
-        let (least, most, what) = match (self.share_of, self.distinct) {
-            (Some(_), _) => (1, 99, "percent"),
-            (None, Some(_)) => (1, DIFFERENT_MAX, "different values"),
-            (None, None) => (0, REQUESTS_MAX, "requests"),
-        };
+        let (least, most, what) = Self::limits(self.share_of, self.distinct);
         if !(least..=most).contains(&self.more_than) {
             return wrong("more_than", format!("{} must be from {least} to {most} {what}", self.more_than));
         }
-        let most = if self.distinct.is_some() { DIFFERENT_MAX } else { REQUESTS_MAX };
+        let most = Self::at_least_max(self.distinct);
         match self.at_least {
             Some(_) if self.share_of.is_none() => {
                 wrong("at_least", "goes with share_of only; a count has its limit in more_than".to_owned())

@@ -7,13 +7,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     condition::Condition,
-    document::{Document, Node, Problems, Value, did_you_mean},
+    document::{Document, Node, Problems, Scalar, Value, did_you_mean},
     raw::{COUNT_FIELDS, COUNT_NEEDS, RawRule, RawTest},
     rule::{Rule, RuleSet, RuleTest},
     test_language::{self, Expectation, ScriptError},
 };
 use crate::{
-    detect::{Count, Detector, ParameterError, count::ENTRIES_MAX, counting},
+    detect::{
+        Count, Detector, ParameterError,
+        count::ENTRIES_MAX,
+        counting,
+        settings::{LEARNING, Parameter},
+    },
     respond::Step,
 };
 
@@ -159,6 +164,9 @@ impl File<'_> {
 
     /// A detector that compares with what it has learnt.
     fn learning(&mut self, with: &Node, path: &str, name: &str) -> Option<Detector> {
+        if self.is_beyond_its_type(with, path, name) {
+            return None;
+        }
         match name {
             "volume.spike" => self.parameters(with, path, Detector::VolumeSpike),
             "place.network" => self.parameters(with, path, Detector::NewNetwork),
@@ -170,6 +178,24 @@ impl File<'_> {
             "cost.size" => self.parameters(with, path, Detector::LargeForRoute),
             _ => None,
         }
+    }
+
+    /// Tells the range of a number that its field's type cannot hold: reading it would tell the type's.
+    fn is_beyond_its_type(&mut self, with: &Node, path: &str, name: &str) -> bool {
+        let known = LEARNING.iter().find(|learning| learning.name == name);
+        let mut is_beyond = false;
+        for Parameter { name, least, most, .. } in known.map(|learning| learning.numbers).unwrap_or_default()
+        {
+            let node = with.get(name);
+            if let Some(Value::Scalar(Scalar::Integer(value))) = node.map(|node| &node.value)
+                && u32::try_from(*value).is_err()
+            {
+                let message = format!("{value} must be from {least} to {most}");
+                self.problems.add(with.place_of(name), format!("{path}.{name}"), message);
+                is_beyond = true;
+            }
+        }
+        is_beyond
     }
 
     fn count(&mut self, node: &Node, path: &str, raw: &RawRule) -> Option<Detector> {
@@ -189,14 +215,39 @@ impl File<'_> {
                 return None;
             }
         }
+        let (least, most, what) = Count::limits(raw.share_of, raw.distinct);
+        let more_than =
+            self.number(node, path, "more_than", raw.more_than?, format_args!("{least} to {most} {what}"))?;
+        let most = Count::at_least_max(raw.distinct);
+        let at_least = match raw.at_least {
+            Some(n) => Some(self.number(node, path, "at_least", n, format_args!("1 to {most}"))?),
+            None => None,
+        };
         Some(Detector::Count(Count {
             matches: raw.matches.clone()?,
             over: raw.over?,
-            more_than: raw.more_than?,
+            more_than,
             share_of: raw.share_of,
-            at_least: raw.at_least,
+            at_least,
             distinct: raw.distinct,
         }))
+    }
+
+    /// A number that its field can hold; the range proper is `Count`'s to check.
+    fn number(
+        &mut self,
+        node: &Node,
+        path: &str,
+        field: &str,
+        value: i64,
+        range: std::fmt::Arguments<'_>,
+    ) -> Option<u32> {
+        let number = u32::try_from(value).ok();
+        if number.is_none() {
+            let message = format!("{value} must be from {range}");
+            self.problems.add(node.place_of(field), format!("{path}.{field}"), message);
+        }
+        number
     }
 
     fn refuse_fields(&mut self, node: &Node, path: &str, fields: &[&str], why: &str) {

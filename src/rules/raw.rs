@@ -41,7 +41,8 @@ pub(super) struct RawRule {
     /// or percent with `share_of` (1 to 99).
     #[serde(default)]
     #[schemars(with = "u32", range(max = 1_000_000))]
-    pub more_than: Option<u32>,
+    // Wider than its range, as is `at_least`, so that `Count` tells the range of whatever number stands there.
+    pub more_than: Option<i64>,
     /// `count`: the limit is a share, in percent.
     #[serde(default)]
     #[schemars(with = "ShareOf")]
@@ -50,7 +51,7 @@ pub(super) struct RawRule {
     /// 200 with `distinct`; default 10.
     #[serde(default)]
     #[schemars(with = "u32", range(min = 1, max = 1_000_000))]
-    pub at_least: Option<u32>,
+    pub at_least: Option<i64>,
     /// `count`: different values are counted, not requests.
     #[serde(default)]
     #[schemars(with = "Distinct")]

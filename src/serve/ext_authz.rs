@@ -24,7 +24,7 @@ use tonic_prost::ProstCodec;
 use super::{
     CheckSettings,
     checks::{Checks, Gateway, Refusal},
-    identity::{first_and_last, is_looked_at},
+    identity::is_looked_at,
 };
 
 /// Where gRPC puts the one method of the service.
@@ -179,8 +179,7 @@ impl UnaryService<CheckRequest> for Authorization {
     }
 }
 
-/// The headers that are looked at, as they were before Envoy joined those of one name: each joined value counts as a
-/// whole and in its parts, so that a second key does not hide the first.
+/// The headers that are looked at.
 fn headers(settings: &CheckSettings, http: &HttpRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: &[u8]| {
@@ -191,12 +190,6 @@ fn headers(settings: &CheckSettings, http: &HttpRequest) -> HeaderMap {
     };
     for (name, value) in http.headers.iter().filter(|(name, _)| is_looked_at(settings, name)) {
         add(name, value.as_bytes());
-        if value.contains(',') {
-            let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-            for part in first_and_last::<&str>(parts) {
-                add(name, part.as_bytes());
-            }
-        }
     }
     let raw = http.header_map.iter().flat_map(|map| &map.headers);
     for header in raw.filter(|header| is_looked_at(settings, &header.key)) {

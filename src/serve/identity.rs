@@ -3,13 +3,11 @@
 //! Each place that the settings name is looked at, and each value in it: a caller who adds a second key must not hide
 //! the first. Texts that hold a raw key are borrowed from the request; nothing here is logged or kept.
 
-use std::borrow::Cow;
-
-use axum::http::{HeaderMap, HeaderValue, header::AsHeaderName};
+use axum::http::{HeaderMap, header::AsHeaderName};
 
 use super::CheckSettings;
 use crate::{
-    decode::{Pepper, credential_fingerprint, fingerprint, key_of_header},
+    decode::{Pepper, credential_fingerprint, fingerprint, is_named, key_of_header, percent_decoded},
     event::KeyId,
 };
 
@@ -31,37 +29,48 @@ pub(super) fn key_ids(
     let mut found = Found { pepper, ids: Vec::with_capacity(2) };
     for name in &settings.headers {
         for value in values(headers, name) {
-            found.header(value.as_bytes());
+            found.header(value);
         }
     }
     if !settings.parameters.is_empty() {
         found.query(settings, query);
         for name in ORIGINAL_URI {
             for value in values(headers, name) {
-                let text = value.to_str().unwrap_or_default();
-                found.query(settings, text.split_once('?').map_or("", |(_, query)| query));
+                let uri = text(value);
+                found.query(settings, uri.split_once('?').map_or("", |(_, query)| query));
             }
         }
     }
     for (name, namespace) in &settings.credential_headers {
         for value in values(headers, name) {
-            found.credential(namespace, value.to_str().unwrap_or_default());
+            found.credential(namespace, text(value));
         }
     }
     found.ids
 }
 
-fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<&HeaderValue> {
-    first_and_last(headers.get_all(name).iter().collect())
-}
-
-/// The values of one header that are looked at: gateways and upstreams take the first or the last of many, so that a
-/// key cannot be hidden among others, and a caller cannot make a question cost what he likes.
-pub(super) fn first_and_last<T>(mut values: Vec<T>) -> Vec<T> {
+/// The values of one header that are looked at. Gateways, and proxies before them, join those of one name with commas,
+/// so that each counts as a whole and in its parts. Upstreams take the first or the last of many: a key cannot be
+/// hidden among others, and a caller cannot make a question cost what he likes.
+fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<&[u8]> {
+    let mut values = Vec::new();
+    for value in headers.get_all(name) {
+        let value = value.as_bytes();
+        values.push(value);
+        if value.contains(&b',') {
+            let parts = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            values.extend(parts.filter(|part| !part.is_empty()));
+        }
+    }
     if values.len() > VALUES_MAX {
         values.drain(VALUES_MAX / 2..values.len() - VALUES_MAX / 2);
     }
     values
+}
+
+/// A value as a text; what is none holds no address and no credential's id.
+fn text(value: &[u8]) -> &str {
+    std::str::from_utf8(value).unwrap_or_default()
 }
 
 /// Whether a header of this name is looked at.
@@ -98,25 +107,36 @@ impl Found<'_> {
         }
     }
 
-    /// The first and the last value of each parameter: gateways take the one or the other. A value that is escaped
-    /// counts as it is and unescaped, since gateways and their logs differ in that too.
+    /// The first and the last value of each parameter: gateways take the one or the other. Which names are one to them
+    /// differs (some decode them, some look at their case), so that this holds for each spelling of a name. A value
+    /// that is escaped counts as it is and unescaped, since gateways and their logs differ in that too.
     fn query(&mut self, settings: &CheckSettings, query: &str) {
         if query.is_empty() {
             return;
         }
         for name in &settings.parameters {
-            let mut values = query.split('&').filter_map(|pair| {
-                let (found, value) = pair.split_once('=')?;
-                found.eq_ignore_ascii_case(name).then_some(value)
-            });
-            let (first, last) = (values.next(), values.next_back());
-            for value in first.into_iter().chain(last) {
-                self.raw(value.as_bytes());
-                self.raw(&unescape(value));
-                if value.contains('+') {
-                    self.raw(&unescape(&value.replace('+', " ")));
+            let mut spellings = [(None, None); 4];
+            for (written, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+                if !value.is_empty() && is_named(written, name) {
+                    let in_its_case = percent_decoded(written, b'+').eq(name.bytes());
+                    let spelling = usize::from(in_its_case) + 2 * usize::from(written.contains('%'));
+                    let (first, last) = &mut spellings[spelling];
+                    if first.is_none() { *first = Some(value) } else { *last = Some(value) }
                 }
             }
+            for value in spellings.into_iter().flat_map(|(first, last)| [first, last]).flatten() {
+                self.parameter(value);
+            }
+        }
+    }
+
+    fn parameter(&mut self, value: &str) {
+        self.raw(value.as_bytes());
+        if !value.contains(['%', '+']) {
+            return;
+        }
+        for plus in [b'+', b' '] {
+            self.raw(&percent_decoded(value, plus).collect::<Vec<u8>>());
         }
     }
 
@@ -125,25 +145,6 @@ impl Found<'_> {
             self.ids.push(id);
         }
     }
-}
-
-/// Undoes percent-encoding; borrowed where there is none. What is not two hex digits stays as it is.
-fn unescape(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
-    if !bytes.contains(&b'%') {
-        return Cow::Borrowed(bytes);
-    }
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after.first_chunk::<2>().filter(|_| byte == b'%').and_then(|digits| {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
-        });
-        plain.push(escaped.unwrap_or(byte));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    Cow::Owned(plain)
 }
 
 #[cfg(test)]
@@ -197,9 +198,22 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
-        for (text, plain) in [("%", "%"), ("a%2", "a%2"), ("%zz%41", "%zzA"), ("%%41", "%A")] {
-            assert_eq!(unescape(text).as_ref(), plain.as_bytes(), "{text}");
-        }
+    fn values_that_were_joined_count_as_a_whole_and_in_their_parts() {
+        check(&[("x-api-key", "x, a")], "/", &["x, a", "x", "a"]);
+        check(&[("x-api-key", ",a ,, b")], "/", &[",a ,, b", "a", "b"]);
+        check(&[("authorization", "Bearer x,Bearer\ta")], "/", &["x,Bearer\ta", "x", "a"]);
+        check(&[("x-forwarded-uri", "/a?api_key=a, /b")], "/", &["a, /b", "a"]);
+        let credentials = ["credential:1, 2", "credential:1", "credential:2"];
+        check(&[("x-credential-id", "1, 2")], "/", &credentials);
+    }
+
+    #[test]
+    fn a_name_counts_however_it_is_spelled_and_each_spelling_has_its_first_and_last() {
+        check(&[], "/?api%5Fkey=a", &["a"]);
+        check(&[], "/?%41pi_key=a", &["a"]);
+        check(&[], "/?api%5Fkey=x&api_key=a&api%5fkey=y", &["a", "x", "y"]);
+        check(&[], "/?API_KEY=x&api_key=a&Api_Key=y", &["x", "y", "a"]);
+        check(&[], "/?api_key=&api_key=a&api_key=", &["a"]);
+        check(&[], "/?api%255Fkey=a", &[]);
     }
 }

@@ -1,7 +1,7 @@
 //! The judgement of the daemon: decode, enrich, and the engines of all partitions, in one thread.
 //!
 //! Requests go through in chunks of [`AHEAD`], so that the engines can fetch their profiles ahead. Nothing is allocated
-//! for a request: texts lie in the batch or in an arena that is wiped after it.
+//! for a request: texts lie in the batch or in an arena that is wiped after it, or before it grows too large.
 
 use std::{hash::Hasher, sync::Arc};
 
@@ -21,6 +21,12 @@ use crate::{
     store::References,
     telemetry::{self, PartitionReading, TableReading},
 };
+
+/// Once the arena holds so much, what was read so far is applied and the arena wiped: what a batch of compressed records
+/// unpacks to may be a thousand times its size.
+const ARENA_BYTES_MAX: usize = 16 << 20;
+/// A wiped arena keeps its last piece for the next batch, up to this size.
+const ARENA_BYTES_KEPT: usize = 4 << 20;
 
 /// Other reference data, loaded and checked.
 pub struct Change {
@@ -71,18 +77,19 @@ impl Reading {
     pub fn engines(&self) -> &Engines {
         &self.engines
     }
-}
 
-impl Judge for Reading {
-    type Change = Change;
-
-    fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
+    /// Reads and applies records, until there are no more or the arena is full.
+    fn read_until_full<'b>(
+        &mut self,
+        records: &mut impl Iterator<Item = Record<'b>>,
+        at_ms: u64,
+        out: &mut Outcome,
+    ) {
         let Self { decoders, enricher, engines, arena, hash_key, .. } = self;
         let arena = &*arena;
-        engines.read_at(EventTime(at_ms));
         // Twice the chunk, so that a record with several requests does not make it grow.
         let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * AHEAD);
-        for record in batch.records() {
+        for record in records {
             let tally = out.tally(record.source);
             tally.records += 1;
             tally.bytes += record.bytes.len() as u64;
@@ -109,10 +116,27 @@ impl Judge for Reading {
                 engines.apply_events(&chunk, &mut out.effects);
                 chunk.clear();
             }
+            if arena.allocated_bytes() >= ARENA_BYTES_MAX {
+                break;
+            }
         }
         engines.apply_events(&chunk, &mut out.effects);
-        drop(chunk);
-        self.arena.reset();
+    }
+}
+
+impl Judge for Reading {
+    type Change = Change;
+
+    fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
+        self.engines.read_at(EventTime(at_ms));
+        let mut records = batch.records().peekable();
+        while records.peek().is_some() {
+            self.read_until_full(&mut records, at_ms, out);
+            self.arena.reset();
+            if self.arena.allocated_bytes() > ARENA_BYTES_KEPT {
+                self.arena = Bump::new();
+            }
+        }
     }
 
     fn watermark(&mut self, time: EventTime, out: &mut Outcome) {

@@ -166,7 +166,7 @@ impl Status {
         let mut reading = locked(&self.reading);
         measure(&mut reading);
         for source in &mut reading.sources {
-            (source.lag_records, source.lag_seconds) = (None, None);
+            (source.lag_records, source.lag_bytes, source.lag_seconds) = (None, None, None);
         }
         let mut caught_up = true;
         for (source, lag) in lags {
@@ -174,6 +174,7 @@ impl Status {
             caught_up &= behind.is_some_and(|ms| Duration::from_millis(ms) < CAUGHT_UP_BELOW);
             let Some(source) = reading.sources.get_mut(usize::from(source)) else { continue };
             source.lag_records = larger(source.lag_records, lag.records_behind, |a, b| a + b);
+            source.lag_bytes = larger(source.lag_bytes, lag.bytes_behind, |a, b| a + b);
             let seconds = behind.map(|ms| Duration::from_millis(ms).as_secs_f64());
             source.lag_seconds = larger(source.lag_seconds, seconds, f64::max);
         }
@@ -213,5 +214,37 @@ impl telemetry::Status for Status {
         reading.outbox = self.outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
         reading.outbox_dropped = self.outbox.as_ref().map_or(0, Outbox::dropped);
         reading
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_the_sum_over_inputs_and_the_lag_that_of_the_furthest_behind() {
+        let sources = vec![SourceReading::default(), SourceReading::default()];
+        let status =
+            Status { reading: Mutex::new(Reading { sources, ..Reading::default() }), ..Status::default() };
+        let lag = |input, records_behind, bytes_behind| InputLag {
+            input,
+            records_behind,
+            bytes_behind,
+            newest_log_time_ms: None,
+        };
+        let lags = vec![
+            (0, lag(1, Some(3), None)),
+            (0, lag(2, Some(4), None)),
+            (1, lag(3, None, Some(500))),
+            (1, lag(4, None, Some(10))),
+            (1, lag(5, None, None)),
+        ];
+        status.look(lags, |input| Some(u64::from(input) * 1_000), |_| {});
+        let told = |index: usize| {
+            let source = locked(&status.reading).sources[index].clone();
+            (source.lag_records, source.lag_bytes, source.lag_seconds)
+        };
+        assert_eq!(told(0), (Some(7), None, Some(2.0)));
+        assert_eq!(told(1), (None, Some(510), Some(5.0)));
     }
 }

@@ -54,18 +54,16 @@ pub enum Reload {
     Replaced { from: String, to: String },
 }
 
-/// The files, and what was last read from them.
+/// What was last read from the files.
 #[derive(Debug)]
 pub struct GeoFiles {
-    settings: Settings,
     current: ArcSwap<Geo>,
 }
 
 impl GeoFiles {
     /// Reads all files.
-    pub fn open(settings: Settings) -> Result<Self, GeoLoadError> {
-        let current = ArcSwap::from_pointee(load(&settings)?);
-        Ok(Self { settings, current })
+    pub fn open(settings: &Settings) -> Result<Self, GeoLoadError> {
+        Ok(Self { current: ArcSwap::from_pointee(load(settings)?) })
     }
 
     /// What is in use now.
@@ -73,9 +71,10 @@ impl GeoFiles {
         self.current.load_full()
     }
 
-    /// Reads all files again and replaces what is in use, all or nothing. On an error the old stays.
-    pub fn reload(&self) -> Result<Reload, GeoLoadError> {
-        let new = load(&self.settings)?;
+    /// Reads the files that the settings now name and replaces what is in use, all or nothing. On an error the old
+    /// stays.
+    pub fn reload(&self, settings: &Settings) -> Result<Reload, GeoLoadError> {
+        let new = load(settings)?;
         let old = self.current.load();
         if old.version() == new.version() {
             return Ok(Reload::Unchanged);
@@ -144,11 +143,25 @@ mod tests {
         let tor = folder.path().join("tor.txt");
         fs::write(&tor, "203.0.113.7\n").unwrap();
         settings.lists.tor = Some(tor.clone());
-        let files = GeoFiles::open(settings).unwrap();
-        assert_eq!(files.reload().unwrap(), Reload::Unchanged);
+        let files = GeoFiles::open(&settings).unwrap();
+        assert_eq!(files.reload(&settings).unwrap(), Reload::Unchanged);
         let before = files.current();
         fs::write(&tor, "203.0.113.8\n").unwrap();
-        assert!(matches!(files.reload().unwrap(), Reload::Replaced { .. }));
+        assert!(matches!(files.reload(&settings).unwrap(), Reload::Replaced { .. }));
+        assert_ne!(files.current().version(), before.version());
+    }
+
+    #[test]
+    fn a_reload_reads_the_files_that_are_named_now() {
+        let (folder, mut settings) = files();
+        let files = GeoFiles::open(&settings).unwrap();
+        let before = files.current();
+        settings.lists.vpn = Some(folder.path().join("vpn.txt"));
+        files.reload(&settings).unwrap_err();
+        assert!(Arc::ptr_eq(&before, &files.current()), "one that is not there leaves the old in use");
+        fs::write(folder.path().join("vpn.txt"), "203.0.113.0/24\n").unwrap();
+        assert!(matches!(files.reload(&settings).unwrap(), Reload::Replaced { .. }));
+        files.reload(&Settings::default()).unwrap();
         assert_ne!(files.current().version(), before.version());
     }
 
@@ -156,11 +169,11 @@ mod tests {
     fn a_file_that_was_cut_short_leaves_the_old_one_in_use() {
         let (_folder, settings) = files();
         let path = settings.city.clone().unwrap();
-        let files = GeoFiles::open(settings).unwrap();
+        let files = GeoFiles::open(&settings).unwrap();
         let before = files.current();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let error = files.reload().unwrap_err();
+        let error = files.reload(&settings).unwrap_err();
         assert!(error.to_string().starts_with("geo.city: this is not a whole MaxMind DB file"), "{error}");
         assert!(Arc::ptr_eq(&before, &files.current()));
     }
@@ -168,7 +181,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named_with_its_setting() {
         let settings = Settings { asn: Some("/nowhere/asn.mmdb".into()), ..Settings::default() };
-        let error = GeoFiles::open(settings).unwrap_err();
+        let error = GeoFiles::open(&settings).unwrap_err();
         assert!(error.to_string().starts_with("geo.asn: cannot read /nowhere/asn.mmdb: "), "{error}");
     }
 }

@@ -248,17 +248,17 @@ mod tests {
     use super::*;
     use crate::telemetry::{PartitionReading, Reading, SourceReading, TableReading};
 
-    struct Fixed(Reading);
+    struct Fixed(std::sync::Mutex<Reading>);
 
     impl Status for Fixed {
         fn read(&self) -> Reading {
-            self.0.clone()
+            self.0.lock().unwrap().clone()
         }
     }
 
-    fn full() -> Metrics {
+    fn full() -> (Metrics, Arc<Fixed>) {
         let metrics = Metrics::new("0.1.0", "abc");
-        metrics.watch(Arc::new(Fixed(Reading {
+        let status = Arc::new(Fixed(std::sync::Mutex::new(Reading {
             restored: true,
             heartbeat_ms: 1_500,
             sources: vec![SourceReading {
@@ -266,27 +266,30 @@ mod tests {
                 records: 10,
                 rejected: vec![("syntax", 2)],
                 lag_records: Some(7),
+                lag_bytes: Some(900),
                 lag_seconds: Some(0.25),
                 ..SourceReading::default()
             }],
             partitions: vec![PartitionReading { partition: 3, watermark_ms: 9_000, keys: 4, evictions: 1 }],
-            tables: vec![TableReading { table: "profiles", entries: 4, limit: 100 }],
+            tables: vec![TableReading { table: "keys", entries: 4, limit: 100 }],
             outbox: vec![("alerts".to_owned(), 5)],
             commit_seconds: 0.5,
             ..Reading::default()
         })));
+        metrics.watch(status.clone());
         metrics.findings.with_label_values(&["key-volume-spike", "volume.spike"]).inc();
         metrics.checks.with_label_values(&["nginx", "allowed"]).inc();
-        metrics
+        (metrics, status)
     }
 
     #[test]
     fn the_slots_counters_are_read_at_each_scrape() {
-        let metrics = full();
+        let (metrics, _) = full();
         for line in [
             "keyhound_records_total{source=\"0:kong-logs\"} 10",
             "keyhound_records_rejected_total{reason=\"syntax\",source=\"0:kong-logs\"} 2",
             "keyhound_source_lag_records{source=\"0:kong-logs\"} 7",
+            "keyhound_source_lag_bytes{source=\"0:kong-logs\"} 900",
             "keyhound_source_lag_seconds{source=\"0:kong-logs\"} 0.25",
             "keyhound_watermark_timestamp_seconds{partition=\"3\"} 9",
             "keyhound_outbox_records{dispatcher=\"alerts\"} 5",
@@ -300,8 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn a_lag_that_is_not_known_any_more_is_not_told() {
+        let (metrics, status) = full();
+        let told = || metrics.render().lines().filter(|line| line.starts_with("keyhound_source_lag_")).count();
+        assert_eq!(told(), 3);
+        {
+            let sources = &mut status.0.lock().unwrap().sources;
+            sources[0] = SourceReading { source: sources[0].source.clone(), ..SourceReading::default() };
+        }
+        assert_eq!(told(), 0);
+    }
+
+    #[test]
     fn names_follow_the_conventions_that_promtool_checks() {
-        let text = full().render();
+        let text = full().0.render();
         for line in text.lines().filter(|line| line.starts_with("# TYPE")) {
             let words: Vec<&str> = line.split(' ').collect();
             let (name, kind) = (words[2], words[3]);

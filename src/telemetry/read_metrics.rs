@@ -19,6 +19,7 @@ pub(super) struct SlotMetrics {
     lost_records: IntCounterVec,
     short_retention: IntGaugeVec,
     lag_records: IntGaugeVec,
+    lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
     late: IntCounter,
     repeated: IntCounter,
@@ -110,9 +111,14 @@ impl SlotMetrics {
                 by_source,
             ),
             lag_records: f.gauges("keyhound_source_lag_records", "Records that wait at a source.", by_source),
+            lag_bytes: f.gauges(
+                "keyhound_source_lag_bytes",
+                "Bytes of plain files that wait at a source.",
+                by_source,
+            ),
             lag_seconds: f.real_gauges(
                 "keyhound_source_lag_seconds",
-                "How far the newest event read of a source is behind the wall clock, in event time.",
+                "How far the newest event read of a source is behind the wall clock, in event time; 0 where nothing waits.",
                 by_source,
             ),
             late: f.counter("keyhound_events_late_total", "Events that came beyond a window's lateness."),
@@ -240,11 +246,19 @@ impl SlotMetrics {
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
         }
-        if let Some(records) = source.lag_records {
-            self.lag_records.with_label_values(label).set(signed(records));
+        // What is not known any more, as of files that are gone, must not stay at what it was. That there is nothing to
+        // remove is no error.
+        match source.lag_records {
+            Some(records) => self.lag_records.with_label_values(label).set(signed(records)),
+            None => drop(self.lag_records.remove_label_values(label)),
         }
-        if let Some(seconds) = source.lag_seconds {
-            self.lag_seconds.with_label_values(label).set(seconds);
+        match source.lag_bytes {
+            Some(bytes) => self.lag_bytes.with_label_values(label).set(signed(bytes)),
+            None => drop(self.lag_bytes.remove_label_values(label)),
+        }
+        match source.lag_seconds {
+            Some(seconds) => self.lag_seconds.with_label_values(label).set(seconds),
+            None => drop(self.lag_seconds.remove_label_values(label)),
         }
     }
 }

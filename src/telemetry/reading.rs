@@ -80,6 +80,8 @@ pub struct SourceReading {
     pub short_retention: u64,
     /// Records that wait at the source; `None` = the source cannot say.
     pub lag_records: Option<u64>,
+    /// Bytes that wait at the source; `None` = the source cannot say.
+    pub lag_bytes: Option<u64>,
     /// How far the newest event read is behind the wall clock, in seconds of event time; 0 where nothing waits, so that
     /// a quiet source is not a slow one. `None` = not known yet.
     pub lag_seconds: Option<f64>,

@@ -17,6 +17,7 @@ use self::{
     survey::Survey,
 };
 use super::{
+    key_names::NamedKeys,
     output::{Output, print_json},
     records,
 };
@@ -28,10 +29,13 @@ pub struct Args {
     /// The format, where the guess is not wanted: a preset or a YAML file with a mapping.
     #[arg(long, value_name = "NAME|FILE")]
     format: Option<String>,
+    #[command(flatten)]
+    key_names: NamedKeys,
     /// How many records to look at: the first of a file, the last of a topic, spread over its partitions.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     records: u32,
-    /// The settings, for a topic: brokers and properties are those of its Kafka source.
+    /// The settings: a file or topic that a source of them reads is looked at as that source reads it. For a topic,
+    /// brokers and properties are those of a Kafka source.
     #[arg(long, value_name = "FILE", conflicts_with = "brokers")]
     config: Option<PathBuf>,
     /// The brokers, for a topic.
@@ -66,15 +70,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn look(args: &Args, input: &Input, sample: &Sample, pepper: &Pepper) -> anyhow::Result<Report> {
-    let configured = match input {
-        Input::Topic(topic) => topic.decode.clone(),
-        Input::Log(_) => None,
-    };
+    let configured = input.decode.clone();
+    let names = args.key_names.over(configured.as_ref().map(|settings| settings.key_names.clone()));
     let (settings, origin) = match (&args.format, configured) {
-        (Some(name), _) => (settings(records::format(name)?), "given"),
+        (Some(name), configured) => {
+            let client_address = configured.map(|settings| settings.client_address).unwrap_or_default();
+            (Settings { client_address, ..plain(records::format(name)?) }, "given")
+        }
         (None, Some(settings)) => (settings, "of the settings"),
-        (None, None) => (settings(survey::guess(&sample.pieces, pepper)?), "guessed"),
+        (None, None) => (plain(survey::guess(&sample.pieces, &names, pepper)?), "guessed"),
     };
+    let settings = Settings { key_names: names, ..settings }.checked()?;
     let of = |key| Survey::of(&sample.pieces, &Settings { key, ..settings.clone() }, pepper);
     let (raw, credential) = (of(KeyPolicy::Raw)?, of(KeyPolicy::Credential)?);
     // A credential id is preferred: it is there only for keys that the gateway knows, and is no secret.
@@ -86,7 +92,7 @@ fn look(args: &Args, input: &Input, sample: &Sample, pepper: &Pepper) -> anyhow:
     Ok(Report::new(input, &settings, origin, sample, policy, best, &raw))
 }
 
-fn settings(format: Format) -> Settings {
+fn plain(format: Format) -> Settings {
     Settings::new(format, KeyPolicy::Raw)
 }
 

@@ -9,7 +9,7 @@ use super::{
     keying::Keyed,
     survey::Survey,
 };
-use crate::decode::{Format, Settings, Slot, presets};
+use crate::decode::{Format, KeyNames, Settings, Slot, presets};
 
 /// What there is to say. No raw key and no address.
 #[derive(Debug, Serialize)]
@@ -164,6 +164,11 @@ fn config(source: &str, settings: &Settings, key: &str, is_behind_proxies: bool)
     let mut text = format!("sources:\n  - {source}\n    format: {format}\n    key: {key}\n");
     if settings.namespace != settings.format.name() {
         let _ = writeln!(text, "    namespace: {}", settings.namespace);
+    }
+    if settings.key_names != KeyNames::default() {
+        // JSON is YAML's flow style. Lists of texts cannot fail to serialize.
+        let names = serde_json::to_string(&settings.key_names).unwrap_or_default();
+        let _ = writeln!(text, "    key_names: {names}");
     }
     let trusted = &settings.client_address.trusted_proxies;
     if !trusted.is_empty() {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     decode::{
-        Coverage, Decoded, Decoder, Fingerprinter, Format, KeyPolicy, Pepper, Reject, Settings, Slot, presets,
+        Coverage, Decoded, Decoder, Fingerprinter, Format, KeyNames, KeyPolicy, Pepper, Reject, Settings,
+        Slot, presets,
     },
     event::{Event, Flags, KeyId},
 };
@@ -26,12 +27,14 @@ const EXAMPLES: usize = 3;
 const CACHE_ENTRIES: usize = 1 << 12;
 
 /// The preset that reads the most records, and of those the one that finds the most facts in them.
-pub fn guess(sample: &[Piece], pepper: &Pepper) -> anyhow::Result<Format> {
+pub fn guess(sample: &[Piece], names: &KeyNames, pepper: &Pepper) -> anyhow::Result<Format> {
     let trial = &sample[..sample.len().min(TRIAL_RECORDS)];
     let mut best: Option<(u64, u64, Format)> = None;
     for name in presets::names() {
         let Some(format) = Format::preset(name) else { continue };
-        let survey = Survey::of(trial, &Settings::new(format.clone(), KeyPolicy::Raw), pepper)?;
+        let settings = Settings::new(format.clone(), KeyPolicy::Raw);
+        let settings = Settings { key_names: names.clone(), ..settings };
+        let survey = Survey::of(trial, &settings, pepper)?;
         let facts = Slot::ALL.iter().map(|slot| survey.coverage.seen(*slot)).sum();
         let read = survey.read();
         if best.as_ref().is_none_or(|(most, most_facts, _)| (read, facts) > (*most, *most_facts)) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{Config, Overrides},
-    decode::presets,
+    decode::{KeyNames, presets},
 };
 
 #[derive(clap::Parser)]
@@ -71,7 +71,10 @@ fn each_presets_own_golden_record_is_guessed() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.jsonl"));
         let text = std::fs::read_to_string(golden).unwrap();
         let line = text.lines().find(|line| !line.starts_with('#')).unwrap();
-        assert_eq!(survey::guess(&sample(&[line]).pieces, &pepper).unwrap().name(), name);
+        assert_eq!(
+            survey::guess(&sample(&[line]).pieces, &KeyNames::default(), &pepper).unwrap().name(),
+            name
+        );
     }
 }
 
@@ -158,4 +161,52 @@ fn the_settings_give_brokers_format_and_properties_to_their_topics() {
     assert!(text.contains("\"client.id\":\"hound\""), "{text}");
     let other = report(&["other", "--config", config_path], &topic_sample(&LINES));
     assert!(other.text().contains("nginx (guessed)") && other.text().contains("\"topics\":[\"other\"]"));
+}
+
+/// A record of Kong with its key in a header of one's own, and one with it in `authorization`.
+const OTHER_NAMES: [&str; 2] = [
+    r#"{"client_ip":"203.0.113.7","started_at":1795327660839,"request":{"method":"GET","uri":"/v1/a","headers":{"x-acme-key":"canary-key"}},"response":{"status":200}}"#,
+    r#"{"client_ip":"203.0.113.7","started_at":1795327660840,"request":{"method":"GET","uri":"/v1/a?acme=canary-two","headers":{}},"response":{"status":200}}"#,
+];
+
+#[test]
+fn keys_under_other_names_are_found_where_the_names_are_given() {
+    let sample = sample(&OTHER_NAMES);
+    let usual = report(&["-", "--format", "kong"], &sample);
+    assert!(usual.text().contains("0 requests with, 2 without"), "{}", usual.text());
+    let named = report(&["-", "--key-header", "x-acme-key", "--key-parameter", "acme"], &sample);
+    assert!(named.text().contains("2 requests with, 0 without"), "{}", named.text());
+    let names = &config(&named).sources[0].decode.key_names;
+    assert_eq!(
+        (&names.headers[..], &names.parameters[..]),
+        (&["x-acme-key".to_owned()][..], &["acme".to_owned()][..])
+    );
+}
+
+#[test]
+fn a_file_is_looked_at_as_the_source_that_reads_it_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["edge.log", "other.log"] {
+        std::fs::write(path(name), OTHER_NAMES.join("\n")).unwrap();
+    }
+    let of_edge = format!(
+        "- file: {{ paths: [{:?}] }}\n  format: kong\n  key: raw\n  namespace: edge\n  \
+         key_names: {{ headers: [x-acme-key], parameters: [acme] }}\n",
+        path("edge*")
+    );
+    let more = format!("- file: {{ paths: [{:?}] }}\n  format: nginx\n  key: raw\n", path("nginx*"));
+    let look = |sources: &str, name: &str| {
+        let text = format!("sources:\n{sources}fingerprint: {{ pepper_file: none }}\n");
+        std::fs::write(path("keyhound.yaml"), text).unwrap();
+        report(&[&path(name), "--config", &path("keyhound.yaml")], &sample(&OTHER_NAMES))
+    };
+    let known = look(&format!("{of_edge}{more}"), "edge.log");
+    assert!(known.text().contains("kong (of the settings)"), "{}", known.text());
+    assert!(known.text().contains("2 requests with, 0 without"), "{}", known.text());
+    assert_eq!(config(&known).sources[0].decode.key_names.headers, ["x-acme-key"]);
+    let only = look(&of_edge, "other.log");
+    assert!(only.text().contains("2 requests with, 0 without"), "the only source: {}", only.text());
+    let unknown = look(&format!("{of_edge}{more}"), "other.log");
+    assert!(unknown.text().contains("kong (guessed)"), "one of several: {}", unknown.text());
 }

@@ -107,6 +107,14 @@ fn impossible_values_are_refused_with_their_range() {
 }
 
 #[test]
+fn a_number_that_its_type_cannot_hold_is_told_the_range_of_its_field() {
+    check(
+        &[("volume.spike", "breadth.networks"), ("scale: 1m, surprise: 8", "surprise: 8, at_least: -5")],
+        &["r.yaml:5:34: [0].with.at_least: -5 must be from 2 to 1000000"],
+    );
+}
+
+#[test]
 fn a_condition_is_refused_where_it_is_wrong() {
     check(
         &[("key.plan != ", "key.plam != ")],
@@ -259,6 +267,18 @@ fn a_counting_rule_is_refused_where_it_is_wrong() {
     check_count(
         &[("more_than: 20", "more_than: 201"), ("  share_of: all\n", "")],
         &["r.yaml:7:14: [0].more_than: 201 must be from 1 to 200 different values"],
+    );
+    check_count(
+        &[("more_than: 20", "more_than: -5"), ("  share_of: all\n", ""), ("  distinct: route\n", "")],
+        &["r.yaml:7:14: [0].more_than: -5 must be from 0 to 1000000 requests"],
+    );
+    check_count(
+        &[("  share_of: all\n", "  share_of: all\n  at_least: 5000000000\n")],
+        &["r.yaml:9:13: [0].at_least: 5000000000 must be from 1 to 200"],
+    );
+    check_count(
+        &[("more_than: 20", "more_than: few")],
+        &["r.yaml:7:14: [0].more_than: \"few\" must be a whole number"],
     );
     check_count(
         &[("  share_of: all\n", "  at_least: 5\n")],

@@ -167,9 +167,14 @@ impl<'n> Reader<'n, '_> {
             Value::Scalar(Scalar::Replaced { value, .. }) => value.trim().parse().ok(),
             _ => None,
         };
-        value
-            .filter(|value| (least..=most).contains(value))
-            .ok_or_else(|| self.wrong(format_args!("a whole number from {least} to {most}")))
+        value.filter(|value| (least..=most).contains(value)).ok_or_else(|| {
+            // The ends of the widest types are nobody's range.
+            if most >= i64::MAX.into() {
+                self.wrong("a whole number")
+            } else {
+                self.wrong(format_args!("a whole number from {least} to {most}"))
+            }
+        })
     }
 
     fn number(&self) -> Result<f64, Failure> {

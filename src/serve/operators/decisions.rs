@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tokio::time;
 
-use super::{Operators, Problem};
+use super::{Operators, Problem, free_text};
 use crate::{
     deliver::WallTime,
     engine::{Action, Command, Effect},
@@ -72,9 +72,9 @@ pub struct CommandRequest {
     /// For how long: from 1 to 31,536,000. Only for `revoke` and `throttle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_seconds: Option<u64>,
-    /// Why; at most 500 characters.
+    /// Why; at most 500 characters. What looks like a key in it is taken out.
     pub reason: String,
-    /// Who; at most 100 characters.
+    /// Who; at most 100 characters, and the same.
     pub by: String,
 }
 
@@ -119,7 +119,8 @@ pub(super) async fn command(
         Action::Pause | Action::Resume => String::new(),
     };
     let now = operators.clock.now();
-    let (by, reason) = (plain("by", &request.by, BY_MAX)?, plain("reason", &request.reason, REASON_MAX)?);
+    let by = free_text::read("by", &request.by, BY_MAX)?;
+    let reason = free_text::read("reason", &request.reason, REASON_MAX)?;
     let by = if by.is_empty() { "operator".to_owned() } else { by };
     let from = peer.map_or_else(String::new, |Extension(ConnectInfo(peer))| peer.ip().to_string());
     let command = Command { sequence: 0, at_ms: now.0, by, from, reason, action };
@@ -227,17 +228,6 @@ fn read_key(operators: &Operators, request: &CommandRequest) -> Result<String, P
         }
         _ => Err(Problem::unprocessable("give exactly one of key (kf1_… or kc1_…) and decision (dec_…)")),
     }
-}
-
-/// One line of text of at most `most` characters.
-fn plain(field: &str, text: &str, most: usize) -> Result<String, Problem> {
-    let length = text.chars().count();
-    if length > most {
-        return Err(Problem::unprocessable(format!(
-            "{field} has {length} characters; at most {most} are taken"
-        )));
-    }
-    Ok(text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
 /// What came of a command: the decisions that it made, or the rail that held it. Where the effects do not say, the

@@ -15,6 +15,7 @@
 pub mod access;
 
 mod decisions;
+mod free_text;
 mod health;
 mod incidents;
 mod problem;

@@ -1,5 +1,7 @@
 //! What a user says about files to read.
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,18 @@ impl FileSettings {
         &self.paths
     }
 
+    /// Whether a pattern matches the path, or finds the same file by another.
+    pub fn finds(&self, path: &Path) -> bool {
+        let real = path.canonicalize().ok();
+        self.paths.iter().any(|pattern| {
+            glob::Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_path(path))
+                || real.is_some()
+                    && glob::glob(pattern).is_ok_and(|mut found| {
+                        found.any(|found| found.is_ok_and(|found| found.canonicalize().ok() == real))
+                    })
+        })
+    }
+
     pub const fn follow(&self) -> bool {
         self.follow
     }
@@ -105,6 +119,20 @@ mod tests {
     fn paths_alone_mean_following_from_the_beginning() {
         let settings: FileSettings = serde_saphyr::from_str("paths: [access.json]").unwrap();
         assert_eq!((settings.follow(), settings.start()), (true, FileStart::Beginning));
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path_and_by_another_that_leads_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        std::fs::write(&path, "").unwrap();
+        let pattern = folder.path().join("*.log").display().to_string();
+        let settings = FileSettings::try_new(vec![pattern], true, FileStart::Beginning).unwrap();
+        assert!(settings.finds(&path));
+        assert!(settings.finds(&folder.path().join(".").join("access.log")));
+        assert!(!settings.finds(&folder.path().join("access.txt")));
+        std::os::unix::fs::symlink(&path, folder.path().join("linked")).unwrap();
+        assert!(settings.finds(&folder.path().join("linked")));
     }
 
     #[test]
