@@ -23,6 +23,8 @@ pub struct Course<J> {
     pub commands: u64,
     /// The wall clock when the last batch came.
     pub read_at_ms: u64,
+    /// Inputs that had no usable time in all of the last batch.
+    pub timeless: Vec<u32>,
     outcome: Outcome,
     /// Inputs whose names the judge knows.
     named: BTreeSet<u32>,
@@ -36,6 +38,7 @@ impl<J: Judge> Course<J> {
             outputs: Outputs::default(),
             commands: 0,
             read_at_ms: 0,
+            timeless: Vec::new(),
             outcome: Outcome::default(),
             named: BTreeSet::new(),
         }
@@ -58,11 +61,12 @@ impl<J: Judge> Course<J> {
 
     /// Ends a batch, and returns its counts. `name` names an input.
     pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Vec<Tally> {
-        for run in runs {
-            self.watermarks.read(run.input);
-        }
+        // One that brought nothing but rejected records says nothing of how far event time has come.
+        self.timeless.clear();
+        self.timeless.extend(runs.iter().map(|run| run.input));
         for (input, newest_ms) in self.outcome.seen.drain(..) {
             self.watermarks.seen(input, newest_ms);
+            self.timeless.retain(|timeless| *timeless != input);
         }
         // What was judged comes before what could not be, so that the order does not hang on the batch's parts.
         self.settle();

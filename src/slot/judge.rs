@@ -123,7 +123,7 @@ impl Outcome {
         &mut self.tallies[source]
     }
 
-    /// Notes an event's time in its input. Not for clamped ones: they never move the watermark.
+    /// Notes the time of a request in its input, set back if it cannot be.
     pub fn saw(&mut self, input: u32, time: EventTime) {
         match self.seen.iter_mut().rev().find(|(known, _)| *known == input) {
             Some((_, newest)) => *newest = (*newest).max(time.0),

@@ -54,6 +54,8 @@ pub struct SlotSettings {
     pub cadence: CadenceSettings,
     /// How long an input has to hold nothing before it is taken for idle.
     pub idle_after: Duration,
+    /// How long an input has to bring nothing with a time before it is taken for idle.
+    pub timeless_after: Duration,
     /// How long to wait for records at most: also how soon a command or a stop is seen.
     pub wait: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for SlotSettings {
             batch_records: 4096,
             cadence: CadenceSettings::default(),
             idle_after: Duration::from_secs(1),
+            timeless_after: Duration::from_secs(5),
             wait: Duration::from_millis(20),
         }
     }
@@ -109,6 +112,8 @@ pub struct Slot<L, J: Judge, C> {
     answers: Vec<(Vec<Effect>, oneshot::Sender<Vec<Effect>>)>,
     /// Since when an input that is not idle yet has held nothing.
     quiet: BTreeMap<u32, Duration>,
+    /// Since when an input has brought nothing with a usable time.
+    timeless: BTreeMap<u32, Duration>,
     ended: Vec<u32>,
     looked: Duration,
     notices: Vec<Notice>,
@@ -146,6 +151,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             waiting_change: None,
             answers: Vec::new(),
             quiet: BTreeMap::new(),
+            timeless: BTreeMap::new(),
             ended: Vec::new(),
             looked: now,
             notices: Vec::new(),
@@ -246,6 +252,11 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         for run in &runs {
             let newest_ms = self.course.watermarks.newest_ms(run.input);
             self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
+            if self.course.timeless.contains(&run.input) {
+                self.timeless.entry(run.input).or_insert(self.clock.now());
+            } else {
+                self.timeless.remove(&run.input);
+            }
             self.quiet.remove(&run.input);
         }
         self.sequence.push(Entry::Batch { at_ms, runs });
@@ -258,13 +269,16 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.log.ended(&mut self.ended);
         let mut idle = Vec::new();
         for input in self.course.watermarks.active() {
-            if self.ended[from..].contains(&input) {
-                idle.push(input);
-            } else if !self.log.idle(input) {
+            let is_quiet = if self.log.idle(input) {
+                let since = *self.quiet.entry(input).or_insert(now);
+                self.log.finished() || now.saturating_sub(since) >= self.settings.idle_after
+            } else {
                 self.quiet.remove(&input);
-            } else if self.log.finished()
-                || now.saturating_sub(*self.quiet.entry(input).or_insert(now)) >= self.settings.idle_after
-            {
+                false
+            };
+            let timeless = self.timeless.get(&input).map(|since| now.saturating_sub(*since));
+            let is_timeless = timeless.is_some_and(|time| time >= self.settings.timeless_after);
+            if is_quiet || is_timeless || self.ended[from..].contains(&input) {
                 idle.push(input);
             }
         }

@@ -86,7 +86,8 @@ impl Judge for Reading {
             let tally = out.tally(record.source);
             tally.records += 1;
             tally.bytes += record.bytes.len() as u64;
-            let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
+            // Whoever sets a record's time may have the same wrong clock as who wrote the log.
+            let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
             let mut index = 0u16;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
@@ -100,7 +101,10 @@ impl Judge for Reading {
                             });
                         }
                     }
-                    Decoded::Anonymous => out.tally(record.source).anonymous += 1,
+                    Decoded::Anonymous(time) => {
+                        out.tally(record.source).anonymous += 1;
+                        out.saw(record.input, clamped(time, log_time).unwrap_or(time));
+                    }
                     Decoded::Rejected(reason) => reject(&record, index, reason, hash_key, out),
                 }
                 index = index.saturating_add(1);
@@ -212,9 +216,8 @@ fn complete(event: &mut Event<'_>, record: &Record<'_>, log_time: EventTime, out
         event.time = time;
         event.flags.set(Flags::CLAMPED);
         out.tally(record.source).clamped += 1;
-    } else {
-        out.saw(record.input, event.time);
     }
+    out.saw(record.input, event.time);
     let tally = out.tally(record.source);
     tally.events += 1;
     tally.clear_keys += u64::from(event.flags.has(Flags::CLEAR_KEY));

@@ -33,6 +33,7 @@ fn settings(batch_records: usize) -> SlotSettings {
         },
         // At once, so that what is idle does not hang on when a crash was.
         idle_after: Duration::ZERO,
+        timeless_after: Duration::MAX,
         wait: Duration::from_millis(20),
     }
 }

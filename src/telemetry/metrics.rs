@@ -63,6 +63,7 @@ pub struct Metrics {
     pub notifications_sent: IntCounterVec,
     pub notifications_errors: IntCounterVec,
     pub alerts_forgotten: IntCounter,
+    pub engine_failures: IntCounter,
     pub notifications_dropped: IntCounterVec,
     /// `keyhound_alertmanager_notifications_queue_length{alertmanager}` of `…_queue_capacity`.
     pub notifications_queue_length: IntGaugeVec,
@@ -176,6 +177,10 @@ impl Metrics {
                 "keyhound_alertmanager_notifications_errors_total",
                 "Alerts that an Alertmanager did not take, by Alertmanager.",
                 by_peer,
+            ),
+            engine_failures: f.counter(
+                "keyhound_engine_failures_total",
+                "Times that the engine ended with an error and started again, while decisions were served on.",
             ),
             alerts_forgotten: f.counter(
                 "keyhound_alerts_forgotten_total",

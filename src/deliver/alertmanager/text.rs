@@ -8,7 +8,6 @@ use std::fmt::Write;
 use crate::{
     deliver::WallTime,
     incident::{Doing, Incident, Outcome, Reason, fuse},
-    respond::Mode,
 };
 
 /// The most reasons that a description names.
@@ -233,7 +232,7 @@ fn clock(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::testing::stolen;
+    use crate::{incident::testing::stolen, respond::Mode};
 
     #[test]
     fn a_key_without_a_name_is_called_by_its_short_id() {

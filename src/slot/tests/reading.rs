@@ -69,11 +69,13 @@ fn every_record_is_counted_as_what_it_is() {
 }
 
 #[test]
-fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing() {
+fn a_time_ahead_of_its_log_is_set_back() {
     let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
     let by_wall = read(&lines, None, START_MS);
     assert_eq!((by_wall.tallies[0].clamped, by_wall.seen), (1, vec![(3, START_MS)]));
-    let by_log = read(&lines, Some(START_MS + 3_600_000), START_MS);
+    let same_wrong_clock = read(&lines, Some(START_MS + 3_600_000), START_MS);
+    assert_eq!((same_wrong_clock.tallies[0].clamped, same_wrong_clock.seen), (1, vec![(3, START_MS)]));
+    let by_log = read(&lines, Some(START_MS + 3_600_000), START_MS + 7_200_000);
     assert_eq!((by_log.tallies[0].clamped, by_log.seen), (0, vec![(3, START_MS + 3_600_000)]));
 }
 
