@@ -33,7 +33,7 @@ fn outcomes(decoder: &mut Decoder, payload: &[u8]) -> Vec<&'static str> {
     decoder.decode(payload, &Bump::new(), |decoded| {
         outcomes.push(match decoded {
             Decoded::Request(_) => "request",
-            Decoded::Anonymous => "anonymous",
+            Decoded::Anonymous(_) => "anonymous",
             Decoded::Rejected(reason) => reason.as_str(),
         });
     });

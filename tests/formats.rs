@@ -63,7 +63,7 @@ fn render(name: &str, records: &str) -> String {
 fn render_decoded(text: &mut String, decoded: Decoded<'_>) {
     match decoded {
         Decoded::Request(request) => render_request(text, &request),
-        Decoded::Anonymous => text.push_str("anonymous\n"),
+        Decoded::Anonymous(_) => text.push_str("anonymous\n"),
         Decoded::Rejected(reason) => writeln!(text, "rejected: {}", reason.as_str()).unwrap(),
     }
 }

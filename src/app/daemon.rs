@@ -5,22 +5,20 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, TrySendError},
     },
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use anyhow::Context as _;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::watch,
 };
 
 use super::{
+    life::{self, DRAIN, Lives},
     parts::{self, Named},
     reload::{Reloader, reload_on_hangup, tell_loaded},
     signals::obey_signals,
@@ -29,33 +27,24 @@ use crate::{
     catalogue::Catalogue,
     config::{Config, Overrides},
     decode::Pepper,
-    deliver::{
-        Deliver, Dispatcher, Stop, WallClock, WallTime,
-        alertmanager::{Notifier, ToAlertmanagers},
-        topics::{self, ToTopics},
-    },
-    incident::Incident,
+    deliver::WallClock,
+    engine::Reference,
     serve::{
-        Asked, Board, Checks, Commander, Decisions, Operators, ToServe,
+        Asked, Board, Checks, Commander, Decisions, Operators,
         commands::CommandError,
         listener::{self, Limits},
         operators::Access,
     },
-    slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings, Status},
-    store::{EmbeddedLog, Outbox, SystemClock},
+    slot::{Ask, Change, Status},
     telemetry::Metrics,
 };
 
-/// Commands and changes that may wait for the slot.
-const ASKS_MAX: usize = 64;
 /// Operators and Prometheus, which asks at least every few minutes.
 const OF_OPERATORS: Limits =
     Limits { connections_max: 128, idle_within: Duration::from_mins(5), http2: false };
 /// A gateway may be silent for longer than the hour after which Envoy closes a connection itself: one that is closed
 /// under it fails a question.
 const GATEWAY_IDLE_WITHIN: Duration = Duration::from_mins(65);
-/// How long alerts may take to leave at the end.
-const DRAIN: Duration = Duration::from_secs(5);
 /// Ended decisions are swept, and notices logged, so often.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -70,20 +59,23 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub decisions: Arc<Decisions>,
     pub board: Arc<Board>,
+    /// What is in force, for the next life of the engine.
+    pub reference: ArcSwap<Reference>,
     /// What operators are told of a key's owner.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     pub status: Arc<Status>,
     pub clock: WallClock,
-    pub asks: Asks,
+    /// The way to the slot, while there is one.
+    pub asks: ArcSwapOption<Asks>,
 }
 
 impl Shared {
     fn new(
         config: &Config,
+        reference: Reference,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         clock: WallClock,
-        asks: Asks,
     ) -> Self {
         let fresh_within = Duration::from_secs(config.response.fresh_within.seconds());
         let decisions = Decisions::new(config.serve.table_limit as usize);
@@ -91,10 +83,11 @@ impl Shared {
             metrics,
             decisions: Arc::new(decisions.fresh_for(fresh_within + COMMITTED_WITHIN)),
             board: Arc::new(Board::default()),
-            catalogue: Arc::default(),
+            catalogue: Arc::new(ArcSwap::new(reference.catalogue.clone())),
+            reference: ArcSwap::from_pointee(reference),
             status,
             clock,
-            asks,
+            asks: ArcSwapOption::empty(),
         }
     }
 }
@@ -107,43 +100,19 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     let (pepper, geo) = (Arc::new(pepper), Arc::new(geo));
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
-    let is_running = Arc::new(AtomicBool::new(false));
-    let interrupted = obey_signals(&runtime, is_running.clone())?;
+    let status = Arc::new(Status::new(&parts::source_names(&config)));
+    let interrupted = obey_signals(&runtime, status.clone())?;
     // One that would end it by default waits until it can be obeyed.
     let hangups = {
         let _in_runtime = runtime.enter();
         signal(SignalKind::hangup())?
     };
-    let brokers = parts::brokers(&config)?;
-    let mut dispatchers = vec![ToAlertmanagers::NAME.to_owned(), ToServe::NAME.to_owned()];
-    if brokers.is_some() {
-        dispatchers.push(ToTopics::NAME.to_owned());
-    }
-    let sources = parts::sources(&config)?;
-    let log = EmbeddedLog::open(
-        config.state_dir.clone(),
-        &parts::identity(&config, &pepper),
-        sources,
-        &dispatchers,
-    )?;
-    let outbox = log.outbox();
-
-    let (asks, asked) = sync_channel(ASKS_MAX);
+    let log = life::open(&config, &pepper)?;
     let clock = WallClock::system();
-    let status = Arc::new(Status::new(&parts::source_names(&config), outbox.clone()));
     let metrics =
         Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
     metrics.watch(status.clone());
     tell_loaded(&metrics, &clock);
-    let shared = Arc::new(Shared::new(&config, metrics, status.clone(), clock, asks));
-
-    // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
-    let stopping = watch::Sender::new(false);
-    let servers = serve(&runtime, &config, &shared, access, &pepper, &stopping)?;
-    let stop = Arc::new(Stop::default());
-    let delivery = deliver(&runtime, &config, &shared, &outbox, &stop, brokers)?;
-
-    shared.catalogue.store(reference.catalogue.clone());
     tracing::info!(
         rules = reference.rules.rules.len(),
         catalogue = reference.catalogue.len(),
@@ -151,124 +120,32 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         mode = reference.mode.as_str(),
         "starting"
     );
-    let decoders = parts::decoders(&config, &pepper)?;
-    let engines = parts::engines(&config, &pepper);
-    let settings = parts::settings_version(&config);
-    let reading = Reading::new(decoders, geo.current(), engines, reference, settings, &pepper);
-    let halt = Arc::new(AtomicBool::new(false));
-    let (ended, end) = oneshot::channel();
-    let slot = spawn_slot(log, reading, asked, status, is_running, halt.clone(), ended)?;
+    let shared = Arc::new(Shared::new(&config, reference, metrics, status, clock));
 
+    // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
+    let stopping = watch::Sender::new(false);
+    let servers = serve(&runtime, &config, &shared, access, &pepper, &stopping)?;
     runtime.spawn(housekeeping(shared.clone()));
-    let reloader = Reloader { path, overrides, geo, pepper, shared: shared.clone() };
+    let reloader =
+        Reloader { path, overrides, geo: geo.clone(), pepper: pepper.clone(), shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader, hangups));
+    let lives = Lives {
+        runtime: &runtime,
+        config: &config,
+        pepper: &pepper,
+        geo: &geo,
+        shared: &shared,
+        interrupted,
+    };
+    let end = lives.live(log)?;
+    let _ = stopping.send(true);
     runtime.block_on(async {
-        tokio::select! {
-            _ = interrupted => tracing::info!("stopping on a signal"),
-            _ = end => {}
+        for server in servers {
+            let _ = tokio::time::timeout(DRAIN, server).await;
         }
     });
-    halt.store(true, Relaxed);
-    let outcome = slot.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the slot's thread panicked")));
-    drain(&runtime, delivery, &outbox, &stop, &stopping, servers);
-    let end = outcome?;
     tracing::info!(end = ?end, "stopped");
     Ok(())
-}
-
-/// The slot on its own thread. Restoring is part of it, so that the listeners answer meanwhile.
-fn spawn_slot(
-    log: EmbeddedLog,
-    reading: Reading,
-    asked: std::sync::mpsc::Receiver<Ask<Change>>,
-    status: Arc<Status>,
-    is_running: Arc<AtomicBool>,
-    halt: Arc<AtomicBool>,
-    ended: oneshot::Sender<()>,
-) -> anyhow::Result<JoinHandle<anyhow::Result<End>>> {
-    let body = move || -> anyhow::Result<End> {
-        // Dropped at the end of the thread, however it ends: that is what the main thread waits for.
-        let _ended = ended;
-        let mut slot =
-            Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
-        let back = status.returned();
-        for Gap { input, from, to, reason } in &back.gaps {
-            tracing::error!(
-                input,
-                from,
-                to,
-                reason,
-                "input is gone that had to be replayed; state is without it"
-            );
-        }
-        is_running.store(true, Relaxed);
-        tracing::info!(comparison = ?back.comparison, entries = back.entries, records = back.records, "restored");
-        Ok(slot.run(&halt)?)
-    };
-    Ok(thread::Builder::new().name("keyhound-slot".to_owned()).spawn(body)?)
-}
-
-/// What delivers, to be drained at the end.
-struct Delivery {
-    notifier: Arc<Notifier>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-fn deliver(
-    runtime: &Runtime,
-    config: &Config,
-    shared: &Arc<Shared>,
-    outbox: &Outbox,
-    stop: &Arc<Stop>,
-    brokers: Option<rdkafka::ClientConfig>,
-) -> anyhow::Result<Delivery> {
-    let open: Vec<Incident> = outbox
-        .open_incidents()?
-        .iter()
-        .filter_map(|record| serde_json::from_slice(&record.value).ok())
-        .collect();
-    let notifier = {
-        let _in_runtime = runtime.enter();
-        let clock = shared.clock.clone();
-        Notifier::start(&config.alertmanagers, config.links.clone(), clock, shared.metrics.clone(), &open)?
-    };
-    let notifier = Arc::new(notifier);
-    let to_serve = ToServe::new(
-        shared.decisions.clone(),
-        shared.board.clone(),
-        shared.clock.clone(),
-        shared.metrics.clone(),
-    );
-    let current = outbox.current_decisions()?;
-    let current = current
-        .iter()
-        .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
-    to_serve.restore(current.collect(), open);
-    let mut threads = vec![
-        spawn_dispatcher(outbox, ToAlertmanagers(notifier.clone()), stop)?,
-        spawn_dispatcher(outbox, to_serve, stop)?,
-    ];
-    if let Some(brokers) = brokers {
-        runtime
-            .block_on(topics::ensure(&brokers, &config.topic_prefix, config.partitions))
-            .context("Keyhound's own topics")?;
-        let publisher = ToTopics::new(&brokers, &config.topic_prefix, shared.metrics.clone())?;
-        threads.push(spawn_dispatcher(outbox, publisher, stop)?);
-    }
-    let (newest, ring) = (outbox.newest(), stop.clone());
-    runtime.spawn(async move { ring.ring_with(newest).await });
-    Ok(Delivery { notifier, threads })
-}
-
-fn spawn_dispatcher<D: Deliver + 'static>(
-    outbox: &Outbox,
-    destination: D,
-    stop: &Arc<Stop>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let dispatcher = Dispatcher::new(Arc::new(outbox.clone()), destination)?;
-    let stop = stop.clone();
-    let name = format!("keyhound-{}", D::NAME);
-    Ok(thread::Builder::new().name(name).spawn(move || dispatcher.run(&stop))?)
 }
 
 /// Both listeners, served until `stopping` says so.
@@ -320,10 +197,9 @@ fn serve(
 fn commander(shared: Arc<Shared>) -> Commander {
     Commander::new(move |Asked { command, reply }| {
         // As `/readyz` says it: whoever was told that it is ready may command.
-        if !shared.status.is_restored() {
-            return Err(CommandError::Starting);
-        }
-        shared.asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {
+        let asks = shared.asks.load_full().filter(|_| shared.status.is_restored());
+        let Some(asks) = asks else { return Err(CommandError::Starting) };
+        asks.try_send(Ask::Command { command, done: reply }).map_err(|error| match error {
             TrySendError::Full(_) => CommandError::Busy,
             TrySendError::Disconnected(_) => CommandError::Gone,
         })
@@ -344,34 +220,4 @@ async fn housekeeping(shared: Arc<Shared>) {
             }
         }
     }
-}
-
-/// Lets what was committed leave, then closes the doors.
-fn drain(
-    runtime: &Runtime,
-    delivery: Delivery,
-    outbox: &Outbox,
-    stop: &Stop,
-    stopping: &watch::Sender<bool>,
-    servers: Vec<tokio::task::JoinHandle<()>>,
-) {
-    stop.stop();
-    for thread in delivery.threads {
-        if thread.join().is_err() {
-            tracing::error!("a dispatcher panicked");
-        }
-    }
-    // The slot's last commit came before these were delivered; without this, the next start would deliver them again.
-    if let Err(error) = outbox.write_last() {
-        tracing::warn!(%error, "what was delivered at the end is not written down; it will be delivered again");
-    }
-    runtime.block_on(async {
-        if let Some(notifier) = Arc::into_inner(delivery.notifier) {
-            notifier.shutdown(DRAIN).await;
-        }
-        let _ = stopping.send(true);
-        for server in servers {
-            let _ = tokio::time::timeout(DRAIN, server).await;
-        }
-    });
 }

@@ -5,6 +5,7 @@
 
 pub mod daemon;
 pub mod demo;
+mod life;
 pub mod parts;
 mod reload;
 mod signals;

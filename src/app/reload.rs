@@ -63,13 +63,15 @@ impl Reloader {
 
     /// Whether the slot took it.
     async fn put_into_force(&self, change: Change) -> bool {
-        let version = change.reference.rules.version.clone();
-        let catalogue = change.reference.catalogue.clone();
+        let reference = change.reference.clone();
+        let version = reference.rules.version.clone();
         let (done, taken) = oneshot::channel();
-        let sent = self.shared.asks.try_send(Ask::Change { change, done }).is_ok();
+        let asks = self.shared.asks.load_full();
+        let sent = asks.is_some_and(|asks| asks.try_send(Ask::Change { change, done }).is_ok());
         let in_force = sent && taken.await.is_ok();
         if in_force {
-            self.shared.catalogue.store(catalogue);
+            self.shared.catalogue.store(reference.catalogue.clone());
+            self.shared.reference.store(Arc::new(reference));
             tell_loaded(&self.shared.metrics, &self.shared.clock);
         }
         tracing::info!(in_force, rules = version, "reloaded");

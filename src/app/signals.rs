@@ -1,9 +1,6 @@
 //! How the daemon is stopped from outside.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use tokio::{
     runtime::Runtime,
@@ -11,13 +8,12 @@ use tokio::{
     sync::oneshot,
 };
 
+use crate::slot::Status;
+
 /// Obeys SIGTERM and SIGINT from now on. The answer comes with the first of them, so that what was begun can be ended;
 /// a second one ends the process at once. So does the first while nothing has been begun: a start changes nothing, and
 /// whoever waits for a long replay must be able to stop it.
-pub fn obey_signals(
-    runtime: &Runtime,
-    is_running: Arc<AtomicBool>,
-) -> std::io::Result<oneshot::Receiver<()>> {
+pub fn obey_signals(runtime: &Runtime, status: Arc<Status>) -> std::io::Result<oneshot::Receiver<()>> {
     let _in_runtime = runtime.enter();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (first, interrupted) = oneshot::channel();
@@ -29,7 +25,7 @@ pub fn obey_signals(
             }
         };
         next().await;
-        if !is_running.load(Relaxed) {
+        if !status.is_restored() {
             tracing::info!("stopped by a signal before state was restored; nothing was changed");
             leave(0);
         }

@@ -143,7 +143,7 @@ fn row(number: u64, decoded: &Decoded<'_>) -> String {
             event.route.text,
             event.agent.text,
         ]),
-        Decoded::Anonymous => format!("{number:<7} a request without a key"),
+        Decoded::Anonymous(_) => format!("{number:<7} a request without a key"),
         Decoded::Rejected(reason) => format!("{number:<7} rejected: {}", reason.as_str()),
     }
 }
@@ -151,7 +151,7 @@ fn row(number: u64, decoded: &Decoded<'_>) -> String {
 fn line(decoded: &Decoded<'_>, position: &Value) -> Value {
     match decoded {
         Decoded::Request(request) => event(request, position),
-        Decoded::Anonymous => json!({ "position": position, "anonymous": true }),
+        Decoded::Anonymous(_) => json!({ "position": position, "anonymous": true }),
         Decoded::Rejected(reason) => json!({ "position": position, "rejected": reason.as_str() }),
     }
 }

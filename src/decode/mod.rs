@@ -47,15 +47,15 @@ pub use self::{
     settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
 };
 use self::{layout::Layout, plan::Plan, record::Pass, request::Assembler};
-use crate::event::Event;
+use crate::event::{Event, EventTime};
 
 /// What a record, or one of the requests within it, turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)] // lives on the stack, for the length of one call; a box would be an allocation an event
 pub enum Decoded<'a> {
     Request(Request<'a>),
-    /// A request without the key, or the credential, that the source's policy asks for.
-    Anonymous,
+    /// A request without the key, or the credential, that the source's policy asks for, and its time.
+    Anonymous(EventTime),
     Rejected(Reject),
 }
 

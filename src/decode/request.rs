@@ -51,8 +51,7 @@ impl Assembler {
     /// Puts a request together. A record whose time and status are wrong is rejected even if it has no key.
     pub fn assemble<'a>(&mut self, fields: &Fields<'a>, index: u16, arena: &'a Bump) -> Decoded<'a> {
         match self.request(fields, index, arena) {
-            Ok(Some(request)) => Decoded::Request(request),
-            Ok(None) => Decoded::Anonymous,
+            Ok(decoded) => decoded,
             Err(reject) => Decoded::Rejected(reject),
         }
     }
@@ -62,7 +61,7 @@ impl Assembler {
         fields: &Fields<'a>,
         index: u16,
         arena: &'a Bump,
-    ) -> Result<Option<Request<'a>>, Reject> {
+    ) -> Result<Decoded<'a>, Reject> {
         if !fields.has(Slot::Time) {
             return Err(Reject::MissingTime);
         }
@@ -77,7 +76,9 @@ impl Assembler {
         let found = self.raw_key(fields, url, arena);
         let raw = found.as_ref().map(|found| found.key);
         let credential = fields.text(Slot::Credential).filter(|id| !is_redacted(id));
-        let Some((key, alias)) = self.key_ids(raw, credential) else { return Ok(None) };
+        let Some((key, alias)) = self.key_ids(raw, credential) else {
+            return Ok(Decoded::Anonymous(time));
+        };
 
         let client = address::client(fields.text(Slot::Peer), fields.text(Slot::ForwardedFor), &self.trusted);
         let (latency, latency_unit) = fields.get(Slot::Latency);
@@ -102,7 +103,7 @@ impl Assembler {
             handles: self.handles(fields, raw, credential, arena),
             position: Position { index, ..Position::default() },
         };
-        Ok(Some(Request { event, client }))
+        Ok(Decoded::Request(Request { event, client }))
     }
 
     /// The raw key: from its field or header, else from the query string.

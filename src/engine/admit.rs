@@ -8,9 +8,9 @@ use crate::{
     profile::{CodecError, Reader, Writer},
 };
 
-/// Keys that were seen refused only, and are not worth a profile yet.
+/// Keys that were never served, and are not worth a profile yet.
 pub const CANDIDATES_MAX: usize = 4096;
-/// A key that was only ever refused gets a profile at this sighting.
+/// A key that was never served gets a profile at this sighting.
 const SIGHTINGS: u8 = 3;
 const REPEATS: usize = 1 << 14;
 
@@ -23,10 +23,10 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Whether a key that is not in the table gets a profile with this request: at once if the gateway let it
-    /// through, else at its third sighting.
+    /// Whether a key that is not in the table gets a profile with this request: at once if it was served, else at its
+    /// third sighting. A key that somebody made up is not served, whatever it is told: no route, no right, no backend.
     pub fn admit(&mut self, event: &Event<'_>) -> bool {
-        if !matches!(event.status, 401 | 403) {
+        if (1..400).contains(&event.status) {
             self.changed |= self.sightings.remove(&event.key).is_some();
             return true;
         }
@@ -80,7 +80,10 @@ impl Candidates {
     }
 }
 
-/// Recognises a request id that was seen a short while ago, by a table of the last one in each slot.
+/// Recognises a record that was seen a short while ago, by a table of the last one in each slot.
+///
+/// Callers choose the request id at many gateways, and one that never changes must hide nothing: what is delivered twice
+/// is the same in all else too.
 #[derive(Debug)]
 pub struct Repeats {
     slots: Vec<u64>,
@@ -101,11 +104,12 @@ impl Repeats {
             return false;
         }
         self.changed = true;
-        let slot = &mut self.slots[event.request_id as usize & (REPEATS - 1)];
-        std::mem::replace(slot, event.request_id) == event.request_id
+        let id = fingerprint(event);
+        let slot = &mut self.slots[id as usize & (REPEATS - 1)];
+        std::mem::replace(slot, id) == id
     }
 
-    /// The ids in it as one entry, if any came since the last call.
+    /// The fingerprints in it as one entry, if any came since the last call.
     pub fn checkpoint(&mut self) -> Option<Writer> {
         if !std::mem::take(&mut self.changed) {
             return None;
@@ -125,5 +129,50 @@ impl Repeats {
             self.slots[id as usize & (REPEATS - 1)] = id;
         }
         Ok(())
+    }
+}
+
+/// A hash over what two deliveries of one record have in common and two requests have not; never 0.
+fn fingerprint(event: &Event<'_>) -> u64 {
+    let size = (u64::from(event.latency_us) << 32) | u64::from(event.response_bytes);
+    let key = u64::from_le_bytes(event.key.hash[..8].try_into().unwrap_or_default());
+    [event.time.0, size, u64::from(event.status), event.route.hash, event.address.hash, key]
+        .into_iter()
+        // Not keyed, like the hash of the id itself; a collision costs one request.
+        .fold(event.request_id, |hash, part| (hash.rotate_left(5) ^ part).wrapping_mul(0x517c_c1b7_2722_0a95))
+        .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventTime, KeyKind, testing::plain};
+
+    const KEY: KeyId = KeyId { kind: KeyKind::Raw, hash: [7; 16] };
+
+    #[test]
+    fn a_record_that_comes_twice_counts_once_and_a_callers_id_hides_nothing() {
+        let mut repeats = Repeats::default();
+        let request = |ms| Event { request_id: 1, ..plain(KEY, EventTime(ms)) };
+        assert!(!repeats.is_repeat(&request(1_000)));
+        assert!(repeats.is_repeat(&request(1_000)), "the same record once more");
+        assert!(
+            (1..500).all(|n| !repeats.is_repeat(&request(1_000 + n))),
+            "other requests under the same id"
+        );
+        assert!(!repeats.is_repeat(&Event { status: 404, ..request(1_000) }));
+        assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }));
+        assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }), "nothing to tell them by");
+    }
+
+    #[test]
+    fn a_key_is_admitted_when_it_was_served_or_came_three_times() {
+        let with = |hash, status| Event { status, ..plain(KeyId { hash: [hash; 16], ..KEY }, EventTime(1)) };
+        let mut candidates = Candidates::default();
+        for (hash, status) in (1u8..).zip([400, 401, 403, 404, 429, 500, 503, 0]) {
+            let admitted = [0; 3].map(|_| candidates.admit(&with(hash, status)));
+            assert_eq!(admitted, [false, false, true], "{status}");
+        }
+        assert!(candidates.admit(&with(100, 200)) && candidates.admit(&with(101, 302)));
     }
 }

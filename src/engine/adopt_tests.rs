@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     engine::{Action, Command, Counts, Engines, IdKey, Input, Settings},
+    event::testing::plain,
     incident::{Severity, testing},
     respond::{Caps, Step},
 };
@@ -22,6 +23,8 @@ fn engines() -> Engines {
         caps: Caps::default(),
     });
     engines.apply(Input::Watermark(START), &mut Vec::new());
+    // A key that is known, so that it has a rate to be throttled to.
+    engines.apply_events(&[plain(key().parse().unwrap(), START)], &mut Vec::new());
     engines
 }
 

@@ -46,7 +46,8 @@ impl Engine {
             write(&entry_key(prefix, b'i', &id_bytes(key)), (!empty).then_some(bytes.as_slice()));
         }
         self.routes.checkpoint(|route, entry| {
-            write(&entry_key(prefix, b'r', &route.to_be_bytes()), Some(&entry.0));
+            let value = entry.as_ref().map(|entry| entry.0.as_slice());
+            write(&entry_key(prefix, b'r', &route.to_be_bytes()), value);
         });
         self.counters.checkpoint(|key, entry| {
             write(&entry_key(prefix, b'n', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));

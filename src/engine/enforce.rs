@@ -118,7 +118,10 @@ impl Engine {
     ) {
         let hot = self.table.hot(index);
         let (key, mature) = (hot.key, hot.maturity() >= MATURE);
-        let in_force = self.forces.get(&key).map_or(Step::Observe, |force| force.decision.step);
+        // A step made in shadow mode stops nobody: it does not stand in the way of one that would.
+        let mode = self.now.reference.mode;
+        let in_force = self.forces.get(&key).filter(|force| force.decision.mode >= mode);
+        let in_force = in_force.map_or(Step::Observe, |force| force.decision.step);
         let late = self.is_late(at);
         let Some(case) = self.cases.get_mut(&key) else { return };
         let (step, rail) = rails::within_rails(wanted, mature, entry);
@@ -221,8 +224,9 @@ impl Engine {
                 self.table.hot_mut(index).epoch = decision.epoch;
             }
             if decision.step.is_enforced() {
-                let since =
-                    self.forces.get(&key).filter(|_| decision.cause == "policy").map(|force| force.since_ms);
+                let extends =
+                    |force: &&Force| decision.cause == "policy" && force.decision.mode == decision.mode;
+                let since = self.forces.get(&key).filter(extends).map(|force| force.since_ms);
                 let mut force = Force::new((**decision).clone(), grant.at);
                 force.since_ms = since.unwrap_or(force.since_ms);
                 self.forces.insert(key, force);
@@ -285,22 +289,27 @@ impl Engine {
         }
     }
 
-    /// Does what an operator asked for on a key of this partition.
-    pub(super) fn command(&mut self, command: &Command, effects: &mut Vec<Effect>) {
-        let (key, step, seconds) = match &command.action {
-            Action::Take { key, step, for_seconds } => (key, *step, *for_seconds),
-            Action::Lift { key } => (key, Step::Observe, 0),
+    /// Whether there is anything about a key.
+    pub(super) fn knows(&self, key: &KeyId) -> bool {
+        self.forces.contains_key(key) || self.cases.contains_key(key) || self.table.find(key).is_some()
+    }
+
+    /// Does what an operator asked for on a key of this partition, whatever id he called it by.
+    pub(super) fn command(&mut self, command: &Command, key: KeyId, effects: &mut Vec<Effect>) {
+        let (step, seconds) = match &command.action {
+            Action::Take { step, for_seconds, .. } => (*step, *for_seconds),
+            Action::Lift { .. } => (Step::Observe, 0),
             Action::Pause | Action::Resume => return,
         };
-        let Ok(key) = key.parse::<KeyId>() else { return };
         let reference = self.now.reference.clone();
         let entry = self.entry(&reference.catalogue, &key, "");
         let at = EventTime(command.at_ms);
-        if let Some(rail) = rails::refusal(step, entry) {
+        if let Some(rail) = rails::refusal(step, self.table.find(&key).is_some(), entry) {
             effects.push(Effect::Grant(Box::new(Grant { key, step, at, outcome: Err(rail) })));
             return;
         }
-        let force = self.forces.get(&key);
+        let force = self.forces.get(&key).map(|force| &force.decision.handles);
+        let handles = self.cases.get(&key).map(|case| &case.handles).or(force);
         let draft = Draft {
             key,
             step,
@@ -311,7 +320,7 @@ impl Engine {
             rule_version: String::new(),
             incident: self.cases.get(&key).map(|case| case.record.id.0.clone()).unwrap_or_default(),
             reason: command.reason.clone(),
-            handles: force.map(|force| force.decision.handles.clone()).unwrap_or_default(),
+            handles: handles.cloned().unwrap_or_default(),
             entry,
         };
         let decision = self.draft(&draft);

@@ -7,7 +7,7 @@ use crate::{
     catalogue::{Catalogue, KeyClass},
     detect::Family,
     engine::{Engines, IdKey, Input, Settings, engine::InForce, seam::Reference},
-    event::KeyKind,
+    event::{Event, KeyKind, Refusal, testing::plain},
     incident::{Cause, Incident, IncidentId, Reason, Sample, Severity},
     profile::Hot,
     respond::{Caps, FRESH_WITHIN},
@@ -134,10 +134,111 @@ fn revoking_a_key_that_ships_in_an_app_is_refused_and_throttling_it_is_not() {
         matches!(&effects[..], [Effect::Grant(grant)] if grant.outcome == Err("class")),
         "the entry is found by the credential that the id comes from: {effects:?}"
     );
-    effects.clear();
-    engines.apply(Input::Command(&command(Step::Throttle)), &mut effects);
+    engines.apply_events(&[plain(KEY, START)], &mut Vec::new());
+    let decision = by_operator(&mut engines, Step::Throttle, KEY).unwrap();
+    assert!(decision.rate.is_some(), "{decision:?}");
+}
+
+/// What comes of an operator's command on a key: the decision, or the rail that held it.
+fn by_operator(engines: &mut Engines, step: Step, key: KeyId) -> Result<Decision, &'static str> {
+    let action = Action::Take { key: key.to_string(), step, for_seconds: 60 };
+    let mut effects = Vec::new();
+    engines.apply(Input::Command(&Command { action, ..command(step) }), &mut effects);
+    let held = effects.iter().find_map(|effect| match effect {
+        Effect::Grant(grant) => grant.outcome.clone().err(),
+        _ => None,
+    });
+    if let Some(rail) = held {
+        return Err(rail);
+    }
     engines.settle(&mut effects);
-    assert!(matches!(&effects[..], [Effect::Decision(_)]), "{effects:?}");
+    let answer = effects.into_iter().find_map(|effect| match effect {
+        Effect::Decision(decision) => Some(*decision),
+        _ => None,
+    });
+    Ok(answer.expect("each command has an answer"))
+}
+
+#[test]
+fn a_command_means_the_key_whichever_of_its_ids_it_names() {
+    let mut engines = engines(entry(KeyClass::Server, false));
+    let raw = KeyId { kind: KeyKind::Raw, hash: [200; 16] };
+    assert_eq!(by_operator(&mut engines, Step::Revoke, raw).unwrap().subject.id, raw.to_string());
+    let shown = Event { alias: Some(raw), ..plain(KEY, START) };
+    engines.apply_events(&[shown], &mut Vec::new());
+    let other = KeyId { kind: KeyKind::Raw, hash: [201; 16] };
+    engines.apply_events(&[Event { alias: Some(other), ..plain(KEY, at(1)) }], &mut Vec::new());
+    let revoked = by_operator(&mut engines, Step::Revoke, other).unwrap();
+    assert_eq!((revoked.subject.id, revoked.subject.aliases), (KEY.to_string(), vec![other.to_string()]));
+    let mut engines = self::engines(entry(KeyClass::Mobile, false));
+    engines.apply_events(&[shown], &mut Vec::new());
+    assert_eq!(by_operator(&mut engines, Step::Revoke, raw), Err("class"), "its class counts too");
+}
+
+#[test]
+fn a_key_that_was_never_seen_has_no_rate_to_be_throttled_to() {
+    let mut engines = engines(entry(KeyClass::Server, false));
+    assert_eq!(by_operator(&mut engines, Step::Throttle, KEY), Err("rate"));
+    by_operator(&mut engines, Step::Revoke, KEY).unwrap();
+}
+
+#[test]
+fn what_shadow_mode_made_neither_blinds_nor_blocks_once_it_is_over() {
+    let mut engine = attacked();
+    let mode = |engine: &mut Engine, mode| {
+        let now = InForce::new(Reference { mode, ..Reference::default() }, &engine.now);
+        engine.refer(now);
+    };
+    let refused = |second| Event { status: 403, refusal: Refusal::Gateway, ..plain(KEY, at(second)) };
+    evidence(&mut engine, at(0)).unwrap();
+    engine.observe(&refused(1), None, &mut Vec::new());
+    assert_eq!(engine.counts.pressure, 0, "nothing is served in shadow mode");
+    mode(&mut engine, Mode::Enforce);
+    engine.observe(&refused(2), None, &mut Vec::new());
+    assert_eq!(engine.counts.pressure, 0, "nor is what was made in it");
+    let enforced = evidence(&mut engine, at(3)).expect("the attack goes on");
+    assert_eq!(enforced.mode, Mode::Enforce);
+    engine.observe(&refused(4), None, &mut Vec::new());
+    assert_eq!(engine.counts.pressure, 1);
+    // Gateways were told, and obey until it ends.
+    mode(&mut engine, Mode::Shadow);
+    engine.observe(&refused(5), None, &mut Vec::new());
+    assert_eq!(engine.counts.pressure, 2);
+    assert_eq!(evidence(&mut engine, at(6)), None);
+}
+
+#[test]
+fn a_step_is_told_with_its_end_and_when_it_is_over() {
+    let mut engine = attacked();
+    engine.cases.get_mut(&KEY).unwrap().weigh(at(0), 1.0);
+    evidence(&mut engine, at(0)).unwrap();
+    let steps = |engine: &Engine| engine.cases[&KEY].record.steps.clone();
+    assert_eq!(steps(&engine)[0].until.as_deref(), Some(at(3_600).rfc3339().as_str()));
+    engine.watermark = at(3_700);
+    let mut effects = Vec::new();
+    engine.end_forces(&mut effects);
+    let ended = steps(&engine).pop().unwrap();
+    assert_eq!((ended.outcome, ended.at), (Outcome::Ended, at(3_600).rfc3339()));
+    assert!(matches!(&effects[..], [Effect::Incident(_)]), "{effects:?}");
+}
+
+#[test]
+fn a_short_step_is_extended_at_its_end_and_not_all_the_time() {
+    let mut engine = attacked();
+    engine.settings = Settings { throttle_for: Duration::from_mins(1), ..settings() }.into();
+    evidence(&mut engine, at(0)).unwrap();
+    for second in 0..60 {
+        (0..30).for_each(|_| engine.forces.get_mut(&KEY).unwrap().press(second_of(at(second))));
+        engine.watermark = at(second);
+        let mut effects = Vec::new();
+        engine.end_forces(&mut effects);
+        assert_eq!(effects.is_empty(), second < 45, "{second} s: {effects:?}");
+        if !effects.is_empty() {
+            let extended = grant(&mut engine, effects).unwrap();
+            assert_eq!(extended.expires_at, at(second + 60).rfc3339_millis());
+            break;
+        }
+    }
 }
 
 #[test]
@@ -182,7 +283,7 @@ fn an_incident_that_closes_after_a_lift_is_newer_than_what_was_told_of_the_lift(
         at_ms: at(1_800).0,
         ..command(Step::Revoke)
     };
-    engine.command(&lift, &mut effects);
+    engine.command(&lift, KEY, &mut effects);
     let Some(Effect::Proposal(proposal)) = effects.pop() else { panic!("{effects:?}") };
     let outcome = Ok(proposal.decision.clone());
     engine.granted(&Grant { key: KEY, step: proposal.step, at: proposal.at, outcome }, &mut effects);

@@ -186,10 +186,9 @@ impl Engine {
             Input::Event(event) => self.observe(event, None, effects),
             Input::Context(context) => self.see(context, effects),
             Input::Watermark(time) => self.pass(time, effects),
-            Input::Command(command) => self.command(command, effects),
             Input::Grant(grant) => self.granted(grant, effects),
-            // Proposals are for whoever grants, which is one for all partitions.
-            Input::Proposal(_) => {}
+            // For whoever holds all partitions: it grants proposals, and knows which key a command means.
+            Input::Proposal(_) | Input::Command(_) => {}
             Input::Reference(reference) => {
                 let now = InForce::new(reference.clone(), &self.now);
                 self.refer(now);
@@ -225,6 +224,7 @@ impl Engine {
         self.end_forces(effects);
         self.close_cases(effects);
         self.counters.sweep(&self.now.watch.counting, second_of(self.watermark));
+        self.routes.sweep(second_of(self.watermark) / 3600);
         if self.table.is_over_limit() {
             let (forces, cases) = (&self.forces, &self.cases);
             let gone = self.table.sweep(|key| forces.contains_key(key) || cases.contains_key(key));

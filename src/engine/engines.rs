@@ -151,10 +151,21 @@ impl Engines {
             Action::Resume => self.fleet.paused = false,
             Action::Take { key, .. } | Action::Lift { key } => {
                 if let Ok(key) = key.parse::<KeyId>() {
-                    self.owner(&key).apply(Input::Command(command), effects);
+                    let key = self.subject_of(key);
+                    self.owner(&key).command(command, key, effects);
                 }
             }
         }
+    }
+
+    /// The key that an id means: itself, or the one whose other id it is. An operator who found a key in a repository can
+    /// make its `kf1_`, where profiles and gateways go by credential. Looks through all aliases: commands are rare.
+    fn subject_of(&self, id: KeyId) -> KeyId {
+        if self.engines[self.partition(&id)].knows(&id) {
+            return id;
+        }
+        let mut aliases = self.engines.iter().flat_map(|engine| &engine.aliases);
+        aliases.find(|(_, alias)| **alias == id).map_or(id, |(key, _)| *key)
     }
 
     /// Grants a proposal or says which rail holds it; a granted one is the decision.

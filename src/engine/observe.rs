@@ -68,8 +68,10 @@ impl Engine {
             self.count_for_group(index, event);
         }
         // What failed is neither large nor slow of the key's doing, and is not in the count that the share is of.
-        let beyond = if is_served(event.status) {
-            self.routes.observe(event.route.hash, event.latency_us, event.response_bytes, frozen)
+        // Nor is there a route behind a path that somebody made up.
+        let beyond = if (1..400).contains(&event.status) {
+            let hour = second / 3600;
+            self.routes.observe(event.route.hash, hour, event.latency_us, event.response_bytes, frozen)
         } else {
             Beyond::default()
         };
@@ -133,7 +135,7 @@ impl Engine {
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
         self.counters.count(&watch.counting, event, (&mut *hot, warm.as_deref()), &mut signals);
-        if is_refusal(event) && is_worth_a_look(u32::from(hot.refused_sum)) {
+        if is_refusal(event) && is_worth_a_look(hot.refused_sum) {
             detect::errors::judge(watch, hot, &mut signals);
         }
         if let Some(warm) = warm {
@@ -145,7 +147,9 @@ impl Engine {
             if hot.total.is_multiple_of(8) {
                 detect::breadth::judge(watch, warm, &mut signals);
             }
-            detect::cost::judge(watch, hot, warm, beyond, &mut signals);
+            let slow = beyond.slow && is_worth_a_look(warm.slow.sum());
+            let large = beyond.large && is_worth_a_look(warm.large.sum());
+            detect::cost::judge(watch, hot, warm, Beyond { slow, large, ..beyond }, &mut signals);
         }
         if !signals.is_empty() {
             let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));

@@ -44,7 +44,7 @@ pub struct Hot {
     pub thresholds: [u32; 3],
     /// 401 and 403 that were not ours, over 5 min.
     pub refused: Panes<u16, 10, 30>,
-    pub refused_sum: u16,
+    pub refused_sum: u32,
     /// The usual share of refused requests.
     pub refused_usual: f32,
     pub last_asn: u32,
@@ -101,8 +101,7 @@ impl Hot {
         self.thresholds[0] = CALLABLE;
         if second / 30 != from / 30 {
             self.sums[1] -= self.five.advance(from, second).min(self.sums[1]);
-            let lost = self.refused.advance(from, second);
-            self.refused_sum = self.refused_sum.saturating_sub(u16::try_from(lost).unwrap_or(u16::MAX));
+            self.refused_sum -= self.refused.advance(from, second).min(self.refused_sum);
             self.thresholds[1] = CALLABLE;
             if second / 300 != from / 300 {
                 self.sums[2] -= self.hour.advance(from, second).min(self.sums[2]);
@@ -115,8 +114,7 @@ impl Hot {
     fn learn_refusals(&mut self, from: u32, second: u32, frozen: bool) {
         if !frozen && second / 300 != from / 300 && self.sums[1] >= 5 {
             #[allow(clippy::cast_precision_loss)] // counts of five minutes
-            let share =
-                (f32::from(self.refused_sum) / self.sums[1] as f32).min(4.0 * self.refused_usual + 0.02);
+            let share = (self.refused_sum as f32 / self.sums[1] as f32).min(4.0 * self.refused_usual + 0.02);
             self.refused_usual += 0.01 * (share - self.refused_usual);
         }
     }
@@ -124,9 +122,9 @@ impl Hot {
     /// Counts a request of `second` (which may be late) in each window that still holds it.
     pub fn count(&mut self, second: u32) {
         let now = self.last_seen;
-        self.sums[0] += u32::from(self.minute.add(now, second, 1));
-        self.sums[1] += u32::from(self.five.add(now, second, 1));
-        self.sums[2] += u32::from(self.hour.add(now, second, 1));
+        self.sums[0] += self.minute.add(now, second, 1);
+        self.sums[1] += self.five.add(now, second, 1);
+        self.sums[2] += self.hour.add(now, second, 1);
         if second / 60 == now / 60 {
             self.season.count();
         }
@@ -135,9 +133,7 @@ impl Hot {
 
     /// Counts a refusal of `second` that was not ours.
     pub fn count_refusal(&mut self, second: u32) {
-        if self.refused.add(self.last_seen, second, 1) {
-            self.refused_sum = self.refused_sum.saturating_add(1);
-        }
+        self.refused_sum += self.refused.add(self.last_seen, second, 1);
     }
 
     /// How long the key has been known, in days.
@@ -188,7 +184,7 @@ impl Hot {
         hot.hour = Panes::from_raw(input.counts(12)?.into_iter());
         hot.refused = Panes::from_raw(input.counts(10)?.into_iter());
         hot.sums = [hot.minute.sum(), hot.five.sum(), hot.hour.sum()];
-        hot.refused_sum = u16::try_from(hot.refused.sum()).unwrap_or(u16::MAX);
+        hot.refused_sum = hot.refused.sum();
         for threshold in &mut hot.thresholds {
             *threshold = input.u32()?;
         }

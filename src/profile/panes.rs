@@ -54,15 +54,19 @@ impl<C: Count, const N: usize, const WIDTH: u32> Panes<C, N, WIDTH> {
         lost
     }
 
-    /// Adds `n` to the pane of `second` if it is within the window that ends at `now`; says whether it was.
-    pub fn add(&mut self, now: u32, second: u32, n: u32) -> bool {
+    /// Adds `n` to the pane of `second` if it is within the window that ends at `now`. Gives what the pane took, so that
+    /// a sum that is kept beside the ring loses no more later than it got.
+    pub fn add(&mut self, now: u32, second: u32, n: u32) -> u32 {
         let (newest, pane) = (Self::pane_of(now), Self::pane_of(second));
         let within = pane <= newest && (newest - pane) < u32::try_from(N).unwrap_or(u32::MAX);
-        if within {
-            let slot = &mut self.panes[pane as usize % N];
-            *slot = slot.plus(n);
+        if !within {
+            return 0;
         }
-        within
+        let slot = &mut self.panes[pane as usize % N];
+        let before: u32 = (*slot).into();
+        *slot = slot.plus(n);
+        let after: u32 = (*slot).into();
+        after - before
     }
 
     /// Sum over the window.
@@ -102,12 +106,27 @@ mod tests {
                 sum -= ring.advance(now, to);
                 now = to;
                 let second = now - late;
-                let within = ring.add(now, second, n);
-                prop_assert_eq!(within, now / 5 - second / 5 < 12);
-                if within { list.push((second, n)); sum += n; }
+                let taken = ring.add(now, second, n);
+                prop_assert_eq!(taken > 0, now / 5 - second / 5 < 12);
+                if taken > 0 { list.push((second, n)); }
+                sum += taken;
                 let brute: u32 = list.iter().filter(|(s, _)| now / 5 - s / 5 < 12).map(|(_, n)| n).sum();
                 prop_assert_eq!(ring.sum(), brute);
                 prop_assert_eq!(sum, brute);
+            }
+        }
+
+        #[test]
+        fn a_sum_that_is_kept_beside_a_ring_is_right_when_panes_are_full(
+            steps in prop::collection::vec((0u32..20, 0u32..90, 1u32..60_000), 1..80),
+        ) {
+            let mut ring = Panes::<u16, 12, 5>::default();
+            let (mut now, mut sum) = (1_000_000u32, 0u32);
+            for (forward, late, n) in steps {
+                sum -= ring.advance(now, now + forward);
+                now += forward;
+                sum += ring.add(now, now - late, n);
+                prop_assert_eq!(ring.sum(), sum);
             }
         }
     }

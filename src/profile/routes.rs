@@ -10,6 +10,8 @@ use super::codec::{CodecError, Reader, Writer};
 
 /// Routes that a partition keeps; requests on others are counted and not judged.
 pub const ROUTES_MAX: usize = 256;
+/// When there are as many, those go that nobody asked for in so many hours.
+const UNUSED_HOURS: u32 = 24;
 const GENERATION: u32 = 10_000;
 /// The first comparison wants so many requests.
 const FIRST: u32 = 500;
@@ -29,6 +31,8 @@ pub struct Route {
     /// The recent shares of all requests beyond them.
     slow_share: f32,
     large_share: f32,
+    /// The hour, since the epoch, of the last request that taught something.
+    last_hour: u32,
 }
 
 /// What one request was, against its route.
@@ -53,10 +57,11 @@ impl Route {
             size_p99_units: u32::MAX,
             slow_share: 0.01,
             large_share: 0.01,
+            last_hour: 0,
         }
     }
 
-    fn observe(&mut self, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
+    fn observe(&mut self, hour: u32, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
         let (latency, units) = (latency_us / 1000, bytes / 64);
         let slow = latency > self.latency_p99_ms;
         let large = units > self.size_p99_units;
@@ -64,6 +69,7 @@ impl Route {
         if frozen {
             return before;
         }
+        self.last_hour = self.last_hour.max(hour);
         self.slow_share += 0.002 * (f32::from(u8::from(slow)) - self.slow_share);
         self.large_share += 0.002 * (f32::from(u8::from(large)) - self.large_share);
         self.latency.saturating_record(u64::from(latency.max(1)));
@@ -88,7 +94,7 @@ impl Route {
     }
 
     fn write(&self, out: &mut Writer) {
-        out.counts([self.count, self.latency_p99_ms, self.size_p99_units].into_iter());
+        out.counts([self.count, self.latency_p99_ms, self.size_p99_units, self.last_hour].into_iter());
         out.float(self.slow_share);
         out.float(self.large_share);
         for histogram in [&self.latency, &self.size] {
@@ -107,6 +113,7 @@ impl Route {
         route.count = input.u32()?;
         route.latency_p99_ms = input.u32()?;
         route.size_p99_units = input.u32()?;
+        route.last_hour = input.u32()?;
         route.slow_share = input.float()?;
         route.large_share = input.float()?;
         for histogram in [&mut route.latency, &mut route.size] {
@@ -125,13 +132,16 @@ pub struct RouteTable {
     /// Index in `routes` by route hash.
     index: hashbrown::HashMap<u64, u32, foldhash::fast::FixedState>,
     routes: Vec<(u64, Box<Route>, bool)>,
+    /// Those that went since the last checkpoint.
+    gone: Vec<u64>,
     /// Requests on routes beyond [`ROUTES_MAX`].
     pub unjudged: u64,
 }
 
 impl RouteTable {
-    /// Compares a request with its route, then adds it to the route's history unless `frozen`.
-    pub fn observe(&mut self, route: u64, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
+    /// Compares a request with its route, then adds it to the route's history unless `frozen`. `hour` is the request's,
+    /// since the epoch.
+    pub fn observe(&mut self, route: u64, hour: u32, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
         if route == 0 {
             return Beyond::default();
         }
@@ -150,7 +160,22 @@ impl RouteTable {
         };
         let (_, state, dirty) = &mut self.routes[at];
         *dirty |= !frozen;
-        state.observe(latency_us, bytes, frozen)
+        state.observe(hour, latency_us, bytes, frozen)
+    }
+
+    /// If there are as many as there may be, forgets those that are not used any more at `hour`.
+    pub fn sweep(&mut self, hour: u32) {
+        if self.routes.len() < ROUTES_MAX {
+            return;
+        }
+        let is_used = |route: &Route| route.last_hour + UNUSED_HOURS > hour;
+        let gone = self.routes.iter().filter(|(_, state, _)| !is_used(state)).map(|(route, ..)| *route);
+        let from = self.gone.len();
+        self.gone.extend(gone);
+        if self.gone.len() > from {
+            self.routes.retain(|(_, state, _)| is_used(state));
+            self.index = (0..).zip(&self.routes).map(|(at, (route, ..))| (*route, at)).collect();
+        }
     }
 
     /// Routes kept.
@@ -163,16 +188,21 @@ impl RouteTable {
         self.routes.is_empty()
     }
 
-    /// Hands every route that changed since the last call to `write`, in the order of their hashes. The order of their
+    /// Hands every route that changed since the last call to `write`, in the order of their hashes; `None` = it went. The order of their
     /// arrival is not kept: nothing depends on it, and an entry must not differ by when its table was restored.
-    pub fn checkpoint(&mut self, mut write: impl FnMut(u64, Writer)) {
+    pub fn checkpoint(&mut self, mut write: impl FnMut(u64, Option<Writer>)) {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|route| !self.index.contains_key(route));
+        gone.sort_unstable();
+        gone.dedup();
+        gone.into_iter().for_each(|route| write(route, None));
         let mut changed: Vec<_> = self.routes.iter_mut().filter(|(_, _, dirty)| *dirty).collect();
         changed.sort_unstable_by_key(|(route, _, _)| *route);
         for (route, state, dirty) in changed {
             *dirty = false;
             let mut out = Writer::versioned();
             state.write(&mut out);
-            write(*route, out);
+            write(*route, Some(out));
         }
     }
 

@@ -27,7 +27,7 @@ const FIVE: u32 = 5;
 /// What is usual for one key's request counts. 104 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Season {
-    /// √(requests in the hour) × 100 by hour of day in UTC; `UNSEEN` before the first.
+    /// √(requests in the hour) by hour of day in UTC, as [`packed`]; `UNSEEN` before the first.
     bins: [u16; 24],
     /// Weekday factors × 64, Monday first.
     weekdays: [u8; 7],
@@ -189,18 +189,15 @@ impl Season {
         let rate = 1.0 / (days.min(9) as f32 + 1.0);
         let factor = self.weekday_factor(hour / 24);
         let bin = &mut self.bins[(hour % 24) as usize];
-        let new = (count / factor).sqrt() * 100.0;
-        let value = if *bin == UNSEEN { new } else { f32::from(*bin) * (1.0 - rate) + new * rate };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
-        {
-            *bin = value.round().clamp(0.0, 65_534.0) as u16;
-        }
+        let new = (count / factor).sqrt();
+        *bin = packed(if *bin == UNSEEN { new } else { unpacked(*bin) * (1.0 - rate) + new * rate });
     }
 
     fn close_day(&mut self, day: u32, frozen: bool) {
         let count = std::mem::take(&mut self.day_count);
         let expected = std::mem::take(&mut self.day_expected);
-        if frozen || expected < 20.0 {
+        // A day that could not be counted says nothing.
+        if frozen || expected < 20.0 || count == u32::MAX {
             return;
         }
         #[allow(clippy::cast_precision_loss)]
@@ -354,8 +351,24 @@ fn clipped(count: f32, mean: f32, dispersion: f32) -> f32 {
 
 /// The bins hold means of √count: for a Poisson count the mean is a quarter above their square (Anscombe 1948).
 fn mean_of(bin: u16) -> f32 {
-    let root = f32::from(bin) / 100.0;
+    let root = unpacked(bin);
     root * root + 0.25 * root.min(1.0)
+}
+
+/// A root as hundredths in 12 bits, shifted by what the upper four bits say: exact to a hundredth up to 41, to one in
+/// 2,048 beyond, and further than any count of an hour goes. The whole fleet has a profile too, so that an hour of a key
+/// and an hour of ten thousand requests a second have to fit.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within u32 by the clamp, and 12 bits by the shift
+fn packed(root: f32) -> u16 {
+    let hundredths = (root * 100.0).round().clamp(0.0, 100_000_000.0) as u32;
+    let shift = (20 - hundredths.leading_zeros().min(20)).min(14);
+    let rounded = (hundredths + (1 << shift >> 1)) >> shift;
+    ((shift << 12) | rounded.min(0xFFF)) as u16
+}
+
+#[allow(clippy::cast_precision_loss)] // 12 bits, shifted
+fn unpacked(bin: u16) -> f32 {
+    ((u32::from(bin) & 0xFFF) << (bin >> 12)) as f32 / 100.0
 }
 
 #[cfg(test)]

@@ -27,6 +27,32 @@ fn a_steady_key_is_expected_to_go_on() {
 }
 
 #[test]
+fn a_fleet_is_expected_to_go_on_whatever_its_size() {
+    for per_second in [1, 119, 358, 1_000, 30_000, 1_000_000] {
+        let (mut season, mut at) = (Season::default(), MONDAY);
+        for minute in 0..14 * 1440 {
+            let to = MONDAY + minute * 60;
+            season.advance(at, to, MONDAY, false);
+            at = to;
+            season.count_many(per_second * 60);
+        }
+        let e = season.expect(at, 3600, MONDAY, 1.0);
+        assert!((e.mean / (f64::from(per_second) * 3600.0) - 1.0).abs() < 0.02, "{per_second}: {e:?}");
+    }
+}
+
+#[test]
+fn a_root_is_packed_to_a_hundredth_or_one_in_two_thousand() {
+    for hundredths in (0..200_000).chain((1..700).map(|n| n * 10_000)) {
+        #[allow(clippy::cast_precision_loss)]
+        let root = hundredths as f32 / 100.0;
+        let off = (unpacked(packed(root)) - root).abs();
+        assert!(off <= 0.005_001 + root / 2_000.0 && packed(root) != UNSEEN, "{root}: off by {off}");
+        assert!(root > 40.9 || off < 0.005_1, "{root}: off by {off}");
+    }
+}
+
+#[test]
 fn the_hour_of_the_day_is_learnt() {
     let busy = |second: u32| if (9..17).contains(&((second / 3600) % 24)) { 40 } else { 2 };
     let (season, now) = learn(10, busy);

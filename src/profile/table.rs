@@ -10,6 +10,8 @@ use super::{
 use crate::event::KeyId;
 
 const CHUNK: usize = 1024;
+/// Keys with fewer requests have no profile worth keeping.
+const HARDLY_USED: u32 = 50;
 
 /// Grows by chunks, so that growing never copies what is there.
 #[derive(Debug)]
@@ -179,22 +181,22 @@ impl KeyTable {
         }
     }
 
-    /// Removes keys down to nine tenths of the limit: the smallest (last-seen hour, hash), but never one that
-    /// `keep` names. Gives those that went.
+    /// Removes keys down to nine tenths of the limit: first those that were hardly used, then those that were seen longest
+    /// ago (the hash decides between equal ones), but never one that `keep` names. Gives those that went.
     pub fn sweep(&mut self, keep: impl Fn(&KeyId) -> bool) -> Vec<KeyId> {
-        let mut order: Vec<(u32, [u8; 16], u32)> = self
+        let mut order: Vec<(bool, u32, [u8; 16], u32)> = self
             .index
             .iter()
             .map(|place| (self.hots.get(place.index), place.index))
             .filter(|(hot, _)| !keep(&hot.key))
-            .map(|(hot, index)| (hot.last_seen / 3600, hot.key.hash, index))
+            .map(|(hot, index)| (hot.total >= HARDLY_USED, hot.last_seen / 3600, hot.key.hash, index))
             .collect();
         let goal = self.index.len().saturating_sub(self.limit - self.limit / 10).min(order.len());
         if goal == 0 {
             return Vec::new();
         }
         order.select_nth_unstable(goal - 1);
-        let mut victims: Vec<u32> = order[..goal].iter().map(|(_, _, index)| *index).collect();
+        let mut victims: Vec<u32> = order[..goal].iter().map(|(.., index)| *index).collect();
         victims.sort_unstable();
         self.changed.retain(|index| victims.binary_search(index).is_err());
         victims.into_iter().map(|index| self.remove(index)).collect()

@@ -126,7 +126,7 @@ impl Warm {
 
     /// Counts a request of `second`, which may be late, served by the upstream.
     pub fn count(&mut self, second: u32) {
-        self.day_sum += u32::from(self.day.add(self.last_second, second, 1));
+        self.day_sum += self.day.add(self.last_second, second, 1);
     }
 
     /// Notes where a request came from. `frozen`: what is new stays new.

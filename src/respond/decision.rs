@@ -7,7 +7,7 @@ use super::Step;
 use crate::event::EventTime;
 
 /// Whether a decision is served to gateways or only shown and counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Made, shown, counted, not served.

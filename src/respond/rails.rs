@@ -24,8 +24,13 @@ pub fn within_rails(wanted: Step, mature: bool, entry: Option<&Entry>) -> (Step,
 }
 
 /// The rail that keeps an operator from a step on a key; `None` = he may take it. A key that ships in an app or a page is
-/// on many devices: revoking it would cut off all of them.
-pub fn refusal(step: Step, entry: Option<&Entry>) -> Option<&'static str> {
+/// on many devices: revoking it would cut off all of them. One that was never seen (`known`: it was) has no usual rate to
+/// be throttled to.
+pub fn refusal(step: Step, known: bool, entry: Option<&Entry>) -> Option<&'static str> {
     let class = entry.map(|entry| entry.class).unwrap_or_default();
-    (step == Step::Revoke && matches!(class, KeyClass::Mobile | KeyClass::Browser)).then_some("class")
+    match step {
+        Step::Revoke if matches!(class, KeyClass::Mobile | KeyClass::Browser) => Some("class"),
+        Step::Throttle if !known => Some("rate"),
+        _ => None,
+    }
 }

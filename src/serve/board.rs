@@ -128,7 +128,10 @@ impl Board {
 
     /// The current decision on a key, by its id.
     pub fn decision_on(&self, key: &str) -> Option<Shown> {
-        self.read(|state| state.decisions.get(key).cloned())
+        let calls_it_so = |shown: &&Shown| shown.decision.subject.aliases.iter().any(|alias| alias == key);
+        self.read(|state| {
+            state.decisions.get(key).or_else(|| state.decisions.values().find(calls_it_so)).cloned()
+        })
     }
 
     /// Waits until the current decision on a key has an epoch above `epoch`. For as long as the caller has patience.

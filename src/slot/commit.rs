@@ -94,6 +94,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     fn mark(&mut self, written: u64) -> Result<(), LogError> {
         for input in self.ended.drain(..) {
             self.course.watermarks.forget(input);
+            self.timeless.remove(&input);
         }
         let mark = Mark {
             progress: self.progress.clone(),

@@ -1,6 +1,6 @@
 //! One course of inputs through the judgement, the same whether they are new or read again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     judge::{Judge, Outcome, Tally},
@@ -23,6 +23,9 @@ pub struct Course<J> {
     pub commands: u64,
     /// The wall clock when the last batch came.
     pub read_at_ms: u64,
+    /// Inputs that had no usable time in all of the last batch, with what may stand in for it, in milliseconds; 0 =
+    /// nothing can.
+    pub timeless: BTreeMap<u32, u64>,
     outcome: Outcome,
     /// Inputs whose names the judge knows.
     named: BTreeSet<u32>,
@@ -36,6 +39,7 @@ impl<J: Judge> Course<J> {
             outputs: Outputs::default(),
             commands: 0,
             read_at_ms: 0,
+            timeless: BTreeMap::new(),
             outcome: Outcome::default(),
             named: BTreeSet::new(),
         }
@@ -58,11 +62,17 @@ impl<J: Judge> Course<J> {
 
     /// Ends a batch, and returns its counts. `name` names an input.
     pub fn end_batch(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) -> Vec<Tally> {
+        self.timeless.clear();
         for run in runs {
-            self.watermarks.read(run.input);
+            self.watermarks.open(run.input);
+            self.timeless.insert(run.input, 0);
+        }
+        for (input, newest_ms) in self.outcome.set_back.drain(..) {
+            self.timeless.insert(input, newest_ms);
         }
         for (input, newest_ms) in self.outcome.seen.drain(..) {
             self.watermarks.seen(input, newest_ms);
+            self.timeless.remove(&input);
         }
         // What was judged comes before what could not be, so that the order does not hang on the batch's parts.
         self.settle();
@@ -82,6 +92,10 @@ impl<J: Judge> Course<J> {
             Entry::Batch { .. } => {}
             Entry::Opened(inputs) => inputs.iter().for_each(|&input| self.watermarks.open(input)),
             Entry::Idle(inputs) => inputs.iter().for_each(|&input| self.watermarks.idle(input)),
+            Entry::Timeless(inputs) => inputs.iter().for_each(|&(input, log_ms)| {
+                self.watermarks.seen(input, log_ms);
+                self.watermarks.idle(input);
+            }),
             Entry::Watermark(ms) => self.watermark(EventTime(*ms)),
             Entry::Command(command) => drop(self.command(command)),
             Entry::Reference(_) => {

@@ -106,6 +106,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// Greatest event time by input: few inputs, so a list.
     pub seen: Vec<(u32, u64)>,
+    /// The same of times that stand in for ones that cannot be right.
+    pub set_back: Vec<(u32, u64)>,
     pub rejections: Vec<Rejection>,
     /// Those beyond [`REJECTIONS_PRODUCED_MAX`].
     pub further: Vec<FurtherRejections>,
@@ -123,11 +125,13 @@ impl Outcome {
         &mut self.tallies[source]
     }
 
-    /// Notes an event's time in its input. Not for clamped ones: they never move the watermark.
-    pub fn saw(&mut self, input: u32, time: EventTime) {
-        match self.seen.iter_mut().rev().find(|(known, _)| *known == input) {
+    /// Notes the time of a request in its input; `set_back` stands in for it if it cannot be right. Such a one never
+    /// moves the watermark as long as others do: one wrong clock would make all others late.
+    pub fn saw(&mut self, input: u32, time: EventTime, set_back: Option<EventTime>) {
+        let (times, time) = set_back.map_or((&mut self.seen, time), |time| (&mut self.set_back, time));
+        match times.iter_mut().rev().find(|(known, _)| *known == input) {
             Some((_, newest)) => *newest = (*newest).max(time.0),
-            None => self.seen.push((input, time.0)),
+            None => times.push((input, time.0)),
         }
     }
 

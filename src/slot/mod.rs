@@ -54,6 +54,8 @@ pub struct SlotSettings {
     pub cadence: CadenceSettings,
     /// How long an input has to hold nothing before it is taken for idle.
     pub idle_after: Duration,
+    /// How long an input has to bring nothing with a time before it is taken for idle.
+    pub timeless_after: Duration,
     /// How long to wait for records at most: also how soon a command or a stop is seen.
     pub wait: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for SlotSettings {
             batch_records: 4096,
             cadence: CadenceSettings::default(),
             idle_after: Duration::from_secs(1),
+            timeless_after: Duration::from_secs(5),
             wait: Duration::from_millis(20),
         }
     }
@@ -89,6 +92,14 @@ pub enum End {
 /// A change that waits for its checkpoint, and who waits for it.
 type WaitingChange<C> = Option<(C, oneshot::Sender<()>)>;
 
+/// An input that brings nothing with a time that can be right.
+#[derive(Clone, Copy, Debug)]
+struct Timeless {
+    since: Duration,
+    /// The log's own time that may stand in for it, in milliseconds; 0 = none.
+    log_ms: u64,
+}
+
 /// The loop with all that it owns.
 pub struct Slot<L, J: Judge, C> {
     log: L,
@@ -109,6 +120,8 @@ pub struct Slot<L, J: Judge, C> {
     answers: Vec<(Vec<Effect>, oneshot::Sender<Vec<Effect>>)>,
     /// Since when an input that is not idle yet has held nothing.
     quiet: BTreeMap<u32, Duration>,
+    /// Inputs that have brought nothing with a usable time of late.
+    timeless: BTreeMap<u32, Timeless>,
     ended: Vec<u32>,
     looked: Duration,
     notices: Vec<Notice>,
@@ -146,6 +159,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             waiting_change: None,
             answers: Vec::new(),
             quiet: BTreeMap::new(),
+            timeless: BTreeMap::new(),
             ended: Vec::new(),
             looked: now,
             notices: Vec::new(),
@@ -249,6 +263,13 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         for run in &runs {
             let newest_ms = self.course.watermarks.newest_ms(run.input);
             self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
+            if let Some(&log_ms) = self.course.timeless.get(&run.input) {
+                let since = self.clock.now();
+                let timeless = self.timeless.entry(run.input).or_insert(Timeless { since, log_ms });
+                timeless.log_ms = timeless.log_ms.max(log_ms);
+            } else {
+                self.timeless.remove(&run.input);
+            }
             self.quiet.remove(&run.input);
         }
         self.sequence.push(Entry::Batch { at_ms, runs });
@@ -259,17 +280,25 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let now = self.clock.now();
         let from = self.ended.len();
         self.log.ended(&mut self.ended);
-        let mut idle = Vec::new();
+        let (mut idle, mut timeless) = (Vec::new(), Vec::new());
         for input in self.course.watermarks.active() {
-            if self.ended[from..].contains(&input) {
-                idle.push(input);
-            } else if !self.log.idle(input) {
+            let is_quiet = if self.log.idle(input) {
+                let since = *self.quiet.entry(input).or_insert(now);
+                self.log.finished() || now.saturating_sub(since) >= self.settings.idle_after
+            } else {
                 self.quiet.remove(&input);
-            } else if self.log.finished()
-                || now.saturating_sub(*self.quiet.entry(input).or_insert(now)) >= self.settings.idle_after
-            {
-                idle.push(input);
+                false
+            };
+            match self.timeless.get(&input) {
+                Some(known) if now.saturating_sub(known.since) >= self.settings.timeless_after => {
+                    timeless.push((input, known.log_ms));
+                }
+                _ if is_quiet || self.ended[from..].contains(&input) => idle.push(input),
+                _ => {}
             }
+        }
+        if !timeless.is_empty() {
+            self.enter(Entry::Timeless(timeless));
         }
         if !idle.is_empty() {
             self.enter(Entry::Idle(idle));

@@ -93,7 +93,8 @@ impl Reading {
             let tally = out.tally(record.source);
             tally.records += 1;
             tally.bytes += record.bytes.len() as u64;
-            let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
+            // Whoever sets a record's time may have the same wrong clock as who wrote the log.
+            let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
             let mut index = 0u16;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
@@ -107,7 +108,10 @@ impl Reading {
                             });
                         }
                     }
-                    Decoded::Anonymous => out.tally(record.source).anonymous += 1,
+                    Decoded::Anonymous(time) => {
+                        out.tally(record.source).anonymous += 1;
+                        out.saw(record.input, time, clamped(time, log_time));
+                    }
                     Decoded::Rejected(reason) => reject(&record, index, reason, hash_key, out),
                 }
                 index = index.saturating_add(1);
@@ -232,12 +236,12 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
 fn complete(event: &mut Event<'_>, record: &Record<'_>, log_time: EventTime, out: &mut Outcome) {
     event.position.input = record.input;
     event.position.offset = record.offset;
-    if let Some(time) = clamped(event.time, log_time) {
+    let set_back = clamped(event.time, log_time);
+    out.saw(record.input, event.time, set_back);
+    if let Some(time) = set_back {
         event.time = time;
         event.flags.set(Flags::CLAMPED);
         out.tally(record.source).clamped += 1;
-    } else {
-        out.saw(record.input, event.time);
     }
     let tally = out.tally(record.source);
     tally.events += 1;

@@ -29,7 +29,7 @@ pub const CAUGHT_UP_BELOW: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Status {
     reading: Mutex<Reading>,
-    outbox: Option<Outbox>,
+    outbox: Mutex<Option<Outbox>>,
     caught_up: AtomicBool,
     checkpoint_entries: AtomicU64,
     store_bytes: AtomicU64,
@@ -44,12 +44,22 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Status {
-    /// Of a slot with these sources, named as the settings name them, and this outbox.
-    pub fn new(sources: &[String], outbox: Outbox) -> Self {
+    /// Of a slot with these sources, named as the settings name them.
+    pub fn new(sources: &[String]) -> Self {
         let sources =
             sources.iter().map(|name| SourceReading { source: name.clone(), ..SourceReading::default() });
         let reading = Mutex::new(Reading { sources: sources.collect(), ..Reading::default() });
-        Self { reading, outbox: Some(outbox), ..Self::default() }
+        Self { reading, ..Self::default() }
+    }
+
+    /// From now on it is this outbox that is told of.
+    pub fn tells_of(&self, outbox: Outbox) {
+        *locked(&self.outbox) = Some(outbox);
+    }
+
+    /// The slot has ended with an error, and its state with it.
+    pub fn went_away(&self) {
+        locked(&self.reading).restored = false;
     }
 
     /// Whether state was loaded and replayed.
@@ -211,8 +221,9 @@ fn larger<T>(one: Option<T>, other: Option<T>, both: impl FnOnce(T, T) -> T) -> 
 impl telemetry::Status for Status {
     fn read(&self) -> Reading {
         let mut reading = locked(&self.reading).clone();
-        reading.outbox = self.outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
-        reading.outbox_dropped = self.outbox.as_ref().map_or(0, Outbox::dropped);
+        let outbox = locked(&self.outbox).clone();
+        reading.outbox = outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
+        reading.outbox_dropped = outbox.as_ref().map_or(0, Outbox::dropped);
         reading
     }
 }

@@ -33,6 +33,7 @@ fn settings(batch_records: usize) -> SlotSettings {
         },
         // At once, so that what is idle does not hang on when a crash was.
         idle_after: Duration::ZERO,
+        timeless_after: Duration::MAX,
         wait: Duration::from_millis(20),
     }
 }
@@ -144,6 +145,31 @@ fn a_wrong_clock_does_not_make_the_others_late() {
     // The log's time of every record is 1,000 s after the start.
     let (left, _) = run(&tape(1, "0 100 a\n---\n0 5000 b\n---\n0 101 a\n0 102 a\n---"), &[]);
     assert_eq!(left.watermark_ms, START_MS + 92_000);
+}
+
+#[test]
+fn a_log_without_a_time_that_can_be_right_is_not_waited_for() {
+    let watermark_s = |inputs, text: &str, timeless_after| {
+        let clock = VirtualClock::new(START_MS);
+        let log = MemoryLog::open(Disk::default(), Arc::new(tape(inputs, text)), clock.clone(), None);
+        let (_ask, asks) = mpsc::channel();
+        let settings = SlotSettings { timeless_after, ..settings(8) };
+        let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
+        (0..4).for_each(|_| drop(slot.step().unwrap()));
+        slot.course.watermarks.current().0.saturating_sub(START_MS) / 1000
+    };
+    let (soon, never) = (Duration::from_millis(180), Duration::MAX);
+    // The second input is not one of requests at all; what is ahead of its log is not either.
+    let beside =
+        "0 100 a\n1 !x\n---\n0 101 a\n1 !x\n---\n0 102 a\n1 !x\n---\n0 103 a\n1 5000 b\n---\n0 104 a\n---";
+    assert_eq!(watermark_s(2, beside, never), 0, "it holds the other up");
+    assert_eq!(watermark_s(2, beside, soon), 93);
+    let comes_right =
+        "0 100 a\n1 !x\n---\n0 101 a\n1 !x\n---\n0 102 a\n1 !x\n---\n0 103 a\n1 50 b\n---\n0 104 a\n---";
+    assert_eq!(watermark_s(2, comes_right, soon), 92, "it is waited for again, and never goes back");
+    // Alone with its wrong clock, the log's own time is all there is: 1,000 s after the start.
+    let alone = "0 5000 a\n---\n0 5001 a\n---\n0 5002 a\n---\n0 5003 a\n---\n0 5004 a\n---";
+    assert_eq!((watermark_s(1, alone, never), watermark_s(1, alone, soon)), (0, 990));
 }
 
 #[test]

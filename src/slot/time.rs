@@ -8,7 +8,8 @@ use crate::event::EventTime;
 pub const AHEAD_MAX: Duration = Duration::from_mins(1);
 
 /// The time to use instead, if an event claims to be further ahead of its log than a clock can be. Such an event is
-/// counted and flagged, and never moves the watermark: one wrong clock would make all others late.
+/// counted and flagged, and moves the watermark only where no better time comes for a while: one wrong clock would make
+/// all others late.
 pub fn clamped(time: EventTime, log_time: EventTime) -> Option<EventTime> {
     (time.since(log_time) > AHEAD_MAX).then_some(log_time)
 }

@@ -1,7 +1,9 @@
 //! Event time over all inputs.
 //!
 //! An input's watermark is its greatest event time less 10 s. The slot's is the least over the inputs that are not
-//! idle; if all are, it is the greatest, since nobody holds anything earlier. It never goes back.
+//! idle; if all are, it is the greatest, since nobody holds anything earlier. It never goes back. An input is idle when
+//! it holds nothing, and when nothing that it brings for a while has a time that can be right: a log that cannot be
+//! understood must not hold up all others.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -51,12 +53,7 @@ impl Watermarks {
         self.inputs.entry(input).or_default().idle = true;
     }
 
-    /// A record of the input was read.
-    pub fn read(&mut self, input: u32) {
-        self.open(input);
-    }
-
-    /// An event of the input had this time.
+    /// A request of the input had this time.
     pub fn seen(&mut self, input: u32, newest_ms: u64) {
         let state = self.inputs.entry(input).or_default();
         state.newest_ms = state.newest_ms.max(newest_ms);
@@ -130,7 +127,7 @@ mod tests {
         marks.idle(1);
         assert_eq!(next_s(&marks), Some(90));
         marks.advance(EventTime(90_000));
-        marks.read(1);
+        marks.open(1);
         assert_eq!(next_s(&marks), None, "it never goes back");
     }
 

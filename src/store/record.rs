@@ -44,6 +44,9 @@ pub enum Entry {
     Opened(Vec<u32>),
     /// The log had no more of these inputs.
     Idle(Vec<u32>),
+    /// These inputs brought no time that can be right for a while. With the time of their logs' that stands in for it,
+    /// in milliseconds; 0 = nothing that they brought was a request.
+    Timeless(Vec<(u32, u64)>),
     /// Event time has come so far, in milliseconds.
     Watermark(u64),
     Command(Command),

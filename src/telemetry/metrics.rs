@@ -63,6 +63,7 @@ pub struct Metrics {
     pub notifications_sent: IntCounterVec,
     pub notifications_errors: IntCounterVec,
     pub alerts_forgotten: IntCounter,
+    pub engine_failures: IntCounter,
     pub notifications_dropped: IntCounterVec,
     /// `keyhound_alertmanager_notifications_queue_length{alertmanager}` of `…_queue_capacity`.
     pub notifications_queue_length: IntGaugeVec,
@@ -176,6 +177,10 @@ impl Metrics {
                 "keyhound_alertmanager_notifications_errors_total",
                 "Alerts that an Alertmanager did not take, by Alertmanager.",
                 by_peer,
+            ),
+            engine_failures: f.counter(
+                "keyhound_engine_failures_total",
+                "Times that the engine ended with an error and started again, while decisions were served on.",
             ),
             alerts_forgotten: f.counter(
                 "keyhound_alerts_forgotten_total",
@@ -305,7 +310,8 @@ mod tests {
     #[test]
     fn a_lag_that_is_not_known_any_more_is_not_told() {
         let (metrics, status) = full();
-        let told = || metrics.render().lines().filter(|line| line.starts_with("keyhound_source_lag_")).count();
+        let told =
+            || metrics.render().lines().filter(|line| line.starts_with("keyhound_source_lag_")).count();
         assert_eq!(told(), 3);
         {
             let sources = &mut status.0.lock().unwrap().sources;

@@ -34,7 +34,7 @@ impl Judge for Counting {
                 );
                 continue;
             };
-            out.saw(record.input, EventTime(time.parse().unwrap()));
+            out.saw(record.input, EventTime(time.parse().unwrap()), None);
             let count = self.counts.entry(key.to_owned()).or_default();
             *count += 1;
             if count.is_multiple_of(7) {

@@ -78,7 +78,7 @@ fn decode(settings: &Settings, record: &str) -> String {
     let mut seen = Vec::new();
     decoder.decode(record.as_bytes(), &arena, |decoded| {
         seen.push(match decoded {
-            Decoded::Anonymous => "anonymous".to_owned(),
+            Decoded::Anonymous(_) => "anonymous".to_owned(),
             Decoded::Rejected(reject) => format!("rejected: {reject:?}"),
             Decoded::Request(request) => {
                 let event = request.event;

@@ -95,7 +95,7 @@ impl Survey {
                     self.keying.note(record, partition, key, &Seen { key: id, alias, handles });
                 }
             }
-            Decoded::Anonymous => self.anonymous += 1,
+            Decoded::Anonymous(_) => self.anonymous += 1,
             Decoded::Rejected(reason) => {
                 let (count, examples) = self.rejected.entry(*reason).or_default();
                 *count += 1;

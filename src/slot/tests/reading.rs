@@ -69,12 +69,18 @@ fn every_record_is_counted_as_what_it_is() {
 }
 
 #[test]
-fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing() {
+fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing_by_itself() {
+    const HOUR_MS: u64 = 3_600_000;
     let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
-    let by_wall = read(&lines, None, START_MS);
-    assert_eq!((by_wall.tallies[0].clamped, by_wall.seen), (1, vec![(3, START_MS)]));
-    let by_log = read(&lines, Some(START_MS + 3_600_000), START_MS);
-    assert_eq!((by_log.tallies[0].clamped, by_log.seen), (0, vec![(3, START_MS + 3_600_000)]));
+    let times = |log_time_ms, at_ms| {
+        let out = read(&lines, log_time_ms, at_ms);
+        (out.tallies[0].clamped, out.seen, out.set_back)
+    };
+    assert_eq!(times(None, START_MS), (1, vec![(3, START_MS)], vec![(3, START_MS)]));
+    let same_wrong_clock = times(Some(START_MS + HOUR_MS), START_MS);
+    assert_eq!(same_wrong_clock, (1, vec![(3, START_MS)], vec![(3, START_MS)]));
+    let right = times(Some(START_MS + HOUR_MS), START_MS + 2 * HOUR_MS);
+    assert_eq!(right, (0, vec![(3, START_MS + HOUR_MS)], vec![]));
 }
 
 #[test]

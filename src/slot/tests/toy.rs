@@ -123,9 +123,7 @@ impl Judge for Toy {
             let time = EventTime(super::START_MS + seconds * 1000);
             let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
             let set_back = clamped(time, log_time);
-            if set_back.is_none() {
-                out.saw(record.input, time);
-            }
+            out.saw(record.input, time, set_back);
             self.observe(key, set_back.unwrap_or(time), out);
         }
     }
