@@ -188,14 +188,17 @@ impl RouteTable {
         self.routes.is_empty()
     }
 
-    /// Hands every route that changed since the last call to `write`, in the order of their hashes; `None` = it went. The order of their
-    /// arrival is not kept: nothing depends on it, and an entry must not differ by when its table was restored.
+    /// Hands every route that changed since the last call to `write`, in the order of their hashes; `None` = it went. The
+    /// order of their arrival is not kept: nothing depends on it, and an entry must not differ by when its table was
+    /// restored.
     pub fn checkpoint(&mut self, mut write: impl FnMut(u64, Option<Writer>)) {
         let mut gone = std::mem::take(&mut self.gone);
         gone.retain(|route| !self.index.contains_key(route));
         gone.sort_unstable();
         gone.dedup();
-        gone.into_iter().for_each(|route| write(route, None));
+        for route in gone {
+            write(route, None);
+        }
         let mut changed: Vec<_> = self.routes.iter_mut().filter(|(_, _, dirty)| *dirty).collect();
         changed.sort_unstable_by_key(|(route, _, _)| *route);
         for (route, state, dirty) in changed {

@@ -155,7 +155,9 @@ fn a_log_without_a_time_that_can_be_right_is_not_waited_for() {
         let (_ask, asks) = mpsc::channel();
         let settings = SlotSettings { timeless_after, ..settings(8) };
         let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
-        (0..4).for_each(|_| drop(slot.step().unwrap()));
+        for _ in 0..4 {
+            slot.step().unwrap();
+        }
         slot.course.watermarks.current().0.saturating_sub(START_MS) / 1000
     };
     let (soon, never) = (Duration::from_millis(180), Duration::MAX);

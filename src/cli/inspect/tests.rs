@@ -176,9 +176,9 @@ fn keys_under_other_names_are_found_where_the_names_are_given() {
     assert!(usual.text().contains("0 requests with, 2 without"), "{}", usual.text());
     let named = report(&["-", "--key-header", "x-acme-key", "--key-parameter", "acme"], &sample);
     assert!(named.text().contains("2 requests with, 0 without"), "{}", named.text());
-    let names = &config(&named).sources[0].decode.key_names;
+    let found = &config(&named).sources[0].decode.key_names;
     assert_eq!(
-        (&names.headers[..], &names.parameters[..]),
+        (&found.headers[..], &found.parameters[..]),
         (&["x-acme-key".to_owned()][..], &["acme".to_owned()][..])
     );
 }
