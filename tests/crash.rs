@@ -10,6 +10,8 @@ mod daemon;
 mod daemon_tests;
 #[path = "crash/gone.rs"]
 mod gone;
+#[path = "crash/lives.rs"]
+mod lives;
 #[path = "crash/signals.rs"]
 mod signals;
 #[path = "crash/turned.rs"]

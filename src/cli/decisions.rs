@@ -1,6 +1,6 @@
 //! `keyhound decisions`: what is in force, and what an operator makes or lifts.
 
-use std::process::ExitCode;
+use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     event::KeyId,
+    respond::{Decision, Mode},
     serve::operators::{CommandAnswer, CommandRequest, DecisionList},
 };
 
@@ -132,16 +133,23 @@ fn print_answer(output: Output, name: &str, answer: &CommandAnswer) -> anyhow::R
     if output == Output::Json {
         return print_json(answer);
     }
-    println!("{name}: {}", plain(&answer.outcome));
+    print!("{}", render_answer(name, answer));
+    Ok(())
+}
+
+fn render_answer(name: &str, answer: &CommandAnswer) -> String {
+    let mut text = format!("{name}: {}\n", plain(&answer.outcome));
     for decision in &answer.decisions {
         let (id, step, mode) = (&decision.id.0, decision.step.as_str(), decision.mode.as_str());
-        println!(
-            "  {id}  {step} ({mode})  {}  until {}",
-            decision.subject.id,
-            table::time(&decision.expires_at)
-        );
+        let until = table::time(&decision.expires_at);
+        let _ = writeln!(text, "  {id}  {step} ({mode})  {}  until {until}", decision.subject.id);
     }
-    Ok(())
+    let stops_nothing =
+        |decision: &Decision| decision.mode == Mode::Shadow && decision.step.is_enforced();
+    if answer.decisions.iter().any(stops_nothing) {
+        text.push_str("  Shadow mode: Keyhound refuses nothing. To stop the key now, revoke it at its gateway.\n");
+    }
+    text
 }
 
 fn taking(take: &Take) -> anyhow::Result<CommandRequest> {
@@ -197,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        respond::{Decision, Step},
+        respond::Step,
         serve::{operators::ShownDecision, table::tests::decision},
     };
 
@@ -238,6 +246,19 @@ mod tests {
         insta::assert_snapshot!(render(&list));
         insta::assert_snapshot!(serde_json::to_string_pretty(&list).unwrap());
         assert_eq!(render(&DecisionList { decisions: Vec::new() }), "No decision is in force.\n");
+    }
+
+    #[test]
+    fn who_revokes_in_shadow_mode_is_told_that_it_refuses_nothing() {
+        let answer = |mode, step| {
+            let decisions = vec![Decision { mode, ..decision(1, 7, step) }];
+            render_answer("revoke", &CommandAnswer { outcome: "applied".to_owned(), decisions })
+        };
+        let told = answer(Mode::Shadow, Step::Revoke);
+        assert!(told.starts_with("revoke: applied\n") && told.contains("refuses nothing"), "{told}");
+        for (mode, step) in [(Mode::Enforce, Step::Revoke), (Mode::Shadow, Step::Observe)] {
+            assert!(!answer(mode, step).contains("refuses nothing"));
+        }
     }
 
     #[test]

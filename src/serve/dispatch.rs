@@ -6,7 +6,7 @@ use super::{Applied, Board, Decisions};
 use crate::{
     deliver::{Deliver, DeliverError, WallClock, WallTime},
     incident::{Incident, Severity},
-    respond::Decision,
+    respond::{Decision, Mode, Step},
     store::{OutRecord, Topic},
     telemetry::Metrics,
 };
@@ -39,7 +39,8 @@ impl ToServe {
     }
 
     /// At the start: the current decisions, each with when it was committed, and the incidents that the store has. What
-    /// was fresh when it was committed is served again; what was stale is not, however often the process starts.
+    /// was fresh when it was committed is served again; what was stale is not, however often the process starts. Nothing
+    /// of it is counted: it was when it came.
     pub fn restore(&self, decisions: Vec<(Decision, WallTime)>, incidents: Vec<Incident>) {
         for (decision, committed_at) in decisions {
             self.take_decision(decision, committed_at);
@@ -50,10 +51,8 @@ impl ToServe {
         self.show_counts();
     }
 
-    fn take_decision(&self, decision: Decision, committed_at: WallTime) {
+    fn take_decision(&self, decision: Decision, committed_at: WallTime) -> Applied {
         let applied = self.decisions.apply(&decision, committed_at, self.clock.now());
-        self.metrics.decisions_received.with_label_values(&[applied.as_str()]).inc();
-        self.metrics.decisions.with_label_values(&[decision.step.as_str(), decision.mode.as_str()]).inc();
         match applied {
             Applied::Stale | Applied::NotAKey | Applied::Full => {
                 tracing::warn!(
@@ -77,6 +76,12 @@ impl ToServe {
             }
         }
         self.board.take_decision(decision, applied);
+        applied
+    }
+
+    fn count_decision(&self, (step, mode): (Step, Mode), applied: Applied) {
+        self.metrics.decisions_received.with_label_values(&[applied.as_str()]).inc();
+        self.metrics.decisions.with_label_values(&[step.as_str(), mode.as_str()]).inc();
     }
 
     /// Counts what is new in an incident's record against the one that is shown.
@@ -116,7 +121,11 @@ impl Deliver for ToServe {
                 _ if record.value.is_empty() => continue,
                 Topic::Decisions => {
                     let now = self.clock.now();
-                    serde_json::from_slice(&record.value).map(|found| self.take_decision(found, now))
+                    serde_json::from_slice::<Decision>(&record.value).map(|found| {
+                        let labels = (found.step, found.mode);
+                        let applied = self.take_decision(found, now);
+                        self.count_decision(labels, applied);
+                    })
                 }
                 Topic::Incidents => serde_json::from_slice(&record.value).map(|found| {
                     self.count_incident(&found);
@@ -141,7 +150,6 @@ mod tests {
     use super::*;
     use crate::{
         deliver::{Dispatcher, outbox::MemoryOutbox},
-        respond::Step,
         serve::{
             Verdict,
             table::tests::{at, decision, key},
@@ -169,5 +177,18 @@ mod tests {
         assert_eq!(board.decisions(9, |shown| shown.applied == Applied::Stale).len(), 1);
         assert_eq!(metrics.decisions_received.with_label_values(&["stale"]).get(), 1);
         assert_eq!(metrics.decisions_in_table.get(), 1);
+    }
+
+    #[test]
+    fn what_a_start_takes_back_is_served_and_not_counted_again() {
+        let (decisions, metrics) = (Arc::new(Decisions::new(10)), Arc::new(Metrics::new("test", "")));
+        let clock = WallClock::from_fn(|| at(301));
+        let serve = ToServe::new(decisions.clone(), Arc::new(Board::default()), clock, metrics.clone());
+        let kept = Decision { as_of: at(200).rfc3339(), ..decision(1, 1, Step::Revoke) };
+        serve.restore(vec![(kept, at(201))], Vec::new());
+        assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
+        assert_eq!(metrics.decisions_in_table.get(), 1);
+        assert_eq!(metrics.decisions.with_label_values(&["revoke", "enforce"]).get(), 0);
+        assert_eq!(metrics.decisions_received.with_label_values(&["served"]).get(), 0);
     }
 }

@@ -1,0 +1,64 @@
+//! The store fails under the daemon: gateways are answered all the same, and the engine comes back by itself.
+
+use keyhound::decode::{Pepper, fingerprint};
+
+use super::{
+    daemon::{FileSource, PEPPER, Site, http},
+    gone::{append, is_ready, lines, wait},
+};
+
+const STOLEN: &str = "live-5f2be0c9a7d1440b";
+const NEIGHBOUR: &str = "live-91c0d2e4b7aa3f10";
+
+/// The status that a gateway is answered which asks for a request with this key.
+fn check(site: &Site, key: &str) -> String {
+    let listen = &site.gateways_listen;
+    let question =
+        format!("GET /check HTTP/1.1\r\nHost: {listen}\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n");
+    let answer = http::exchange(listen, &question).unwrap_or_default();
+    String::from_utf8_lossy(answer.get(9..12).unwrap_or_default()).into_owned()
+}
+
+/// What an operator is answered who revokes a key.
+fn revoke(site: &Site, key: &str) -> String {
+    let id = fingerprint(&Pepper::new(PEPPER).expect("a pepper"), key.as_bytes());
+    let body = format!("{{\"key\":\"{id}\",\"reason\":\"a test\",\"by\":\"tests\"}}");
+    http::post(&site.listen, "/api/v1/decisions/revoke", &body).expect("somebody answers")
+}
+
+#[test]
+fn gateways_are_answered_while_the_store_fails_and_the_engine_comes_back() {
+    let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], true, "response: { mode: enforce }");
+    let (path, lines) = (site.path("access.log"), lines(1_100));
+    append(&path, &lines[..1_000]);
+    let daemon = site.start(&[]);
+    wait(&site, "1000 records", || site.metric("keyhound_records_total") == Some(1_000));
+    let told = revoke(&site, STOLEN);
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    wait(&site, "it is refused", || check(&site, STOLEN) == "403");
+
+    // Whoever else writes to the store holds up all who want to: as a full disk does, no commit succeeds.
+    let store = rusqlite::Connection::open(site.path("state").join("keyhound.sqlite")).expect("opened");
+    store.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    append(&path, &lines[1_000..1_050]);
+    wait(&site, "two failures", || {
+        assert_eq!((check(&site, STOLEN), check(&site, NEIGHBOUR)), ("403".to_owned(), "200".to_owned()));
+        site.metric("keyhound_engine_failures_total") >= Some(2)
+    });
+    assert!(!is_ready(&site), "{}", site.last_words());
+    let told = revoke(&site, NEIGHBOUR);
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+
+    store.execute_batch("ROLLBACK").expect("unlocked");
+    append(&path, &lines[1_050..]);
+    wait(&site, "ready again", || is_ready(&site));
+    wait(&site, "100 more records", || site.metric("keyhound_records_total") >= Some(1_100));
+    assert_eq!((check(&site, STOLEN), check(&site, NEIGHBOUR)), ("403".to_owned(), "200".to_owned()));
+    let told = revoke(&site, NEIGHBOUR);
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    wait(&site, "the other is refused, too", || check(&site, NEIGHBOUR) == "403");
+    let said = site.said();
+    assert!(said.contains("decisions that were made are served on"), "{}", site.last_words());
+    assert!(daemon.stop().success(), "{}", site.last_words());
+}
