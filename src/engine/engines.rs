@@ -284,6 +284,11 @@ impl Engines {
         self.fleet.paused
     }
 
+    /// Groups that are told apart.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// What is in force as reference data.
     pub fn reference(&self) -> &Reference {
         &self.now.reference

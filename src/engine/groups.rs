@@ -73,6 +73,11 @@ impl Groups {
         self.groups.resize_with(n.clamp(1, GROUPS_MAX), Group::default);
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Sums what the partitions counted.
     pub fn add(&mut self, partial: &Partial) {
         let second = second_of(partial.at);

@@ -21,5 +21,6 @@ mod shown;
 pub use adopt::Told;
 pub use engine::{Counts, Engine, Settings};
 pub use engines::{AHEAD, Engines};
+pub use groups::GROUPS_MAX;
 pub use ids::IdKey;
 pub use seam::{Action, Command, Context, Effect, Grant, Input, Partial, Proposal, Reference};

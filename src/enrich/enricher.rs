@@ -16,7 +16,7 @@ pub struct PlaceIndex(u32);
 const CACHE_V4_BITS: u32 = 16;
 const CACHE_V6_BITS: u32 = 14;
 /// Distinct places kept a thread, about 24 bytes each. Larger than what a city database's busy part has.
-const PLACES_KEPT: usize = 1 << 18;
+pub const PLACES_KEPT: usize = 1 << 18;
 /// Slots that places take in turn when the table is full.
 pub const PLACES_PASSING: usize = 4_096;
 /// Distinct network names kept a thread. There are about 90,000 autonomous systems in the world.

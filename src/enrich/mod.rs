@@ -15,7 +15,7 @@ mod lists;
 mod settings;
 mod shape;
 
-pub use enricher::{Enricher, EnricherStats, PlaceIndex};
+pub use enricher::{Enricher, EnricherStats, PLACES_KEPT, PlaceIndex};
 pub use geo::{Databases, Geo, GeoError, ListTexts};
 pub use hosting::is_hosting_network;
 pub use lists::{ListError, NetworkList};

@@ -146,6 +146,17 @@ impl Board {
         }
     }
 
+    /// How many of each kind are kept, and at most.
+    pub fn sizes(&self) -> [(&'static str, usize, usize); 3] {
+        self.read(|state| {
+            [
+                ("open_incidents", state.open.len(), OPEN),
+                ("closed_incidents", state.closed.len(), CLOSED),
+                ("decisions", state.decisions.len(), DECISIONS),
+            ]
+        })
+    }
+
     /// How many incidents of each severity are open.
     pub fn open_by_severity(&self) -> BTreeMap<Severity, i64> {
         self.read(|state| {

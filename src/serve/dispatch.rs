@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prometheus::IntGaugeVec;
+
 use super::{Applied, Board, Decisions};
 use crate::{
     deliver::{Deliver, DeliverError, WallClock, WallTime},
@@ -107,6 +109,13 @@ impl ToServe {
             let count = open.get(&severity).copied().unwrap_or(0);
             self.metrics.incidents_open.with_label_values(&[severity.as_str()]).set(count);
         }
+        for (kind, entries, limit) in self.board.sizes() {
+            let set = |family: &IntGaugeVec, value| {
+                family.with_label_values(&[kind]).set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            set(&self.metrics.shown, entries);
+            set(&self.metrics.shown_limit, limit);
+        }
         self.metrics.decisions_in_table.set(i64::try_from(self.decisions.len()).unwrap_or(i64::MAX));
     }
 }
@@ -177,6 +186,8 @@ mod tests {
         assert_eq!(board.decisions(9, |shown| shown.applied == Applied::Stale).len(), 1);
         assert_eq!(metrics.decisions_received.with_label_values(&["stale"]).get(), 1);
         assert_eq!(metrics.decisions_in_table.get(), 1);
+        let shown = |family: &IntGaugeVec| family.with_label_values(&["decisions"]).get();
+        assert_eq!((shown(&metrics.shown), shown(&metrics.shown_limit)), (2, 100_000));
     }
 
     #[test]

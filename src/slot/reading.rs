@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
-    engine::{AHEAD, Command, Counts, Engines, Input, Reference, Told},
-    enrich::{Enricher, Geo},
+    engine::{AHEAD, Command, Counts, Engines, GROUPS_MAX, Input, Reference, Told},
+    enrich::{Enricher, Geo, PLACES_KEPT},
     event::{Event, EventTime, Flags, Place},
     source::{Batch, Record},
     store::References,
@@ -191,6 +191,8 @@ impl Judge for Reading {
 
     fn measure(&self, reading: &mut telemetry::Reading) {
         measure(&self.engines, reading);
+        let places = self.enricher.places().min(PLACES_KEPT) as u64;
+        reading.tables.push(TableReading { table: "places", entries: places, limit: PLACES_KEPT as u64 });
     }
 
     fn adopt(&mut self, told: &Told, out: &mut Outcome) {
@@ -222,6 +224,7 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         table("keys", sum.keys, sum.keys_max),
         table("routes", sum.routes, sum.routes_max),
         table("candidates", sum.candidates, sum.candidates_max),
+        table("groups", engines.groups() as u64, GROUPS_MAX as u64),
     ];
     reading.pressure = sum.pressure;
     reading.condition_errors = sum.condition_errors;

@@ -39,6 +39,9 @@ pub struct Metrics {
     pub incidents_stale: IntCounter,
     /// `keyhound_incidents_open{severity}`.
     pub incidents_open: IntGaugeVec,
+    /// `keyhound_api_entries{kind}` of `keyhound_api_entries_limit{kind}`: what operators can list.
+    pub shown: IntGaugeVec,
+    pub shown_limit: IntGaugeVec,
     /// `keyhound_decisions_total{step,mode}`.
     pub decisions: IntCounterVec,
     /// `keyhound_proposals_held_total{rail}`.
@@ -124,6 +127,16 @@ impl Metrics {
                 "Incidents that are open now, by severity.",
                 &["severity"],
             ),
+            shown: f.gauges(
+                "keyhound_api_entries",
+                "What the API for operators can list, by kind.",
+                &["kind"],
+            ),
+            shown_limit: f.gauges(
+                "keyhound_api_entries_limit",
+                "The most that the API for operators keeps, by kind; beyond, the oldest go.",
+                &["kind"],
+            ),
             decisions: f.counters(
                 "keyhound_decisions_total",
                 "Decisions made, by step and mode.",
@@ -184,7 +197,7 @@ impl Metrics {
             ),
             alerts_forgotten: f.counter(
                 "keyhound_alerts_forgotten_total",
-                "Firing alerts that were forgotten, to stay within 10,000: they end by themselves.",
+                "Alerts that were forgotten, to stay within 10,000 firing and 10,000 ended: they end by themselves.",
             ),
             notifications_dropped: f.counters(
                 "keyhound_alertmanager_notifications_dropped_total",

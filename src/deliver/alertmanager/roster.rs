@@ -143,6 +143,7 @@ impl Roster {
             let oldest =
                 self.ended.iter().min_by_key(|(_, ended)| ended.since).map(|(labels, _)| labels.clone());
             oldest.and_then(|labels| self.ended.remove(&labels));
+            self.dropped += 1;
         }
     }
 }
