@@ -17,7 +17,8 @@ pub enum KeyClass {
     /// A few servers in a few networks.
     #[default]
     Server,
-    /// Shipped in an app: on many thousands of addresses. Place detectors are off, revoking is refused.
+    /// Shipped in an app: on many thousands of addresses. The rules of place and breadth that ship leave it out,
+    /// revoking is refused.
     Mobile,
     /// Shipped in a page: as `mobile`.
     Browser,
@@ -48,7 +49,8 @@ pub struct Entry {
     /// For conditions of rules: `key.plan != "internal"`.
     #[serde(default)]
     pub plan: String,
-    /// What kind of client holds it.
+    /// What kind of client holds it. The rules that ship ask nothing about place and breadth of `mobile` and `browser`,
+    /// and those keys are not revoked.
     #[serde(default)]
     pub class: KeyClass,
     /// Nothing automatic beyond an alert is ever done to this key.
