@@ -164,9 +164,11 @@ fn each_query_and_each_alert_expression_answers_with_data() {
     let leaked =
         format!("keys: [{{ id: {}, name: leaked, tenant: t, protected: true }}]\n", key_id(&story.leaked));
     let catalogue = folder.write("catalogue.yaml", leaked);
+    // How much of a file waits is told in bytes.
+    let file = folder.write("access.json", "");
     let mut keyhound = Keyhound::start(&format!(
         "catalogue: {catalogue:?}\nsources:\n- kafka: {{ brokers: [\"{}\"], topics: [{topic}], group: prometheus, start: earliest }}\n  \
-         format: nginx\n  key: raw\ngeo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: prometheus.\n\
+         format: nginx\n  key: raw\n- file: {{ paths: [{file:?}] }}\n  format: nginx\n  key: raw\ngeo: {{ city: {places:?}, asn: {places:?} }}\ntopic_prefix: prometheus.\n\
          alertmanagers: [\"{}\"]\nresponse: {{ mode: enforce, fresh_within: 5m }}\n",
         kafka.plain, alertmanager.url
     ));
