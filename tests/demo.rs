@@ -53,6 +53,7 @@ fn check(seed: u64, formats: Formats) {
     let false_alarms: Vec<_> = verdict.false_alarms().collect();
     assert!(false_alarms.is_empty(), "seed {seed}, {formats:?}: {false_alarms:#?}\n{text}");
     assert!(text.contains("STOLEN KEY, likely") && text.contains("X-Keyhound-Decision: throttle"), "{text}");
+    assert!(verdict.stolen.served_before > 0, "the first request of the stranger was served\n{text}");
     // Every invented raw key begins so.
     assert!(!text.contains("demo_"), "{text}");
 }

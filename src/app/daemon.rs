@@ -29,6 +29,7 @@ use crate::{
     decode::Pepper,
     deliver::WallClock,
     engine::Reference,
+    enrich::Geo,
     serve::{
         Asked, Board, Checks, Commander, Decisions, Operators,
         commands::CommandError,
@@ -60,7 +61,7 @@ pub(super) struct Shared {
     pub decisions: Arc<Decisions>,
     pub board: Arc<Board>,
     /// What is in force, for the next life of the engine.
-    pub reference: ArcSwap<Reference>,
+    pub in_force: ArcSwap<(Reference, Arc<Geo>)>,
     /// What operators are told of a key's owner.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     pub status: Arc<Status>,
@@ -72,7 +73,7 @@ pub(super) struct Shared {
 impl Shared {
     fn new(
         config: &Config,
-        reference: Reference,
+        (reference, geo): (Reference, Arc<Geo>),
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         clock: WallClock,
@@ -84,7 +85,7 @@ impl Shared {
             decisions: Arc::new(decisions.fresh_for(fresh_within + COMMITTED_WITHIN)),
             board: Arc::new(Board::default()),
             catalogue: Arc::new(ArcSwap::new(reference.catalogue.clone())),
-            reference: ArcSwap::from_pointee(reference),
+            in_force: ArcSwap::from_pointee((reference, geo)),
             status,
             clock,
             asks: ArcSwapOption::empty(),
@@ -97,7 +98,7 @@ impl Shared {
 #[allow(clippy::needless_pass_by_value)] // these settings end with the daemon; a reload reads its own
 pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) -> anyhow::Result<()> {
     let Named { pepper, geo, reference, access } = named;
-    let (pepper, geo) = (Arc::new(pepper), Arc::new(geo));
+    let pepper = Arc::new(pepper);
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("keyhound-io").enable_all().build()?;
     let status = Arc::new(Status::new(&parts::source_names(&config)));
@@ -120,23 +121,15 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         mode = reference.mode.as_str(),
         "starting"
     );
-    let shared = Arc::new(Shared::new(&config, reference, metrics, status, clock));
+    let shared = Arc::new(Shared::new(&config, (reference, geo), metrics, status, clock));
 
     // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
     let stopping = watch::Sender::new(false);
     let servers = serve(&runtime, &config, &shared, access, &pepper, &stopping)?;
     runtime.spawn(housekeeping(shared.clone()));
-    let reloader =
-        Reloader { path, overrides, geo: geo.clone(), pepper: pepper.clone(), shared: shared.clone() };
+    let reloader = Reloader { path, overrides, pepper: pepper.clone(), shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader, hangups));
-    let lives = Lives {
-        runtime: &runtime,
-        config: &config,
-        pepper: &pepper,
-        geo: &geo,
-        shared: &shared,
-        interrupted,
-    };
+    let lives = Lives { runtime: &runtime, config: &config, pepper: &pepper, shared: &shared, interrupted };
     let end = lives.live(log)?;
     let _ = stopping.send(true);
     runtime.block_on(async {

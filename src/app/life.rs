@@ -28,7 +28,6 @@ use crate::{
     incident::Incident,
     serve::ToServe,
     slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings},
-    source::geo::GeoFiles,
     store::{EmbeddedLog, Outbox, StoreError, SystemClock},
     telemetry::logs,
 };
@@ -45,7 +44,6 @@ pub struct Lives<'a> {
     pub runtime: &'a Runtime,
     pub config: &'a Config,
     pub pepper: &'a Pepper,
-    pub geo: &'a GeoFiles,
     pub shared: &'a Arc<Shared>,
     /// Comes with the first signal.
     pub interrupted: oneshot::Receiver<()>,
@@ -87,11 +85,12 @@ impl Lives<'_> {
         let (asks, asked) = sync_channel(ASKS_MAX);
         shared.asks.store(Some(Arc::new(asks)));
 
+        let (reference, geo) = shared.in_force.load_full().as_ref().clone();
         let reading = Reading::new(
             parts::decoders(config, pepper)?,
-            self.geo.current(),
+            geo,
             parts::engines(config, pepper),
-            shared.reference.load_full().as_ref().clone(),
+            reference,
             parts::settings_version(config),
             pepper,
         );

@@ -14,14 +14,14 @@ use crate::{
     event::stable_hash,
     respond::Mode,
     serve::operators::Access,
-    source::{self, Settings, geo::GeoFiles, kafka},
+    source::{self, Settings, geo, kafka},
     store::Identity,
 };
 
 /// What the settings name, read and checked before anything is opened: whatever is wrong with it is the settings' fault.
 pub struct Named {
     pub pepper: Pepper,
-    pub geo: GeoFiles,
+    pub geo: Arc<Geo>,
     pub reference: Reference,
     /// Who may use the operators' API.
     pub access: Access,
@@ -31,8 +31,8 @@ impl Named {
     /// Reads pepper, place databases, rules, catalogue and token.
     pub fn read(config: &Config) -> anyhow::Result<Self> {
         let pepper = pepper(config)?;
-        let geo = GeoFiles::open(&config.geo)?;
-        let reference = reference(config, &geo.current(), &pepper)?;
+        let geo = Arc::new(geo::load(&config.geo)?);
+        let reference = reference(config, &geo, &pepper)?;
         let access = match &config.serve.token_file {
             Some(file) => Access::token_file(file)?,
             None => Access::local(config.serve.allowed_hosts.clone()),

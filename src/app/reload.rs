@@ -9,8 +9,10 @@ use crate::{
     config::{Config, Overrides},
     decode::Pepper,
     deliver::WallClock,
+    engine::Reference,
+    enrich::Geo,
     slot::{Ask, Change},
-    source::geo::GeoFiles,
+    source::geo,
     telemetry::{Metrics, logs},
 };
 
@@ -18,7 +20,6 @@ use crate::{
 pub struct Reloader {
     pub path: PathBuf,
     pub overrides: Overrides,
-    pub geo: Arc<GeoFiles>,
     pub pepper: Arc<Pepper>,
     pub shared: Arc<Shared>,
 }
@@ -53,25 +54,27 @@ pub fn tell_loaded(metrics: &Metrics, clock: &WallClock) {
 }
 
 impl Reloader {
-    fn load(&self) -> anyhow::Result<Change> {
+    fn load(&self) -> anyhow::Result<(Reference, Arc<Geo>)> {
         let config = Config::load(&self.path, &self.overrides)?;
-        self.geo.reload(&config.geo)?;
-        let geo = self.geo.current();
+        let geo = geo::reload(&config.geo, &self.shared.in_force.load().1)?;
         let reference = parts::reference(&config, &geo, &self.pepper)?;
-        Ok(Change { reference, geo: Some(geo) })
+        Ok((reference, geo))
     }
 
-    /// Whether the slot took it.
-    async fn put_into_force(&self, change: Change) -> bool {
-        let reference = change.reference.clone();
+    /// Whether the slot took it, or will begin with it.
+    async fn put_into_force(&self, (reference, geo): (Reference, Arc<Geo>)) -> bool {
         let version = reference.rules.version.clone();
-        let (done, taken) = oneshot::channel();
-        let asks = self.shared.asks.load_full();
-        let sent = asks.is_some_and(|asks| asks.try_send(Ask::Change { change, done }).is_ok());
-        let in_force = sent && taken.await.is_ok();
+        let in_force = match self.shared.asks.load_full() {
+            Some(asks) => {
+                let change = Change { reference: reference.clone(), geo: Some(geo.clone()) };
+                let (done, taken) = oneshot::channel();
+                asks.try_send(Ask::Change { change, done }).is_ok() && taken.await.is_ok()
+            }
+            None => true,
+        };
         if in_force {
             self.shared.catalogue.store(reference.catalogue.clone());
-            self.shared.reference.store(Arc::new(reference));
+            self.shared.in_force.store(Arc::new((reference, geo)));
             tell_loaded(&self.shared.metrics, &self.shared.clock);
         }
         tracing::info!(in_force, rules = version, "reloaded");

@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config, Overrides},
     deliver::alertmanager::Peer,
     serve::operators::Access,
-    source::{self, geo::GeoFiles, kafka},
+    source::{self, geo, kafka},
 };
 
 /// Check the settings, and the rules and the catalogue that they name
@@ -160,7 +160,7 @@ fn what_it_names(config: &Config) -> Told {
 /// What is wrong with the pepper, the place databases, and the secrets and certificates.
 fn of_files(config: &Config) -> Vec<anyhow::Error> {
     let mut wrong: Vec<anyhow::Error> = parts::pepper(config).err().into_iter().collect();
-    wrong.extend(GeoFiles::open(&config.geo).err().map(Into::into));
+    wrong.extend(geo::load(&config.geo).err().map(Into::into));
     if let Some(file) = &config.serve.token_file {
         wrong.extend(Access::token_file(file).err().map(Into::into));
     }

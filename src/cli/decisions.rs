@@ -144,10 +144,11 @@ fn render_answer(name: &str, answer: &CommandAnswer) -> String {
         let until = table::time(&decision.expires_at);
         let _ = writeln!(text, "  {id}  {step} ({mode})  {}  until {until}", decision.subject.id);
     }
-    let stops_nothing =
-        |decision: &Decision| decision.mode == Mode::Shadow && decision.step.is_enforced();
+    let stops_nothing = |decision: &Decision| decision.mode == Mode::Shadow && decision.step.is_enforced();
     if answer.decisions.iter().any(stops_nothing) {
-        text.push_str("  Shadow mode: Keyhound refuses nothing. To stop the key now, revoke it at its gateway.\n");
+        text.push_str(
+            "  Shadow mode: Keyhound refuses nothing. To stop the key now, revoke it at its gateway.\n",
+        );
     }
     text
 }

@@ -46,17 +46,6 @@ pub enum GeoError {
     List { field: &'static str, source: ListError },
 }
 
-impl GeoError {
-    /// A fixed label for metrics.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Format { .. } => "format",
-            Self::Shape { .. } => "shape",
-            Self::List { .. } => "list",
-        }
-    }
-}
-
 /// All that is known of where addresses are. Never changes: a new file is a new `Geo`.
 #[derive(Debug)]
 pub struct Geo {

@@ -30,7 +30,7 @@ pub struct View<'a> {
 /// frozen evidence has a few samples and no counts, so the daemon leaves this line out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
-    /// Served from the first evidence to the first step.
+    /// Served from the stranger's first request to the first step.
     pub served_before: u64,
     pub served_since: u64,
     pub refused: u64,

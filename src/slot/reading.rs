@@ -19,7 +19,7 @@ use crate::{
     event::{Event, EventTime, Flags, Place},
     source::{Batch, Record},
     store::References,
-    telemetry::{self, PartitionReading, TableReading},
+    telemetry::{self, EngineCounts, PartitionReading, TableReading},
 };
 
 /// Once the arena holds so much, what was read so far is applied and the arena wiped: what a batch of compressed records
@@ -205,19 +205,28 @@ impl Judge for Reading {
 }
 
 fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
-    let mut sum = Counts::default();
+    let (mut sum, mut evictions) = (Counts::default(), Vec::new());
     reading.partitions.clear();
     for (partition, counts) in (0u16..).zip(engines.counts()) {
         reading.partitions.push(PartitionReading {
             partition,
             watermark_ms: engines.watermark().0,
             keys: counts.keys,
-            evictions: counts.evicted,
         });
+        evictions.push(counts.evicted);
         sum = sum.plus(&counts);
     }
-    reading.events_late = sum.too_late;
-    reading.events_repeated = sum.repeats;
+    reading.engine = EngineCounts {
+        events_late: sum.too_late,
+        events_repeated: sum.repeats,
+        pressure: sum.pressure,
+        waiting: sum.waiting,
+        unjudged_routes: sum.unjudged_routes,
+        counters_evicted: sum.counters_evicted,
+        condition_errors: sum.condition_errors,
+        evictions,
+        ..EngineCounts::default()
+    };
     reading.state_bytes = sum.bytes;
     let table = |table, entries, limit| TableReading { table, entries, limit };
     reading.tables = vec![
@@ -226,13 +235,8 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         table("candidates", sum.candidates, sum.candidates_max),
         table("groups", engines.groups() as u64, GROUPS_MAX as u64),
     ];
-    reading.pressure = sum.pressure;
-    reading.condition_errors = sum.condition_errors;
-    reading.unjudged_routes = sum.unjudged_routes;
     reading.counter_bytes = sum.counter_bytes;
     reading.counter_bytes_max = sum.counter_bytes_max;
-    reading.counters_evicted = sum.counters_evicted;
-    reading.waiting = sum.waiting;
 }
 
 /// Completes a request with its position, and sets a time back that cannot be.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     source::{InputLag, Notice},
     store::Outbox,
-    telemetry::{self, Reading, SourceReading},
+    telemetry::{self, EngineCounts, Reading, SourceReading},
 };
 
 /// At most so many notices wait to be told; later ones are only counted.
@@ -30,6 +30,8 @@ pub const CAUGHT_UP_BELOW: Duration = Duration::from_secs(30);
 pub struct Status {
     reading: Mutex<Reading>,
     outbox: Mutex<Option<Outbox>>,
+    /// What the engines before this one counted.
+    earlier: Mutex<EngineCounts>,
     caught_up: AtomicBool,
     checkpoint_entries: AtomicU64,
     store_bytes: AtomicU64,
@@ -57,9 +59,13 @@ impl Status {
         *locked(&self.outbox) = Some(outbox);
     }
 
-    /// The slot has ended with an error, and its state with it.
+    /// The slot has ended with an error, and its state with it. What it counted stays.
     pub fn went_away(&self) {
-        locked(&self.reading).restored = false;
+        let mut reading = locked(&self.reading);
+        reading.restored = false;
+        let mut counts = std::mem::take(&mut reading.engine);
+        counts.outbox_dropped = locked(&self.outbox).take().as_ref().map_or(0, Outbox::dropped);
+        locked(&self.earlier).add(&counts);
     }
 
     /// Whether state was loaded and replayed.
@@ -220,10 +226,14 @@ fn larger<T>(one: Option<T>, other: Option<T>, both: impl FnOnce(T, T) -> T) -> 
 
 impl telemetry::Status for Status {
     fn read(&self) -> Reading {
-        let mut reading = locked(&self.reading).clone();
-        let outbox = locked(&self.outbox).clone();
+        let (mut reading, outbox) = {
+            let reading = locked(&self.reading);
+            let (mut reading, outbox) = (reading.clone(), locked(&self.outbox).clone());
+            reading.engine.outbox_dropped = outbox.as_ref().map_or(0, Outbox::dropped);
+            reading.engine.add(&locked(&self.earlier));
+            (reading, outbox)
+        };
         reading.outbox = outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
-        reading.outbox_dropped = outbox.as_ref().map_or(0, Outbox::dropped);
         reading
     }
 }
@@ -257,5 +267,24 @@ mod tests {
         };
         assert_eq!(told(0), (Some(7), None, Some(2.0)));
         assert_eq!(told(1), (None, Some(510), Some(5.0)));
+    }
+
+    #[test]
+    fn counts_go_on_over_an_engine_that_went_away() {
+        let status = Status::default();
+        let counts = |pressure, evictions: &[u64]| EngineCounts {
+            pressure,
+            evictions: evictions.to_vec(),
+            ..EngineCounts::default()
+        };
+        let look =
+            |counts: EngineCounts| status.look(Vec::new(), |_| None, |reading| reading.engine = counts);
+        look(counts(5, &[1, 2]));
+        status.went_away();
+        assert_eq!(telemetry::Status::read(&status).engine, counts(5, &[1, 2]));
+        look(counts(1, &[0, 3]));
+        look(counts(2, &[0, 4]));
+        assert_eq!(telemetry::Status::read(&status).engine, counts(7, &[1, 6]));
+        assert!(!status.is_restored());
     }
 }

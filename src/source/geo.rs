@@ -11,8 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use arc_swap::ArcSwap;
-
 use crate::enrich::{Databases, Geo, GeoError, ListTexts, Settings};
 
 /// The largest database that is read. GeoIP2-Enterprise has about 0.5 GiB.
@@ -33,56 +31,10 @@ pub enum GeoLoadError {
     Unusable(#[from] GeoError),
 }
 
-impl GeoLoadError {
-    /// A fixed label for metrics.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Read { .. } => "read",
-            Self::TooLarge { .. } => "too_large",
-            Self::Text { .. } => "text",
-            Self::Unusable(error) => error.reason(),
-        }
-    }
-}
-
-/// What a reload did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reload {
-    /// The files have the contents that are in use.
-    Unchanged,
-    /// The new contents are in use; `from` and `to` are versions.
-    Replaced { from: String, to: String },
-}
-
-/// What was last read from the files.
-#[derive(Debug)]
-pub struct GeoFiles {
-    current: ArcSwap<Geo>,
-}
-
-impl GeoFiles {
-    /// Reads all files.
-    pub fn open(settings: &Settings) -> Result<Self, GeoLoadError> {
-        Ok(Self { current: ArcSwap::from_pointee(load(settings)?) })
-    }
-
-    /// What is in use now.
-    pub fn current(&self) -> Arc<Geo> {
-        self.current.load_full()
-    }
-
-    /// Reads the files that the settings now name and replaces what is in use, all or nothing. On an error the old
-    /// stays.
-    pub fn reload(&self, settings: &Settings) -> Result<Reload, GeoLoadError> {
-        let new = load(settings)?;
-        let old = self.current.load();
-        if old.version() == new.version() {
-            return Ok(Reload::Unchanged);
-        }
-        let reload = Reload::Replaced { from: old.version().to_owned(), to: new.version().to_owned() };
-        self.current.store(Arc::new(new));
-        Ok(reload)
-    }
+/// Reads the files that the settings now name; gives `current` itself where their contents are those that are in use.
+pub fn reload(settings: &Settings, current: &Arc<Geo>) -> Result<Arc<Geo>, GeoLoadError> {
+    let new = load(settings)?;
+    Ok(if new.version() == current.version() { current.clone() } else { Arc::new(new) })
 }
 
 /// Reads all files that the settings name.
@@ -138,50 +90,43 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_replaces_what_changed_and_only_then() {
+    fn a_reload_gives_other_places_only_where_something_changed() {
         let (folder, mut settings) = files();
         let tor = folder.path().join("tor.txt");
         fs::write(&tor, "203.0.113.7\n").unwrap();
         settings.lists.tor = Some(tor.clone());
-        let files = GeoFiles::open(&settings).unwrap();
-        assert_eq!(files.reload(&settings).unwrap(), Reload::Unchanged);
-        let before = files.current();
+        let before = Arc::new(load(&settings).unwrap());
+        assert!(Arc::ptr_eq(&before, &reload(&settings, &before).unwrap()));
         fs::write(&tor, "203.0.113.8\n").unwrap();
-        assert!(matches!(files.reload(&settings).unwrap(), Reload::Replaced { .. }));
-        assert_ne!(files.current().version(), before.version());
+        assert_ne!(reload(&settings, &before).unwrap().version(), before.version());
     }
 
     #[test]
     fn a_reload_reads_the_files_that_are_named_now() {
         let (folder, mut settings) = files();
-        let files = GeoFiles::open(&settings).unwrap();
-        let before = files.current();
+        let before = Arc::new(load(&settings).unwrap());
         settings.lists.vpn = Some(folder.path().join("vpn.txt"));
-        files.reload(&settings).unwrap_err();
-        assert!(Arc::ptr_eq(&before, &files.current()), "one that is not there leaves the old in use");
+        reload(&settings, &before).unwrap_err();
         fs::write(folder.path().join("vpn.txt"), "203.0.113.0/24\n").unwrap();
-        assert!(matches!(files.reload(&settings).unwrap(), Reload::Replaced { .. }));
-        files.reload(&Settings::default()).unwrap();
-        assert_ne!(files.current().version(), before.version());
+        assert_ne!(reload(&settings, &before).unwrap().version(), before.version());
+        assert_ne!(reload(&Settings::default(), &before).unwrap().version(), before.version());
     }
 
     #[test]
-    fn a_file_that_was_cut_short_leaves_the_old_one_in_use() {
+    fn a_file_that_was_cut_short_is_refused() {
         let (_folder, settings) = files();
         let path = settings.city.clone().unwrap();
-        let files = GeoFiles::open(&settings).unwrap();
-        let before = files.current();
+        let before = Arc::new(load(&settings).unwrap());
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let error = files.reload(&settings).unwrap_err();
+        let error = reload(&settings, &before).unwrap_err();
         assert!(error.to_string().starts_with("geo.city: this is not a whole MaxMind DB file"), "{error}");
-        assert!(Arc::ptr_eq(&before, &files.current()));
     }
 
     #[test]
     fn a_missing_file_is_named_with_its_setting() {
         let settings = Settings { asn: Some("/nowhere/asn.mmdb".into()), ..Settings::default() };
-        let error = GeoFiles::open(&settings).unwrap_err();
+        let error = load(&settings).unwrap_err();
         assert!(error.to_string().starts_with("geo.asn: cannot read /nowhere/asn.mmdb: "), "{error}");
     }
 }

@@ -264,7 +264,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{PartitionReading, Reading, SourceReading, TableReading};
+    use crate::telemetry::{EngineCounts, PartitionReading, Reading, SourceReading, TableReading};
 
     struct Fixed(std::sync::Mutex<Reading>);
 
@@ -288,7 +288,8 @@ mod tests {
                 lag_seconds: Some(0.25),
                 ..SourceReading::default()
             }],
-            partitions: vec![PartitionReading { partition: 3, watermark_ms: 9_000, keys: 4, evictions: 1 }],
+            partitions: vec![PartitionReading { partition: 3, watermark_ms: 9_000, keys: 4 }],
+            engine: EngineCounts { evictions: vec![0, 0, 0, 1], ..EngineCounts::default() },
             tables: vec![TableReading { table: "keys", entries: 4, limit: 100 }],
             outbox: vec![("alerts".to_owned(), 5)],
             commit_seconds: 0.5,

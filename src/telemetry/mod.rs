@@ -14,4 +14,4 @@ mod read_metrics;
 
 pub use logs::{LogFormat, LogSettings};
 pub use metrics::Metrics;
-pub use reading::{PartitionReading, Reading, SourceReading, Status, TableReading};
+pub use reading::{EngineCounts, PartitionReading, Reading, SourceReading, Status, TableReading};

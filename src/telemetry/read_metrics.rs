@@ -122,7 +122,7 @@ impl SlotMetrics {
                 by_source,
             ),
             late: f.counter("keyhound_events_late_total", "Events that came beyond a window's lateness."),
-            repeated: f.counter("keyhound_events_repeated_total", "Events whose request id had been seen."),
+            repeated: f.counter("keyhound_events_repeated_total", "Events whose record had come before, within the last 16,000 or so of their partition."),
             watermark: f.real_gauges(
                 "keyhound_watermark_timestamp_seconds",
                 "Event time up to which a partition has seen everything, in seconds since the Unix epoch.",
@@ -141,7 +141,7 @@ impl SlotMetrics {
             ),
             waiting: f.counter(
                 "keyhound_requests_of_waiting_keys_total",
-                "Requests of keys without a profile yet, since they were only ever refused.",
+                "Requests of keys without a profile yet, since they were never served.",
             ),
             unjudged_routes: f.counter(
                 "keyhound_requests_on_unjudged_routes_total",
@@ -203,23 +203,15 @@ impl SlotMetrics {
             let label = &[label.as_str()];
             self.watermark.with_label_values(label).set(seconds(partition.watermark_ms));
             self.keys.with_label_values(label).set(signed(partition.keys));
-            raise(&self.evictions.with_label_values(label), partition.evictions);
         }
         for table in &reading.tables {
             self.table_entries.with_label_values(&[table.table]).set(signed(table.entries));
             self.table_limit.with_label_values(&[table.table]).set(signed(table.limit));
         }
-        raise(&self.outbox_dropped, reading.outbox_dropped);
         for (dispatcher, records) in &reading.outbox {
             self.outbox.with_label_values(&[dispatcher.as_str()]).set(signed(*records));
         }
-        raise(&self.late, reading.events_late);
-        raise(&self.repeated, reading.events_repeated);
-        raise(&self.pressure, reading.pressure);
-        raise(&self.waiting, reading.waiting);
-        raise(&self.unjudged_routes, reading.unjudged_routes);
-        raise(&self.counters_evicted, reading.counters_evicted);
-        raise(&self.condition_errors, reading.condition_errors);
+        self.set_engine(&reading.engine);
         raise(&self.commits, reading.commits);
         raise(&self.checkpoints, reading.checkpoints);
         raise(&self.mismatches, reading.digest_mismatches);
@@ -230,6 +222,20 @@ impl SlotMetrics {
         self.state_bytes.set(signed(reading.state_bytes));
         self.counter_bytes.set(signed(reading.counter_bytes));
         self.counter_bytes_max.set(signed(reading.counter_bytes_max));
+    }
+
+    fn set_engine(&self, counts: &super::EngineCounts) {
+        raise(&self.late, counts.events_late);
+        raise(&self.repeated, counts.events_repeated);
+        raise(&self.pressure, counts.pressure);
+        raise(&self.waiting, counts.waiting);
+        raise(&self.unjudged_routes, counts.unjudged_routes);
+        raise(&self.counters_evicted, counts.counters_evicted);
+        raise(&self.condition_errors, counts.condition_errors);
+        raise(&self.outbox_dropped, counts.outbox_dropped);
+        for (partition, evictions) in counts.evictions.iter().enumerate() {
+            raise(&self.evictions.with_label_values(&[&partition.to_string()]), *evictions);
+        }
     }
 
     fn set_source(&self, source: &super::SourceReading) {

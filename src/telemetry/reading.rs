@@ -21,23 +21,10 @@ pub struct Reading {
     pub partitions: Vec<PartitionReading>,
     /// Bounded tables (caches, profiles, outbox), by name.
     pub tables: Vec<TableReading>,
-    /// Events whose time was beyond a window when they came.
-    pub events_late: u64,
-    /// Events whose request id was seen before, within the window of that filter.
-    pub events_repeated: u64,
-    /// Requests that our own decisions refused.
-    pub pressure: u64,
-    /// Requests of keys that have no profile yet, since they were only ever refused.
-    pub waiting: u64,
-    /// Requests on routes beyond the table of routes.
-    pub unjudged_routes: u64,
+    pub engine: EngineCounts,
     /// Bytes that the counters of counting rules take, and may take.
     pub counter_bytes: u64,
     pub counter_bytes_max: u64,
-    /// Keys whose counters of counting rules went before their windows were over.
-    pub counters_evicted: u64,
-    /// Conditions of rules that could not be answered.
-    pub condition_errors: u64,
     /// Bytes that the state of all keys takes, as the engines count them.
     pub state_bytes: u64,
     pub commits: u64,
@@ -52,8 +39,47 @@ pub struct Reading {
     pub replay_gaps: u64,
     /// Records in the outbox that a dispatcher has not acknowledged, by dispatcher.
     pub outbox: Vec<(String, u64)>,
+}
+
+/// What an engine and its outbox count, each from 0 on when it is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineCounts {
+    /// Events whose time was beyond a window when they came.
+    pub events_late: u64,
+    /// Events whose record had come before, within the window of that filter.
+    pub events_repeated: u64,
+    /// Requests that our own decisions refused.
+    pub pressure: u64,
+    /// Requests of keys that have no profile yet, since they were never served.
+    pub waiting: u64,
+    /// Requests on routes beyond the table of routes.
+    pub unjudged_routes: u64,
+    /// Keys whose counters of counting rules went before their windows were over.
+    pub counters_evicted: u64,
+    /// Conditions of rules that could not be answered.
+    pub condition_errors: u64,
     /// Records that left a full outbox undelivered.
     pub outbox_dropped: u64,
+    /// Profiles that went to make room, by partition.
+    pub evictions: Vec<u64>,
+}
+
+impl EngineCounts {
+    /// Adds what engines before this one counted.
+    pub fn add(&mut self, earlier: &Self) {
+        self.events_late += earlier.events_late;
+        self.events_repeated += earlier.events_repeated;
+        self.pressure += earlier.pressure;
+        self.waiting += earlier.waiting;
+        self.unjudged_routes += earlier.unjudged_routes;
+        self.counters_evicted += earlier.counters_evicted;
+        self.condition_errors += earlier.condition_errors;
+        self.outbox_dropped += earlier.outbox_dropped;
+        self.evictions.resize(self.evictions.len().max(earlier.evictions.len()), 0);
+        for (count, earlier) in self.evictions.iter_mut().zip(&earlier.evictions) {
+            *count += earlier;
+        }
+    }
 }
 
 /// Where one source stands.
@@ -94,7 +120,6 @@ pub struct PartitionReading {
     /// Event time up to which everything was seen, in milliseconds since the Unix epoch; 0 = none yet.
     pub watermark_ms: u64,
     pub keys: u64,
-    pub evictions: u64,
 }
 
 /// How full a bounded table is.

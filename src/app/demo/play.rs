@@ -175,7 +175,7 @@ impl Desk {
             if answer.is_refused() {
                 return Ok(());
             }
-        } else if is_leaked && self.record.incident.is_some() {
+        } else if is_leaked && self.stolen_at.is_some() {
             self.stolen.served_before += 1;
         }
         self.stage.take(line, cast.format(line.key), &mut self.effects);

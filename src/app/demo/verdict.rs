@@ -12,7 +12,7 @@ use crate::{
 /// What the check endpoint said about one key's requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Served from the first evidence to the first step.
+    /// Served from the stranger's first request to the first step.
     pub served_before: u64,
     pub served: u64,
     pub refused: u64,

@@ -34,8 +34,8 @@ struct RawFileSettings {
     /// were followed. A pattern that ends in `.gz` takes all that it finds.
     paths: Vec<String>,
     /// Whether to wait for new lines and new files, through rotation by rename and truncation. A file that was renamed
-    /// out of the patterns is read on until it has had nothing new for a minute. With `false` the files are read once,
-    /// to their ends.
+    /// out of the patterns is read on until it has had nothing new for a minute; if it comes back after that, it may be
+    /// read again from its beginning. With `false` the files are read once, to their ends.
     #[serde(default = "yes")]
     follow: bool,
     /// Where the first reading of a file starts: `beginning` or `end`.
