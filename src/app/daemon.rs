@@ -129,7 +129,13 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     runtime.spawn(housekeeping(shared.clone()));
     let reloader = Reloader { path, overrides, pepper: pepper.clone(), shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader, hangups));
-    let lives = Lives { runtime: &runtime, config: &config, pepper: &pepper, shared: &shared, interrupted };
+    let lives = Lives {
+        runtime: &runtime,
+        config: &config,
+        pepper: &pepper,
+        shared: &shared,
+        interrupted: Some(interrupted),
+    };
     let end = lives.live(log)?;
     let _ = stopping.send(true);
     runtime.block_on(async {

@@ -45,8 +45,8 @@ pub struct Lives<'a> {
     pub config: &'a Config,
     pub pepper: &'a Pepper,
     pub shared: &'a Arc<Shared>,
-    /// Comes with the first signal.
-    pub interrupted: oneshot::Receiver<()>,
+    /// Comes with the first signal; `None` = it has come.
+    pub interrupted: Option<oneshot::Receiver<()>>,
 }
 
 impl Lives<'_> {
@@ -59,7 +59,7 @@ impl Lives<'_> {
             let ended = opened.and_then(|log| self.live_once(log));
             has_run |= self.shared.status.is_restored();
             let error = match ended {
-                Err(error) if has_run && !is_final(&error) => error,
+                Err(error) if has_run && self.interrupted.is_some() && !is_final(&error) => error,
                 ended => return ended,
             };
             self.shared.status.went_away();
@@ -78,13 +78,6 @@ impl Lives<'_> {
 
     fn live_once(&mut self, log: EmbeddedLog) -> anyhow::Result<End> {
         let Self { runtime, config, pepper, shared, .. } = self;
-        let outbox = log.outbox();
-        shared.status.tells_of(outbox.clone());
-        let stop = Arc::new(Stop::default());
-        let delivery = deliver(runtime, config, shared, &outbox, &stop)?;
-        let (asks, asked) = sync_channel(ASKS_MAX);
-        shared.asks.store(Some(Arc::new(asks)));
-
         let (reference, geo) = shared.in_force.load_full().as_ref().clone();
         let reading = Reading::new(
             parts::decoders(config, pepper)?,
@@ -94,21 +87,51 @@ impl Lives<'_> {
             parts::settings_version(config),
             pepper,
         );
+        let outbox = log.outbox();
+        shared.status.tells_of(outbox.clone());
+        let delivery = Delivery::start(runtime, config, shared, &outbox)?;
+        let (asks, asked) = sync_channel(ASKS_MAX);
+        shared.asks.store(Some(Arc::new(asks)));
+        let outcome = self.run_slot(log, reading, asked);
+        // Nobody else is told "busy" by a queue that is not read any more.
+        self.shared.asks.store(None);
+        delivery.drain(self.runtime);
+        // The slot's last commit came before these were delivered; without this, the next start would deliver them
+        // again.
+        if let Err(error) = outbox.write_last() {
+            tracing::warn!(%error, "what was delivered at the end is not written down; it will be delivered again");
+        }
+        outcome
+    }
+
+    /// Lets the slot run until its end or a signal.
+    fn run_slot(
+        &mut self,
+        log: EmbeddedLog,
+        reading: Reading,
+        asked: Receiver<Ask<Change>>,
+    ) -> anyhow::Result<End> {
         let halt = Arc::new(AtomicBool::new(false));
         let (ended, end) = oneshot::channel();
-        let slot = spawn_slot(log, reading, asked, shared, halt.clone(), ended)?;
-        runtime.block_on(async {
+        let slot = spawn_slot(log, reading, asked, self.shared, halt.clone(), ended)?;
+        let interrupted = &mut self.interrupted;
+        self.runtime.block_on(async {
+            let signal = async {
+                match interrupted {
+                    Some(interrupted) => drop(interrupted.await),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                _ = &mut self.interrupted => tracing::info!("stopping on a signal"),
+                () = signal => {
+                    tracing::info!("stopping on a signal");
+                    *interrupted = None;
+                }
                 _ = end => {}
             }
         });
         halt.store(true, Relaxed);
-        let outcome = slot.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the slot's thread panicked")));
-        // Nobody else is told "busy" by a queue that is not read any more.
-        shared.asks.store(None);
-        delivery.drain(runtime, &outbox, &stop);
-        outcome
+        slot.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the slot's thread panicked")))
     }
 }
 
@@ -165,81 +188,82 @@ fn spawn_slot(
 /// What delivers, to be drained at the end.
 struct Delivery {
     notifier: Arc<Notifier>,
+    stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Delivery {
+    fn start(runtime: &Runtime, config: &Config, shared: &Shared, outbox: &Outbox) -> anyhow::Result<Self> {
+        let open: Vec<Incident> = outbox
+            .open_incidents()?
+            .iter()
+            .filter_map(|record| serde_json::from_slice(&record.value).ok())
+            .collect();
+        let notifier = {
+            let _in_runtime = runtime.enter();
+            let (clock, metrics) = (shared.clock.clone(), shared.metrics.clone());
+            Notifier::start(&config.alertmanagers, config.links.clone(), clock, metrics, &open)?
+        };
+        let mut delivery = Self { notifier: Arc::new(notifier), stop: Arc::default(), threads: Vec::new() };
+        if let Err(error) = delivery.spawn(runtime, config, shared, outbox, open) {
+            // What was begun ends with the life that began it.
+            delivery.drain(runtime);
+            return Err(error);
+        }
+        let (newest, ring) = (outbox.newest(), delivery.stop.clone());
+        runtime.spawn(async move { ring.ring_with(newest).await });
+        Ok(delivery)
+    }
+
+    fn spawn(
+        &mut self,
+        runtime: &Runtime,
+        config: &Config,
+        shared: &Shared,
+        outbox: &Outbox,
+        open: Vec<Incident>,
+    ) -> anyhow::Result<()> {
+        let (decisions, board) = (shared.decisions.clone(), shared.board.clone());
+        let to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
+        let current = outbox.current_decisions()?;
+        let current = current
+            .iter()
+            .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
+        to_serve.restore(current.collect(), open);
+        self.spawn_dispatcher(outbox, ToAlertmanagers(self.notifier.clone()))?;
+        self.spawn_dispatcher(outbox, to_serve)?;
+        if let Some(brokers) = parts::brokers(config)? {
+            runtime
+                .block_on(topics::ensure(&brokers, &config.topic_prefix, config.partitions))
+                .context("Keyhound's own topics")?;
+            let publisher = ToTopics::new(&brokers, &config.topic_prefix, shared.metrics.clone())?;
+            self.spawn_dispatcher(outbox, publisher)?;
+        }
+        Ok(())
+    }
+
+    fn spawn_dispatcher<D: Deliver + 'static>(
+        &mut self,
+        outbox: &Outbox,
+        destination: D,
+    ) -> anyhow::Result<()> {
+        let dispatcher = Dispatcher::new(Arc::new(outbox.clone()), destination)?;
+        let stop = self.stop.clone();
+        let name = format!("keyhound-{}", D::NAME);
+        self.threads.push(thread::Builder::new().name(name).spawn(move || dispatcher.run(&stop))?);
+        Ok(())
+    }
+
     /// Lets what was committed leave.
-    fn drain(self, runtime: &Runtime, outbox: &Outbox, stop: &Stop) {
-        stop.stop();
+    fn drain(self, runtime: &Runtime) {
+        self.stop.stop();
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a dispatcher panicked");
             }
         }
-        // The slot's last commit came before these were delivered; without this, the next start would deliver them
-        // again.
-        if let Err(error) = outbox.write_last() {
-            tracing::warn!(%error, "what was delivered at the end is not written down; it will be delivered again");
-        }
         if let Some(notifier) = Arc::into_inner(self.notifier) {
             runtime.block_on(notifier.shutdown(DRAIN));
         }
     }
-}
-
-fn deliver(
-    runtime: &Runtime,
-    config: &Config,
-    shared: &Arc<Shared>,
-    outbox: &Outbox,
-    stop: &Arc<Stop>,
-) -> anyhow::Result<Delivery> {
-    let open: Vec<Incident> = outbox
-        .open_incidents()?
-        .iter()
-        .filter_map(|record| serde_json::from_slice(&record.value).ok())
-        .collect();
-    let notifier = {
-        let _in_runtime = runtime.enter();
-        let clock = shared.clock.clone();
-        Notifier::start(&config.alertmanagers, config.links.clone(), clock, shared.metrics.clone(), &open)?
-    };
-    let notifier = Arc::new(notifier);
-    let to_serve = ToServe::new(
-        shared.decisions.clone(),
-        shared.board.clone(),
-        shared.clock.clone(),
-        shared.metrics.clone(),
-    );
-    let current = outbox.current_decisions()?;
-    let current = current
-        .iter()
-        .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
-    to_serve.restore(current.collect(), open);
-    let mut threads = vec![
-        spawn_dispatcher(outbox, ToAlertmanagers(notifier.clone()), stop)?,
-        spawn_dispatcher(outbox, to_serve, stop)?,
-    ];
-    if let Some(brokers) = parts::brokers(config)? {
-        runtime
-            .block_on(topics::ensure(&brokers, &config.topic_prefix, config.partitions))
-            .context("Keyhound's own topics")?;
-        let publisher = ToTopics::new(&brokers, &config.topic_prefix, shared.metrics.clone())?;
-        threads.push(spawn_dispatcher(outbox, publisher, stop)?);
-    }
-    let (newest, ring) = (outbox.newest(), stop.clone());
-    runtime.spawn(async move { ring.ring_with(newest).await });
-    Ok(Delivery { notifier, threads })
-}
-
-fn spawn_dispatcher<D: Deliver + 'static>(
-    outbox: &Outbox,
-    destination: D,
-    stop: &Arc<Stop>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let dispatcher = Dispatcher::new(Arc::new(outbox.clone()), destination)?;
-    let stop = stop.clone();
-    let name = format!("keyhound-{}", D::NAME);
-    Ok(thread::Builder::new().name(name).spawn(move || dispatcher.run(&stop))?)
 }

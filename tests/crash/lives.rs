@@ -3,7 +3,7 @@
 use keyhound::decode::{Pepper, fingerprint};
 
 use super::{
-    daemon::{FileSource, PEPPER, Site, http},
+    daemon::{FileSource, LIMIT, PEPPER, Site, http},
     gone::{append, is_ready, lines, wait},
 };
 
@@ -26,6 +26,28 @@ fn revoke(site: &Site, key: &str) -> String {
     http::post(&site.listen, "/api/v1/decisions/revoke", &body).expect("somebody answers")
 }
 
+/// Whoever else writes to the store holds up all who want to: as on a full disk, no commit succeeds.
+fn locked(site: &Site) -> rusqlite::Connection {
+    let store = rusqlite::Connection::open(site.path("state").join("keyhound.sqlite")).expect("opened");
+    store.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    store
+}
+
+#[test]
+fn whoever_stops_it_while_the_store_fails_is_obeyed() {
+    let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], true, "");
+    append(&site.path("access.log"), &lines(100));
+    let mut daemon = site.start(&[]);
+    wait(&site, "100 records", || site.metric("keyhound_records_total") == Some(100));
+    let _store = locked(&site);
+    daemon.signal("TERM");
+    let status = daemon.end_within(LIMIT).expect("it ends");
+    let said = site.said();
+    assert_eq!(status.code(), Some(1), "its last commit failed: {}", site.last_words());
+    assert!(!said.contains("panicked") && said.contains("stopping on a signal"), "{}", site.last_words());
+}
+
 #[test]
 fn gateways_are_answered_while_the_store_fails_and_the_engine_comes_back() {
     let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
@@ -38,9 +60,7 @@ fn gateways_are_answered_while_the_store_fails_and_the_engine_comes_back() {
     assert!(told.starts_with("HTTP/1.1 200"), "{told}");
     wait(&site, "it is refused", || check(&site, STOLEN) == "403");
 
-    // Whoever else writes to the store holds up all who want to: as a full disk does, no commit succeeds.
-    let store = rusqlite::Connection::open(site.path("state").join("keyhound.sqlite")).expect("opened");
-    store.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let store = locked(&site);
     append(&path, &lines[1_000..1_050]);
     wait(&site, "two failures", || {
         assert_eq!((check(&site, STOLEN), check(&site, NEIGHBOUR)), ("403".to_owned(), "200".to_owned()));
