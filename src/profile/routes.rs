@@ -147,6 +147,8 @@ impl RouteTable {
         }
         let at = match self.index.get(&route) {
             Some(at) => *at as usize,
+            // It would take a place and teach nothing: a restart from a checkpoint would not know of it.
+            None if frozen => return Beyond::default(),
             None if self.routes.len() < ROUTES_MAX => {
                 let at = self.routes.len();
                 self.routes.push((route, Box::new(Route::new()), false));
@@ -215,5 +217,67 @@ impl RouteTable {
         self.index.insert(route, u32::try_from(self.routes.len()).map_err(|_| CodecError::Impossible(0))?);
         self.routes.push((route, Box::new(state), false));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table that is full of routes that were used in hour 10.
+    fn full() -> RouteTable {
+        let mut table = RouteTable::default();
+        for route in 1..=ROUTES_MAX as u64 {
+            table.observe(route, 10, 1_000, 64, false);
+        }
+        table
+    }
+
+    fn written(table: &mut RouteTable) -> Vec<(u64, bool)> {
+        let mut entries = Vec::new();
+        table.checkpoint(|route, state| entries.push((route, state.is_some())));
+        entries
+    }
+
+    #[test]
+    fn a_full_table_forgets_what_was_not_used_for_a_day_and_takes_others() {
+        let mut table = full();
+        assert_eq!(written(&mut table).len(), ROUTES_MAX);
+        table.observe(7, 20, 1_000, 64, false);
+        table.observe(1_000, 20, 1_000, 64, false);
+        assert_eq!((table.len(), table.unjudged), (ROUTES_MAX, 1));
+        table.sweep(10 + UNUSED_HOURS - 1);
+        assert_eq!(table.len(), ROUTES_MAX, "all were used within the day");
+        table.sweep(10 + UNUSED_HOURS);
+        assert_eq!(table.len(), 1);
+        table.observe(1_000, 35, 1_000, 64, false);
+        table.observe(9, 35, 1_000, 64, false);
+        assert_eq!((table.len(), table.unjudged), (3, 1));
+        let entries = written(&mut table);
+        let kept: Vec<u64> = entries.iter().filter(|(_, kept)| *kept).map(|(route, _)| *route).collect();
+        assert_eq!(kept, [7, 9, 1_000]);
+        assert_eq!(entries.len(), ROUTES_MAX + 1, "those that went are told, but 7 and 9, which are here");
+    }
+
+    #[test]
+    fn what_teaches_nothing_takes_no_place() {
+        let mut table = RouteTable::default();
+        table.observe(1, 10, 1_000, 64, true);
+        assert_eq!(table.len(), 0);
+        table.observe(1, 10, 1_000, 64, false);
+        table.observe(1, 11, 9_000, 64, true);
+        let bytes = |table: &mut RouteTable| {
+            let mut entries = Vec::new();
+            table.checkpoint(|route, state| entries.push((route, state.map(|state| state.0))));
+            entries
+        };
+        let mut restored = RouteTable::default();
+        for (route, state) in bytes(&mut table) {
+            restored.restore(route, &mut Reader::versioned(&state.unwrap()).unwrap()).unwrap();
+        }
+        for table in [&mut table, &mut restored] {
+            table.observe(1, 12, 2_000, 64, false);
+        }
+        assert_eq!(bytes(&mut table), bytes(&mut restored), "as if it had never been away");
     }
 }
