@@ -148,7 +148,10 @@ impl Tracked {
             path.clone_into(&mut self.path);
             self.failed_at = None;
         }
-        self.quiet_since = None;
+        if self.quiet_since.take().is_some() && self.is_done() {
+            // It came back before it was let go of.
+            self.state = State::Reading;
+        }
     }
 
     /// The patterns do not find it (any more).

@@ -129,6 +129,23 @@ fn a_file_that_comes_back_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_file_that_comes_back_at_the_last_moment_is_read_on() {
+    for seconds in 57..65 {
+        let mut logs = Logs::new("access.log");
+        logs.write("access.log", "one\n");
+        logs.check("one");
+        logs.rename("access.log", "out");
+        for _ in 0..seconds {
+            assert_eq!(logs.poll(10), "");
+        }
+        logs.rename("out", "access.log");
+        assert_eq!(logs.poll(10), "");
+        logs.write("access.log", "two\n");
+        logs.check("two");
+    }
+}
+
+#[test]
 fn folders_are_looked_into_a_few_times_a_second_only() {
     let mut logs = Logs::new("*.log");
     logs.check("");
