@@ -150,6 +150,18 @@ fn render_answer(name: &str, answer: &CommandAnswer) -> String {
             "  Shadow mode: Keyhound refuses nothing. To stop the key now, revoke it at its gateway.\n",
         );
     }
+    let why = match answer.outcome.as_str() {
+        "held: rate" => {
+            "Nothing was done: a key without a profile has no usual rate to be throttled to. Revoke it."
+        }
+        "held: class" => {
+            "Nothing was done: a mobile or browser key is on many devices, which a revoke would all cut off. \
+             Throttle it, or revoke it at its gateway."
+        }
+        "taken" => "Committed, and no decision has come of it yet: see `keyhound decisions list`.",
+        _ => return text,
+    };
+    let _ = writeln!(text, "  {why}");
     text
 }
 
@@ -250,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn who_revokes_in_shadow_mode_is_told_that_it_refuses_nothing() {
+    fn an_answer_says_what_it_means_where_nothing_is_refused_or_nothing_was_done() {
         let answer = |mode, step| {
             let decisions = vec![Decision { mode, ..decision(1, 7, step) }];
             render_answer("revoke", &CommandAnswer { outcome: "applied".to_owned(), decisions })
@@ -260,6 +272,12 @@ mod tests {
         for (mode, step) in [(Mode::Enforce, Step::Revoke), (Mode::Shadow, Step::Observe)] {
             assert!(!answer(mode, step).contains("refuses nothing"));
         }
+        let held = CommandAnswer { outcome: "held: rate".to_owned(), decisions: Vec::new() };
+        let told = render_answer("throttle", &held);
+        assert!(
+            told.starts_with("throttle: held: rate\n  Nothing was done: ") && told.lines().count() == 2,
+            "{told}"
+        );
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub struct ReadyReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReadySource {
     pub source: String,
+    /// Known of topics.
     pub lag_records: Option<u64>,
+    /// Known of plain files.
+    pub lag_bytes: Option<u64>,
     pub lag_seconds: Option<f64>,
 }
 
@@ -62,6 +65,7 @@ fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> Read
     let sources = reading.sources.into_iter().map(|source| ReadySource {
         source: source.source,
         lag_records: source.lag_records,
+        lag_bytes: source.lag_bytes,
         lag_seconds: source.lag_seconds,
     });
     ReadyReport {
