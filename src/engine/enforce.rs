@@ -46,6 +46,7 @@ impl Force {
     pub(super) fn resumed(decision: &Decision, before: Option<&Self>) -> Self {
         let mut force = Self::new(decision.clone(), decision.as_of());
         if decision.cause == "policy" {
+            let before = before.filter(|before| before.decision.mode == decision.mode);
             force.since_ms = before.map_or(force.since_ms, |before| before.since_ms);
         }
         force
@@ -257,8 +258,11 @@ impl Engine {
         if self.is_late(now) {
             return;
         }
+        // One of another mode than now ends by itself: what came after it would not be the same step any more.
+        let mode = self.now.reference.mode;
+        let wants = |force: &Force| force.decision.mode == mode && force.wants_extension(now);
         let wanting: Vec<KeyId> =
-            self.forces.iter().filter(|(_, force)| force.wants_extension(now)).map(|(key, _)| *key).collect();
+            self.forces.iter().filter(|(_, force)| wants(force)).map(|(key, _)| *key).collect();
         for key in wanting {
             let reference = self.now.reference.clone();
             let entry = self.entry(&reference.catalogue, &key, "");
@@ -287,11 +291,6 @@ impl Engine {
             let decision = self.draft(&draft);
             effects.push(proposal(key, now, decision, false));
         }
-    }
-
-    /// Whether there is anything about a key.
-    pub(super) fn knows(&self, key: &KeyId) -> bool {
-        self.forces.contains_key(key) || self.cases.contains_key(key) || self.table.find(key).is_some()
     }
 
     /// Does what an operator asked for on a key of this partition, whatever id he called it by.

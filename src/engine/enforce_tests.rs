@@ -170,6 +170,15 @@ fn a_command_means_the_key_whichever_of_its_ids_it_names() {
     engines.apply_events(&[Event { alias: Some(other), ..plain(KEY, at(1)) }], &mut Vec::new());
     let revoked = by_operator(&mut engines, Step::Revoke, other).unwrap();
     assert_eq!((revoked.subject.id, revoked.subject.aliases), (KEY.to_string(), vec![other.to_string()]));
+    let third = KeyId { kind: KeyKind::Raw, hash: [202; 16] };
+    assert_eq!(by_operator(&mut engines, Step::Revoke, third).unwrap().subject.id, third.to_string());
+    engines.apply_events(&[Event { alias: Some(third), ..plain(KEY, at(2)) }], &mut Vec::new());
+    let revoked = by_operator(&mut engines, Step::Revoke, third).unwrap();
+    assert_eq!(
+        revoked.subject.id,
+        KEY.to_string(),
+        "a step on a name that has no profile keeps nothing to itself"
+    );
     let mut engines = self::engines(entry(KeyClass::Mobile, false));
     engines.apply_events(&[shown], &mut Vec::new());
     assert_eq!(by_operator(&mut engines, Step::Revoke, raw), Err("class"), "its class counts too");

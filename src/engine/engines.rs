@@ -151,17 +151,19 @@ impl Engines {
             Action::Resume => self.fleet.paused = false,
             Action::Take { key, .. } | Action::Lift { key } => {
                 if let Ok(key) = key.parse::<KeyId>() {
-                    let key = self.subject_of(key);
+                    let key = self.subject_of(key, matches!(command.action, Action::Lift { .. }));
                     self.owner(&key).command(command, key, effects);
                 }
             }
         }
     }
 
-    /// The key that an id means: itself, or the one whose other id it is. An operator who found a key in a repository can
-    /// make its `kf1_`, where profiles and gateways go by credential. Looks through all aliases: commands are rare.
-    fn subject_of(&self, id: KeyId) -> KeyId {
-        if self.engines[self.partition(&id)].knows(&id) {
+    /// The key that an id means: itself, if it has a profile (or what is to be lifted), or the one whose other id it is. An
+    /// operator who found a key in a repository can make its `kf1_`, where profiles and gateways go by credential. Looks
+    /// through all aliases: commands are rare.
+    fn subject_of(&self, id: KeyId, is_lift: bool) -> KeyId {
+        let owner = &self.engines[self.partition(&id)];
+        if if is_lift { owner.forces.contains_key(&id) } else { owner.table.find(&id).is_some() } {
             return id;
         }
         let mut aliases = self.engines.iter().flat_map(|engine| &engine.aliases);

@@ -228,7 +228,24 @@ const fn is_refusal(event: &Event<'_>) -> bool {
     matches!(event.status, 401 | 403)
 }
 
-/// The first few, and then about every eighth more.
+/// The first few, every fifth, and from 64 on each time when there is about an eighth more.
 const fn is_worth_a_look(n: u32) -> bool {
-    n < 6 || (n < 64 && n.is_multiple_of(5)) || n.is_multiple_of(64)
+    match n {
+        0..6 => true,
+        6..64 => n.is_multiple_of(5),
+        _ => n.is_multiple_of(1 << (n.ilog2() - 3)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_worth_a_look;
+
+    #[test]
+    fn a_count_that_stays_anywhere_has_been_looked_at_a_little_before() {
+        for n in 10..100_000u32 {
+            let looked = (1..=n).rev().find(|n| is_worth_a_look(*n)).unwrap();
+            assert!(n - looked < 5 || f64::from(n - looked) < f64::from(n) / 8.0, "{n}: {looked}");
+        }
+    }
 }
