@@ -67,8 +67,8 @@ impl Engine {
             hot.count(second);
             self.count_for_group(index, event);
         }
-        // What failed is neither large nor slow of the key's doing, and is not in the count that the share is of.
-        // Nor is there a route behind a path that somebody made up.
+        // What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody
+        // made up.
         let beyond = if (1..400).contains(&event.status) {
             let hour = second / 3600;
             self.routes.observe(event.route.hash, hour, event.latency_us, event.response_bytes, frozen)
