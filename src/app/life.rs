@@ -28,7 +28,7 @@ use crate::{
     incident::Incident,
     serve::ToServe,
     slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings},
-    store::{EmbeddedLog, Outbox, StoreError, SystemClock},
+    store::{EmbeddedLog, Log as _, Outbox, StoreError, SystemClock},
     telemetry::logs,
 };
 
@@ -54,12 +54,14 @@ impl Lives<'_> {
     /// that is for whoever started the process to see. Any later error leaves gateways answered, and is tried again.
     pub fn live(mut self, log: EmbeddedLog) -> anyhow::Result<End> {
         let mut has_run = false;
+        // What a reader of standard input held goes with it: whoever writes there has to know.
+        let reads_again = log.rewindable();
         let mut opened = Ok(log);
         loop {
             let ended = opened.and_then(|log| self.live_once(log));
             has_run |= self.shared.status.is_restored();
             let error = match ended {
-                Err(error) if has_run && self.interrupted.is_some() && !is_final(&error) => error,
+                Err(error) if has_run && reads_again && !self.is_interrupted() && !is_final(&error) => error,
                 ended => return ended,
             };
             self.shared.status.went_away();
@@ -70,13 +72,27 @@ impl Lives<'_> {
                 "the engine stopped; decisions that were made are served on, and it starts again in {} s",
                 PAUSE.as_secs()
             );
-            // A signal ends the process at once: nothing has been begun.
+            // A signal ends the process at once from here on: nothing has been begun.
             thread::sleep(PAUSE);
             opened = open(self.config, self.pepper);
         }
     }
 
+    /// Whether the signal has come, be it while something was being ended.
+    fn is_interrupted(&mut self) -> bool {
+        self.interrupted.as_mut().is_none_or(|interrupted| interrupted.try_recv().is_ok())
+    }
+
     fn live_once(&mut self, log: EmbeddedLog) -> anyhow::Result<End> {
+        let (asks, asked) = sync_channel(ASKS_MAX);
+        // Ahead of all else: from here on, what is put into force goes to this life, and not only to the next.
+        self.shared.asks.store(Some(Arc::new(asks)));
+        let outcome = self.live_with(log, asked);
+        self.shared.asks.store(None);
+        outcome
+    }
+
+    fn live_with(&mut self, log: EmbeddedLog, asked: Receiver<Ask<Change>>) -> anyhow::Result<End> {
         let Self { runtime, config, pepper, shared, .. } = self;
         let (reference, geo) = shared.in_force.load_full().as_ref().clone();
         let reading = Reading::new(
@@ -90,11 +106,7 @@ impl Lives<'_> {
         let outbox = log.outbox();
         shared.status.tells_of(outbox.clone());
         let delivery = Delivery::start(runtime, config, shared, &outbox)?;
-        let (asks, asked) = sync_channel(ASKS_MAX);
-        shared.asks.store(Some(Arc::new(asks)));
         let outcome = self.run_slot(log, reading, asked);
-        // Nobody else is told "busy" by a queue that is not read any more.
-        self.shared.asks.store(None);
         delivery.drain(self.runtime);
         // The slot's last commit came before these were delivered; without this, the next start would deliver them
         // again.

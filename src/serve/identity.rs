@@ -111,6 +111,14 @@ impl Found<'_> {
     /// differs (some decode them, some look at their case), so that this holds for each spelling of a name. A value
     /// that is escaped counts as it is and unescaped, since gateways and their logs differ in that too.
     fn query(&mut self, settings: &CheckSettings, query: &str) {
+        self.parameters(settings, query);
+        // There are gateways that hand on what follows a `#` and do not look at it themselves.
+        if let Some((query, _)) = query.split_once('#') {
+            self.parameters(settings, query);
+        }
+    }
+
+    fn parameters(&mut self, settings: &CheckSettings, query: &str) {
         if query.is_empty() {
             return;
         }
@@ -189,6 +197,7 @@ pub(super) mod tests {
         check(&[("x-forwarded-uri", "/v1/orders?API_KEY=d")], "/check", &["d"]);
         check(&[("x-original-uri", "/v1/orders?api_key=e%2Bf")], "/check", &["e%2Bf", "e+f"]);
         check(&[("x-original-uri", "/v1/orders?api_key=e+f")], "/check", &["e+f", "e f"]);
+        check(&[("x-original-uri", "/v1/orders?api_key=a#x")], "/check", &["a#x", "a"]);
     }
 
     #[test]

@@ -52,6 +52,11 @@ pub fn obstacle(settings: &FileSettings) -> Option<String> {
     })
 }
 
+/// Whether the folder that a file is in can be listed now.
+pub fn lists_folder_of(path: &Path) -> bool {
+    Path::new(&folder_of(&path.to_string_lossy())).read_dir().is_ok()
+}
+
 fn folder_of(pattern: &str) -> String {
     let folder = Path::new(pattern).parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).display().to_string()

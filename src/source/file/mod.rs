@@ -94,7 +94,8 @@ impl FileSource {
         let found = found::by_patterns(&self.settings)?;
         let identities: HashSet<&Identity> = found.iter().map(|file| &file.identity).collect();
         for file in &mut self.files {
-            if !identities.contains(&file.identity) {
+            // What is in a folder that is out of reach for a while is not gone.
+            if !identities.contains(&file.identity) && found::lists_folder_of(&file.path) {
                 file.not_found(now);
             }
         }
