@@ -107,6 +107,8 @@ impl Lives<'_> {
         shared.status.tells_of(outbox.clone());
         let delivery = Delivery::start(runtime, config, shared, &outbox)?;
         let outcome = self.run_slot(log, reading, asked);
+        // What comes while the rest is delivered is for the next life.
+        self.shared.asks.store(None);
         delivery.drain(self.runtime);
         // The slot's last commit came before these were delivered; without this, the next start would deliver them
         // again.

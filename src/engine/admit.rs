@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::checkpoint::{id_bytes, id_of};
 use crate::{
-    event::{Event, Flags, KeyId},
+    event::{Event, KeyId},
     profile::{CodecError, Reader, Writer},
 };
 
@@ -136,9 +136,7 @@ impl Repeats {
 fn fingerprint(event: &Event<'_>) -> u64 {
     let size = (u64::from(event.latency_us) << 32) | u64::from(event.response_bytes);
     let key = u64::from_le_bytes(event.key.hash[..8].try_into().unwrap_or_default());
-    // One that was set back is that of the reading: another at the second.
-    let time = if event.flags.has(Flags::CLAMPED) { 0 } else { event.time.0 };
-    [time, size, u64::from(event.status), event.route.hash, event.address.hash, key]
+    [event.time.0, size, u64::from(event.status), event.route.hash, event.address.hash, key]
         .into_iter()
         // Not keyed, like the hash of the id itself; a collision costs one request.
         .fold(event.request_id, |hash, part| (hash.rotate_left(5) ^ part).wrapping_mul(0x517c_c1b7_2722_0a95))
@@ -163,13 +161,6 @@ mod tests {
             "other requests under the same id"
         );
         assert!(!repeats.is_repeat(&Event { status: 404, ..request(1_000) }));
-        let set_back = |ms| {
-            let mut event = request(ms);
-            event.flags.set(Flags::CLAMPED);
-            event
-        };
-        assert!(!repeats.is_repeat(&set_back(2_000)));
-        assert!(repeats.is_repeat(&set_back(3_000)), "its time is that of the reading");
         assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }));
         assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }), "nothing to tell them by");
     }

@@ -1,7 +1,9 @@
 //! Finds the key in a gateway's question, and turns it into key ids at once.
 //!
 //! Each place that the settings name is looked at, and each value in it: a caller who adds a second key must not hide
-//! the first. Texts that hold a raw key are borrowed from the request; nothing here is logged or kept.
+//! the first. What holds a raw key is borrowed from the request, where it is a text; nothing here is logged or kept.
+
+use std::borrow::Cow;
 
 use axum::http::{HeaderMap, header::AsHeaderName};
 
@@ -43,7 +45,7 @@ pub(super) fn key_ids(
     }
     for (name, namespace) in &settings.credential_headers {
         for value in values(headers, name) {
-            found.credential(namespace, text(value));
+            found.credential(namespace, &text(value));
         }
     }
     found.ids
@@ -68,9 +70,10 @@ fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<&[u8]> {
     values
 }
 
-/// A value as a text; what is none holds no address and no credential's id.
-fn text(value: &[u8]) -> &str {
-    std::str::from_utf8(value).unwrap_or_default()
+/// A value as a text. A byte that belongs to none spoils nothing but the parameter that it is in: else whoever adds one
+/// would hide his key.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(value)
 }
 
 /// Whether a header of this name is looked at.
@@ -157,6 +160,8 @@ impl Found<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     pub(crate) fn pepper() -> Pepper {
@@ -172,7 +177,9 @@ pub(super) mod tests {
         };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
+            // `~` stands for a byte that is in no text.
+            let bytes: Vec<u8> = value.bytes().map(|byte| if byte == b'~' { 0xff } else { byte }).collect();
+            map.append(*name, HeaderValue::from_bytes(&bytes).unwrap());
         }
         let expected: Vec<KeyId> = raw
             .iter()
@@ -198,6 +205,7 @@ pub(super) mod tests {
         check(&[("x-original-uri", "/v1/orders?api_key=e%2Bf")], "/check", &["e%2Bf", "e+f"]);
         check(&[("x-original-uri", "/v1/orders?api_key=e+f")], "/check", &["e+f", "e f"]);
         check(&[("x-original-uri", "/v1/orders?api_key=a#x")], "/check", &["a#x", "a"]);
+        check(&[("x-original-uri", "/v1/~?x=~&api_key=a&y=~")], "/check", &["a"]);
     }
 
     #[test]

@@ -52,9 +52,10 @@ pub fn obstacle(settings: &FileSettings) -> Option<String> {
     })
 }
 
-/// Whether the folder that a file is in can be listed now.
+/// Whether it can be told that a file is not in its folder any more: that can be listed now, or is gone itself.
 pub fn lists_folder_of(path: &Path) -> bool {
-    Path::new(&folder_of(&path.to_string_lossy())).read_dir().is_ok()
+    let listed = Path::new(&folder_of(&path.to_string_lossy())).read_dir();
+    listed.err().is_none_or(|error| error.kind() == ErrorKind::NotFound)
 }
 
 fn folder_of(pattern: &str) -> String {
