@@ -66,7 +66,9 @@ impl Reloader {
         let version = reference.rules.version.clone();
         let in_force = match self.shared.asks.load_full() {
             Some(asks) => {
-                let change = Change { reference: reference.clone(), geo: Some(geo.clone()) };
+                // The places that are known stay known where the files are the same.
+                let is_new = !Arc::ptr_eq(&geo, &self.shared.in_force.load().1);
+                let change = Change { reference: reference.clone(), geo: is_new.then(|| geo.clone()) };
                 let (done, taken) = oneshot::channel();
                 asks.try_send(Ask::Change { change, done }).is_ok() && taken.await.is_ok()
             }

@@ -26,7 +26,7 @@ impl Candidates {
     /// Whether a key that is not in the table gets a profile with this request: at once if it was served, else at its
     /// third sighting. A key that somebody made up is not served, whatever it is told: no route, no right, no backend.
     pub fn admit(&mut self, event: &Event<'_>) -> bool {
-        if (1..400).contains(&event.status) {
+        if is_success(event.status) {
             self.changed |= self.sightings.remove(&event.key).is_some();
             return true;
         }
@@ -130,6 +130,11 @@ impl Repeats {
         }
         Ok(())
     }
+}
+
+/// Whether a request got what it asked for: no refusal, no error, and no path that somebody made up.
+pub fn is_success(status: u16) -> bool {
+    (1..400).contains(&status)
 }
 
 /// A hash over what two deliveries of one record have in common and two requests have not; never 0.

@@ -163,7 +163,9 @@ impl Engines {
     /// through all aliases: commands are rare.
     fn subject_of(&self, id: KeyId, is_lift: bool) -> KeyId {
         let owner = &self.engines[self.partition(&id)];
-        if if is_lift { owner.forces.contains_key(&id) } else { owner.table.find(&id).is_some() } {
+        let is_its_own =
+            if is_lift { owner.forces.contains_key(&id) } else { owner.table.find(&id).is_some() };
+        if is_its_own {
             return id;
         }
         let mut aliases = self.engines.iter().flat_map(|engine| &engine.aliases);

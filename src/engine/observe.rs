@@ -1,6 +1,7 @@
 //! One request: counted in its key's windows, compared with its key's profile.
 
 use super::{
+    admit::is_success,
     enforce::Force,
     engine::Engine,
     groups::second_of,
@@ -69,7 +70,7 @@ impl Engine {
         }
         // What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody
         // made up.
-        let beyond = if (1..400).contains(&event.status) {
+        let beyond = if is_success(event.status) {
             let hour = second / 3600;
             self.routes.observe(event.route.hash, hour, event.latency_us, event.response_bytes, frozen)
         } else {

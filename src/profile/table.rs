@@ -5,13 +5,11 @@ use hashbrown::HashTable;
 use super::{
     codec::{CodecError, Reader, Writer},
     key::{Hot, NONE},
-    warm::Warm,
+    warm::{WARM_AFTER, Warm},
 };
 use crate::event::KeyId;
 
 const CHUNK: usize = 1024;
-/// Keys with fewer requests have no profile worth keeping.
-const HARDLY_USED: u32 = 50;
 
 /// Grows by chunks, so that growing never copies what is there.
 #[derive(Debug)]
@@ -189,7 +187,7 @@ impl KeyTable {
             .iter()
             .map(|place| (self.hots.get(place.index), place.index))
             .filter(|(hot, _)| !keep(&hot.key))
-            .map(|(hot, index)| (hot.total >= HARDLY_USED, hot.last_seen / 3600, hot.key.hash, index))
+            .map(|(hot, index)| (hot.total >= WARM_AFTER, hot.last_seen / 3600, hot.key.hash, index))
             .collect();
         let goal = self.index.len().saturating_sub(self.limit - self.limit / 10).min(order.len());
         if goal == 0 {

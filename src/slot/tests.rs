@@ -122,20 +122,23 @@ fn rejected_records_leave_a_position_and_never_what_they_held() {
     assert!(!rejected[0].contains("secret"));
 }
 
+/// Where the watermark stands after some rounds, in milliseconds.
+fn watermark_after(rounds: usize, tape: &Tape, settings: SlotSettings) -> u64 {
+    let clock = VirtualClock::new(START_MS);
+    let log = MemoryLog::open(Disk::default(), Arc::new(tape.clone()), clock.clone(), None);
+    let (_ask, asks) = mpsc::channel();
+    let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
+    for _ in 0..rounds {
+        slot.step().unwrap();
+    }
+    slot.course.watermarks.current().0
+}
+
 #[test]
 fn an_idle_input_no_longer_holds_the_watermark_back() {
     let silent = "0 100 a\n---\n0 200 a\n---\n0 300 a\n---";
     let told = "0 100 a\n---\n0 200 a\n--- 1\n0 300 a\n--- 1";
-    let late = |text: &str| {
-        let log =
-            MemoryLog::open(Disk::default(), Arc::new(tape(2, text)), VirtualClock::new(START_MS), None);
-        let (_ask, asks) = mpsc::channel();
-        let clock = VirtualClock::new(START_MS);
-        let mut slot = Slot::start(log, Toy::default(), clock, settings(8), asks, Arc::default()).unwrap();
-        slot.step().unwrap();
-        slot.step().unwrap();
-        slot.course.watermarks.current().0
-    };
+    let late = |text: &str| watermark_after(2, &tape(2, text), settings(8));
     assert_eq!(late(silent), 0, "input 1 may hold anything");
     assert_eq!(late(told), START_MS + 190_000);
 }
@@ -150,15 +153,8 @@ fn a_wrong_clock_does_not_make_the_others_late() {
 #[test]
 fn a_log_without_a_time_that_can_be_right_is_not_waited_for() {
     let watermark_s = |inputs, text: &str, timeless_after| {
-        let clock = VirtualClock::new(START_MS);
-        let log = MemoryLog::open(Disk::default(), Arc::new(tape(inputs, text)), clock.clone(), None);
-        let (_ask, asks) = mpsc::channel();
         let settings = SlotSettings { timeless_after, ..settings(8) };
-        let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
-        for _ in 0..4 {
-            slot.step().unwrap();
-        }
-        slot.course.watermarks.current().0.saturating_sub(START_MS) / 1000
+        watermark_after(4, &tape(inputs, text), settings).saturating_sub(START_MS) / 1000
     };
     let (soon, never) = (Duration::from_millis(180), Duration::MAX);
     // The second input is not one of requests at all; what is ahead of its log is not either.
