@@ -53,6 +53,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// its evidence was when it was read.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 
+/// Which build this is.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const REVISION: &str = match option_env!("KEYHOUND_REVISION") {
+    Some(revision) => revision,
+    None => "",
+};
+
 type Asks = SyncSender<Ask<Change>>;
 
 /// What the tasks share.
@@ -110,16 +117,18 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     };
     let log = life::open(&config, &pepper)?;
     let clock = WallClock::system();
-    let metrics =
-        Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), option_env!("KEYHOUND_REVISION").unwrap_or("")));
+    let metrics = Arc::new(Metrics::new(VERSION, REVISION));
     metrics.watch(status.clone());
     tell_loaded(&metrics, &clock);
     tracing::info!(
+        event = "started",
+        version = VERSION,
+        revision = REVISION,
         rules = reference.rules.rules.len(),
         catalogue = reference.catalogue.len(),
         geo = reference.geo_version,
         mode = reference.mode.as_str(),
-        "starting"
+        "started"
     );
     let shared = Arc::new(Shared::new(&config, (reference, geo), metrics, status, clock));
 
@@ -143,7 +152,7 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
             let _ = tokio::time::timeout(DRAIN, server).await;
         }
     });
-    tracing::info!(end = ?end, "stopped");
+    tracing::info!(event = "stopped", end = ?end, "stopped");
     Ok(())
 }
 
@@ -185,7 +194,7 @@ fn serve(
         ("gateways_listen", config.gateways_listen, checks.router(), of_gateways),
     ] {
         let bound = runtime.block_on(listener::bind(field, address))?;
-        tracing::info!(address = %bound.address, "{field}");
+        tracing::info!(event = "listening", listener = field, address = %bound.address, "listening");
         let (metrics, stop) = (shared.metrics.clone(), stopped(stopping.subscribe()));
         tasks.push(runtime.spawn(listener::serve(bound, router, limits, metrics, stop)));
     }
@@ -212,10 +221,11 @@ async fn housekeeping(shared: Arc<Shared>) {
         ticks.tick().await;
         shared.decisions.sweep(shared.clock.now());
         for notice in shared.status.take_notices() {
+            let kind = notice.label();
             if notice.is_only_information() {
-                tracing::info!(kind = notice.label(), notice = ?notice, "a source has something to say");
+                tracing::info!(event = "source_event", kind, ?notice, "source event");
             } else {
-                tracing::warn!(kind = notice.label(), notice = ?notice, "a source has something to say");
+                tracing::warn!(event = "source_event", kind, ?notice, "source event");
             }
         }
     }

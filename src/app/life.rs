@@ -68,6 +68,7 @@ impl Lives<'_> {
             self.shared.metrics.engine_failures.inc();
             let error = logs::with_causes(&error);
             tracing::error!(
+                event = "engine_stopped",
                 error,
                 "the engine stopped; decisions that were made are served on, and it starts again in {} s",
                 PAUSE.as_secs()
@@ -113,7 +114,7 @@ impl Lives<'_> {
         // The slot's last commit came before these were delivered; without this, the next start would deliver them
         // again.
         if let Err(error) = outbox.write_last() {
-            tracing::warn!(%error, "what was delivered at the end is not written down; it will be delivered again");
+            tracing::warn!(event = "delivery_ack_failed", %error, "acknowledgement of the last delivery failed; it will be redelivered");
         }
         outcome
     }
@@ -138,7 +139,7 @@ impl Lives<'_> {
             };
             tokio::select! {
                 () = signal => {
-                    tracing::info!("stopping on a signal");
+                    tracing::info!(event = "stopping", "stopping on a signal");
                     *interrupted = None;
                 }
                 _ = end => {}
@@ -186,14 +187,21 @@ fn spawn_slot(
         let back = status.returned();
         for Gap { input, from, to, reason } in &back.gaps {
             tracing::error!(
+                event = "replay_gap",
                 input,
                 from,
                 to,
                 reason,
-                "input is gone that had to be replayed; state is without it"
+                "input that had to be replayed is gone; the state does not contain it"
             );
         }
-        tracing::info!(comparison = ?back.comparison, entries = back.entries, records = back.records, "restored");
+        tracing::info!(
+            event = "state_restored",
+            comparison = ?back.comparison,
+            entries = back.entries,
+            records = back.records,
+            "state restored"
+        );
         Ok(slot.run(&halt)?)
     };
     Ok(thread::Builder::new().name("keyhound-slot".to_owned()).spawn(body)?)
@@ -273,7 +281,7 @@ impl Delivery {
         self.stop.stop();
         for thread in self.threads {
             if thread.join().is_err() {
-                tracing::error!("a dispatcher panicked");
+                tracing::error!(event = "dispatcher_panicked", "a dispatcher panicked");
             }
         }
         if let Some(notifier) = Arc::into_inner(self.notifier) {

@@ -33,11 +33,18 @@ pub async fn reload_on_hangup(reloader: Reloader, mut hangups: Signal) {
             Ok(Ok(change)) => reloader.put_into_force(change).await,
             Ok(Err(error)) => {
                 let error = logs::with_causes(&error);
-                tracing::error!(error, "reload refused; what was in force stays");
+                tracing::error!(
+                    event = "config_reload_failed",
+                    error,
+                    "reload failed; the previous settings stay active"
+                );
                 false
             }
             Err(_) => {
-                tracing::error!("a reload ended in a panic; what was in force stays");
+                tracing::error!(
+                    event = "config_reload_failed",
+                    "reload panicked; the previous settings stay active"
+                );
                 false
             }
         };
@@ -79,7 +86,7 @@ impl Reloader {
             self.shared.in_force.store(Arc::new((reference, geo)));
             tell_loaded(&self.shared.metrics, &self.shared.clock);
         }
-        tracing::info!(in_force, rules = version, "reloaded");
+        tracing::info!(event = "config_reloaded", active = in_force, rules = version, "settings reloaded");
         in_force
     }
 }

@@ -12,6 +12,11 @@ pub fn keep() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(thread = thread.name().unwrap_or("?"), place, "panicked; this is a bug in Keyhound");
+        tracing::error!(
+            event = "panicked",
+            thread = thread.name().unwrap_or("?"),
+            place,
+            "panicked; this is a bug in Keyhound"
+        );
     }));
 }

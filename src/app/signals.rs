@@ -26,12 +26,18 @@ pub fn obey_signals(runtime: &Runtime, status: Arc<Status>) -> std::io::Result<o
         };
         next().await;
         if !status.is_restored() {
-            tracing::info!("stopped by a signal before state was restored; nothing was changed");
+            tracing::info!(
+                event = "stopped_before_restore",
+                "stopped by a signal before state was restored; nothing was changed"
+            );
             leave(0);
         }
         let _ = first.send(());
         next().await;
-        tracing::warn!("ended at once by a second signal; what was not committed is read again");
+        tracing::warn!(
+            event = "forced_exit",
+            "exit on a second signal; records that are not committed are read again at the next start"
+        );
         leave(1);
     });
     Ok(interrupted)

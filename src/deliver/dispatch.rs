@@ -129,7 +129,7 @@ impl<D: Deliver> Dispatcher<D> {
                 Ok(0) => IDLE,
                 Ok(_) => continue,
                 Err(error) => {
-                    tracing::warn!(dispatcher = D::NAME, %error, "not delivered; it will be tried again");
+                    tracing::warn!(event = "delivery_failed", dispatcher = D::NAME, %error, "delivery failed; it will be retried");
                     if stop.is_stopped() {
                         return;
                     }

@@ -139,12 +139,12 @@ impl Checks {
 
     /// Counts a question that could not be answered.
     pub(super) fn failed(&self, gateway: Gateway) {
-        self.metrics.checks.with_label_values(&[gateway.as_str(), "failed"]).inc();
+        self.metrics.serving.checks.with_label_values(&[gateway.as_str(), "failed"]).inc();
     }
 
     /// The refusal of a request with these headers and this query; `None` = it is served.
     pub(super) fn answer(&self, gateway: Gateway, headers: &HeaderMap, query: &str) -> Option<Refusal> {
-        let timer = self.metrics.check_seconds.start_timer();
+        let timer = self.metrics.serving.check_seconds.start_timer();
         let now = self.clock.now();
         let keys = key_ids(&self.settings, &self.pepper, headers, query);
         let verdicts = keys.iter().map(|key| self.decisions.check(key, now));
@@ -153,7 +153,7 @@ impl Checks {
             None => ("no_key", None),
             Some(verdict) => reply(gateway, &verdict, now),
         };
-        self.metrics.checks.with_label_values(&[gateway.as_str(), outcome]).inc();
+        self.metrics.serving.checks.with_label_values(&[gateway.as_str(), outcome]).inc();
         timer.observe_duration();
         refusal
     }

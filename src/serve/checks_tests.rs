@@ -80,7 +80,7 @@ async fn a_throttled_key_is_told_when_to_come_back() {
     let body: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
     assert_eq!((&body["decision"], &body["id"]), (&"throttle".into(), &"dec_1_1".into()));
     assert!(!asked.body.contains("Used far more"), "the evidence is not for the caller: {}", asked.body);
-    assert_eq!(asked.metrics.checks.with_label_values(&["generic", "throttled"]).get(), 1);
+    assert_eq!(asked.metrics.serving.checks.with_label_values(&["generic", "throttled"]).get(), 1);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn shadow_mode_is_counted_and_never_seen() {
         assert_eq!((asked.status, asked.body.as_str()), (200, ""));
         assert!(!asked.headers.keys().any(|name| name.as_str().starts_with("x-keyhound")));
         let outcome = if step == Step::Revoke { "shadow_refused" } else { "shadow_throttled" };
-        assert_eq!(asked.metrics.checks.with_label_values(&["generic", outcome]).get(), 1);
+        assert_eq!(asked.metrics.serving.checks.with_label_values(&["generic", outcome]).get(), 1);
     }
 }
 

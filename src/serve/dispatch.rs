@@ -36,7 +36,7 @@ impl ToServe {
         clock: WallClock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        metrics.decisions_table_limit.set(i64::try_from(decisions.limit()).unwrap_or(i64::MAX));
+        metrics.serving.table_limit.set(i64::try_from(decisions.limit()).unwrap_or(i64::MAX));
         Self { decisions, board, clock, metrics }
     }
 
@@ -58,22 +58,24 @@ impl ToServe {
         match applied {
             Applied::Stale | Applied::NotAKey | Applied::Full => {
                 tracing::warn!(
+                    event = "decision_not_served",
                     decision = decision.id.0,
                     subject = decision.subject.id,
                     kind = decision.subject.kind,
                     as_of = decision.as_of,
                     outcome = applied.as_str(),
-                    "a decision is not served"
+                    "decision not served"
                 );
             }
             _ => {
                 let step = decision.step.as_str();
                 tracing::info!(
+                    event = "decision_received",
                     decision = decision.id.0,
                     subject = decision.subject.id,
                     step,
                     outcome = applied.as_str(),
-                    "a decision came"
+                    "decision received"
                 );
             }
         }
@@ -82,8 +84,8 @@ impl ToServe {
     }
 
     fn count_decision(&self, (step, mode): (Step, Mode), applied: Applied) {
-        self.metrics.decisions_received.with_label_values(&[applied.as_str()]).inc();
-        self.metrics.decisions.with_label_values(&[step.as_str(), mode.as_str()]).inc();
+        self.metrics.serving.table_updates.with_label_values(&[applied.as_str()]).inc();
+        self.metrics.detection.decisions.with_label_values(&[step.as_str(), mode.as_str()]).inc();
     }
 
     /// Counts what is new in an incident's record against the one that is shown.
@@ -92,13 +94,13 @@ impl ToServe {
         let severity = known.as_ref().map(|known| known.severity);
         if severity != Some(incident.severity) {
             let labels = [incident.severity.as_str(), incident.verdict.as_str()];
-            self.metrics.incidents.with_label_values(&labels).inc();
+            self.metrics.detection.incidents.with_label_values(&labels).inc();
         }
         let was_stale = known.as_ref().is_some_and(|known| known.stale);
-        self.metrics.incidents_stale.inc_by(u64::from(incident.stale && !was_stale));
+        self.metrics.detection.incidents_backlog.inc_by(u64::from(incident.stale && !was_stale));
         let held = known.as_ref().map_or(0, |known| known.held.len());
         for held in incident.held.iter().skip(held) {
-            self.metrics.held.with_label_values(&[held.by.as_str()]).inc();
+            self.metrics.detection.withheld.with_label_values(&[held.by.as_str()]).inc();
         }
     }
 
@@ -107,16 +109,16 @@ impl ToServe {
         for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
         {
             let count = open.get(&severity).copied().unwrap_or(0);
-            self.metrics.incidents_open.with_label_values(&[severity.as_str()]).set(count);
+            self.metrics.detection.incidents_open.with_label_values(&[severity.as_str()]).set(count);
         }
         for (kind, entries, limit) in self.board.sizes() {
             let set = |family: &IntGaugeVec, value| {
                 family.with_label_values(&[kind]).set(i64::try_from(value).unwrap_or(i64::MAX));
             };
-            set(&self.metrics.shown, entries);
-            set(&self.metrics.shown_limit, limit);
+            set(&self.metrics.serving.listed, entries);
+            set(&self.metrics.serving.listed_limit, limit);
         }
-        self.metrics.decisions_in_table.set(i64::try_from(self.decisions.len()).unwrap_or(i64::MAX));
+        self.metrics.serving.table_entries.set(i64::try_from(self.decisions.len()).unwrap_or(i64::MAX));
     }
 }
 
@@ -141,12 +143,12 @@ impl Deliver for ToServe {
                     self.board.take_incident(found);
                 }),
                 Topic::Findings => serde_json::from_slice::<FindingNames>(&record.value).map(|found| {
-                    self.metrics.findings.with_label_values(&[found.rule, found.detector]).inc();
+                    self.metrics.detection.findings.with_label_values(&[found.rule, found.detector]).inc();
                 }),
                 Topic::Rejected | Topic::Audit => continue,
             };
             if let Err(error) = read {
-                tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be read; skipped");
+                tracing::error!(event = "record_unreadable", record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be read; skipped");
             }
         }
         self.show_counts();
@@ -184,10 +186,10 @@ mod tests {
         assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
         assert!(matches!(decisions.check(&key(2), at(301)), Verdict::Allowed));
         assert_eq!(board.decisions(9, |shown| shown.applied == Applied::Stale).len(), 1);
-        assert_eq!(metrics.decisions_received.with_label_values(&["stale"]).get(), 1);
-        assert_eq!(metrics.decisions_in_table.get(), 1);
+        assert_eq!(metrics.serving.table_updates.with_label_values(&["stale"]).get(), 1);
+        assert_eq!(metrics.serving.table_entries.get(), 1);
         let shown = |family: &IntGaugeVec| family.with_label_values(&["decisions"]).get();
-        assert_eq!((shown(&metrics.shown), shown(&metrics.shown_limit)), (2, 100_000));
+        assert_eq!((shown(&metrics.serving.listed), shown(&metrics.serving.listed_limit)), (2, 100_000));
     }
 
     #[test]
@@ -198,8 +200,8 @@ mod tests {
         let kept = Decision { as_of: at(200).rfc3339(), ..decision(1, 1, Step::Revoke) };
         serve.restore(vec![(kept, at(201))], Vec::new());
         assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
-        assert_eq!(metrics.decisions_in_table.get(), 1);
-        assert_eq!(metrics.decisions.with_label_values(&["revoke", "enforce"]).get(), 0);
-        assert_eq!(metrics.decisions_received.with_label_values(&["served"]).get(), 0);
+        assert_eq!(metrics.serving.table_entries.get(), 1);
+        assert_eq!(metrics.detection.decisions.with_label_values(&["revoke", "enforce"]).get(), 0);
+        assert_eq!(metrics.serving.table_updates.with_label_values(&["served"]).get(), 0);
     }
 }

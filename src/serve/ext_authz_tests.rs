@@ -83,10 +83,10 @@ fn throttle() -> Decision {
 async fn a_key_without_a_decision_and_a_request_without_a_key_are_served() {
     let answered = ask(None, with_header(CANARY)).await;
     assert_eq!(said(&answered), (OK, None));
-    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "allowed"]).get(), 1);
+    assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", "allowed"]).get(), 1);
     let answered = ask(Some(throttle()), HttpRequest::default()).await;
     assert_eq!(said(&answered), (OK, None));
-    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "no_key"]).get(), 1);
+    assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", "no_key"]).get(), 1);
     assert_eq!(said(&call(Some(throttle()), Vec::new()).await), (OK, None), "a question without any field");
 }
 
@@ -108,7 +108,7 @@ async fn a_throttled_key_is_told_when_to_come_back_and_a_revoked_one_is_not() {
 
     let answered = ask(Some(decision(1, 1, Step::Revoke)), with_header(CANARY)).await;
     assert_eq!(said(&answered), (PERMISSION_DENIED, Some(403)));
-    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "refused"]).get(), 1);
+    assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", "refused"]).get(), 1);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn shadow_mode_is_counted_and_never_seen() {
     let shadow = Decision { mode: Mode::Shadow, ..decision(1, 1, Step::Revoke) };
     let answered = ask(Some(shadow), with_header(CANARY)).await;
     assert_eq!(said(&answered), (OK, None));
-    assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "shadow_refused"]).get(), 1);
+    assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", "shadow_refused"]).get(), 1);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_question_that_does_not_end_is_given_up_and_too_many_at_once_are_turne
     let (first, second) = tokio::join!(endless(), endless());
     assert_eq!((status(&first), status(&second)), ("4".to_owned(), "14".to_owned()));
     assert!(started.elapsed() >= QUESTION_WITHIN && started.elapsed() < QUESTION_WITHIN * 2);
-    assert_eq!(checks.metrics.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 2);
+    assert_eq!(checks.metrics.serving.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 2);
     assert_eq!(places.available_permits(), 1);
 }
 
@@ -210,6 +210,6 @@ async fn what_is_no_question_is_an_error_of_grpc_and_a_large_one_too_and_both_ar
     {
         assert!(answered.message.is_none());
         assert_eq!(answered.grpc_status, status);
-        assert_eq!(answered.metrics.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 1);
+        assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 1);
     }
 }

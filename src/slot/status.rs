@@ -16,7 +16,7 @@ use super::{
 use crate::{
     source::{InputLag, Notice},
     store::Outbox,
-    telemetry::{self, EngineCounts, Reading, SourceReading},
+    telemetry::{self, EngineCounts, Reading, SlotTimers, SourceReading},
 };
 
 /// At most so many notices wait to be told; later ones are only counted.
@@ -32,6 +32,7 @@ pub struct Status {
     outbox: Mutex<Option<Outbox>>,
     /// What the engines before this one counted.
     earlier: Mutex<EngineCounts>,
+    timers: SlotTimers,
     caught_up: AtomicBool,
     checkpoint_entries: AtomicU64,
     store_bytes: AtomicU64,
@@ -158,10 +159,10 @@ impl Status {
     pub(super) fn commit(&self, took: Duration, checkpoint: bool, store_bytes: u64) {
         let mut reading = locked(&self.reading);
         reading.commits += 1;
-        reading.commit_seconds += took.as_secs_f64();
+        self.timers.commit.observe(took.as_secs_f64());
         if checkpoint {
             reading.checkpoints += 1;
-            reading.checkpoint_seconds += took.as_secs_f64();
+            self.timers.checkpoint.observe(took.as_secs_f64());
         }
         self.store_bytes.store(store_bytes, Relaxed);
     }
@@ -235,6 +236,10 @@ impl telemetry::Status for Status {
         };
         reading.outbox = outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
         reading
+    }
+
+    fn timers(&self) -> &SlotTimers {
+        &self.timers
     }
 }
 

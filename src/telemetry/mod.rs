@@ -8,10 +8,6 @@ pub mod logs;
 pub mod metrics;
 pub mod reading;
 
-mod family;
-mod process;
-mod read_metrics;
-
 pub use logs::{LogFormat, LogSettings};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, SlotTimers};
 pub use reading::{EngineCounts, PartitionReading, Reading, SourceReading, Status, TableReading};

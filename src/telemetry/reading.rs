@@ -4,10 +4,15 @@
 //! scrape, [`Status::read`] copies them here, and `metrics` sets what Prometheus sees. Counts only ever grow while
 //! the process lives; gauges are as they are.
 
+use super::SlotTimers;
+
 /// Whoever can say where a slot stands. Called at each scrape and each readiness probe; must not block.
 pub trait Status: Send + Sync {
     /// Copies the counters.
     fn read(&self) -> Reading;
+
+    /// The durations that it measures itself.
+    fn timers(&self) -> &SlotTimers;
 }
 
 /// Where a slot stands.
@@ -28,9 +33,7 @@ pub struct Reading {
     /// Bytes that the state of all keys takes, as the engines count them.
     pub state_bytes: u64,
     pub commits: u64,
-    pub commit_seconds: f64,
     pub checkpoints: u64,
-    pub checkpoint_seconds: f64,
     /// Wall-clock time of the last checkpoint, in milliseconds since the Unix epoch; 0 = none yet.
     pub checkpoint_at_ms: u64,
     /// Replays whose digest of effects was not the one that was committed.

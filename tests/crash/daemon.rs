@@ -28,10 +28,10 @@ const KILLS_A_RUN: u32 = 25;
 const LIFE_MAX_MS: u64 = 1_000;
 
 /// What the log says once state is restored.
-const RESTORED: &str = "\"message\":\"restored\"";
+const RESTORED: &str = "\"event\":\"state_restored\"";
 
 /// What it says once other settings are in force.
-const RELOADED: &str = "\"message\":\"reloaded\"";
+const RELOADED: &str = "\"event\":\"config_reloaded\"";
 
 /// How long before the end of the log each of three keys is abused: two in what is a backlog to every run, and one so
 /// lately that to every run it is fresh (`response.fresh_within` is an hour), since nothing is decided in a backlog.

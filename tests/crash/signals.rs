@@ -57,7 +57,7 @@ fn a_second_signal_ends_an_end_that_takes_long() {
     // An open request keeps the end waiting for four seconds.
     let site = Site::new(&[FileSource { name: "none", format: "nginx", key: "raw" }], true, "");
     let mut daemon = site.start(&[]);
-    waits_for(&site, &mut daemon, "\"message\":\"restored\"");
+    waits_for(&site, &mut daemon, "\"event\":\"state_restored\"");
     let mut open = std::net::TcpStream::connect(&site.listen).expect("it listens");
     std::io::Write::write_all(&mut open, b"POST /api/v1/decisions/pause HTTP/1.1\r\nContent-Length: 9\r\n")
         .expect("written");

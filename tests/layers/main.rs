@@ -1,9 +1,11 @@
-//! Holds the walls of the house: modules import downwards only, the core knows no outside world, files stay small.
+//! Holds the walls of the house: modules import downwards only, the core knows no outside world, files stay small, log
+//! lines have names.
 //!
 //! The order is that of `src/lib.rs`. What is read are `use crate::…`, inline `crate::…` and `super::…` paths in the
 //! source text with comments and strings removed. Modules under `#[cfg(test)]` may look anywhere below or beside
 //! them, but not upwards either: a core module whose tests need the daemon is tested in the wrong place.
 
+mod events;
 mod imports;
 mod purity;
 mod size;
@@ -33,6 +35,12 @@ fn the_core_knows_no_clock_no_file_no_socket_and_no_log() {
         .flat_map(purity::impurities)
         .collect();
     assert_none("the core must be a function of its inputs", &found);
+}
+
+#[test]
+fn every_log_line_has_a_stable_event() {
+    let found: Vec<String> = sources().iter().flat_map(events::unnamed).collect();
+    assert_none("these log calls do not begin with event = \"snake_case\"", &found);
 }
 
 #[test]

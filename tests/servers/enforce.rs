@@ -216,7 +216,7 @@ fn circle(of: Of, format: &str, time_field: &str, time: impl Fn(u64) -> Value) {
         assert_eq!(http::get(&url, &[(KEY_HEADER, STOLEN)]).status, 403);
     }
     eventually("our own are counted as pressure", LIMIT, || {
-        let counted = keyhound.metric("keyhound_requests_refused_by_decisions_total");
+        let counted = keyhound.metric("keyhound_requests_blocked_total");
         counted.filter(|counted| *counted >= f64::from(REFUSED))
     });
     let incidents = http::get(&format!("http://{}/api/v1/incidents?state=all", keyhound.listen), &[]).body;

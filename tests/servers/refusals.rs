@@ -63,7 +63,7 @@ fn check(gateway: &impl Gateway, format: &str, time_field: &str, time: impl Fn(u
     let ours = incidents(OURS);
     assert!(!ours.iter().any(refused), "our own refusals were taken for evidence: {ours:#?}");
     // Counters of the engine are copied once a second.
-    let wanted = format!("keyhound_requests_refused_by_decisions_total {}", 2 * COUNT);
+    let wanted = format!("keyhound_requests_blocked_total {}", 2 * COUNT);
     eventually("our own are counted as pressure", Duration::from_mins(1), || {
         keyhound.metrics().lines().any(|line| line == wanted).then_some(())
     });

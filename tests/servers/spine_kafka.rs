@@ -22,7 +22,7 @@ use crate::harness::{
 const LIMIT: Duration = Duration::from_mins(3);
 
 /// What Keyhound logs once state is restored.
-const RESTORED: &str = "\"message\":\"restored\"";
+const RESTORED: &str = "\"event\":\"state_restored\"";
 
 /// Every invented raw key begins so.
 const RAW: &str = "demo_";

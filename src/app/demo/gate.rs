@@ -78,8 +78,8 @@ impl Gate {
     pub fn take_decision(&self, decision: &Decision) -> Applied {
         let now = self.clock.now();
         let applied = self.decisions.apply(decision, now, now);
-        self.metrics.decisions_received.with_label_values(&[applied.as_str()]).inc();
-        self.metrics.decisions_in_table.set(i64::try_from(self.decisions.len()).unwrap_or(i64::MAX));
+        self.metrics.serving.table_updates.with_label_values(&[applied.as_str()]).inc();
+        self.metrics.serving.table_entries.set(i64::try_from(self.decisions.len()).unwrap_or(i64::MAX));
         self.board.take_decision(decision.clone(), applied);
         applied
     }

@@ -23,7 +23,7 @@ impl Deliver for ToAlertmanagers {
             match serde_json::from_slice::<Incident>(&record.value) {
                 Ok(incident) => self.0.observe(&incident),
                 Err(error) => {
-                    tracing::error!(record = record.seq, %error, "an incident record cannot be read; skipped");
+                    tracing::error!(event = "record_unreadable", record = record.seq, %error, "an incident record cannot be read; skipped");
                 }
             }
         }

@@ -73,14 +73,16 @@ impl Notifier {
         metrics: Arc<Metrics>,
         open: &[Incident],
     ) -> Self {
-        metrics.notifications_queue_capacity.set(i64::try_from(CAPACITY).unwrap_or(i64::MAX));
+        metrics.delivery.notifications_queue_capacity.set(i64::try_from(CAPACITY).unwrap_or(i64::MAX));
         let mut lanes = Vec::new();
         let mut senders = Vec::new();
         for (name, post) in posts {
             let lane = Lane { name, queue: Arc::default() };
-            for counter in
-                [&metrics.notifications_sent, &metrics.notifications_errors, &metrics.notifications_dropped]
-            {
+            for counter in [
+                &metrics.delivery.notifications_sent,
+                &metrics.delivery.notifications_errors,
+                &metrics.delivery.notifications_dropped,
+            ] {
                 counter.with_label_values(&[lane.name.as_str()]);
             }
             senders.push(tokio::spawn(send(lane.clone(), post, metrics.clone())));
@@ -110,7 +112,12 @@ impl Notifier {
             if time::timeout_at(deadline, &mut sender).await.is_err() {
                 sender.abort();
                 let left = lane.queue.len();
-                tracing::warn!(alertmanager = lane.name, left, "alerts were not sent before the end");
+                tracing::warn!(
+                    event = "alerts_not_sent",
+                    alertmanager = lane.name,
+                    left,
+                    "alerts were not sent before the end"
+                );
                 self.shared.count_dropped(lane, left);
             }
         }
@@ -122,7 +129,7 @@ impl Shared {
         let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let before = roster.dropped();
         let alerts = roster.observe(incident, self.clock.now());
-        self.metrics.alerts_forgotten.inc_by(roster.dropped() - before);
+        self.metrics.delivery.alerts_evicted.inc_by(roster.dropped() - before);
         // Queued under the lock, so that a resend cannot overtake a newer record.
         self.queue(&alerts);
     }
@@ -146,8 +153,9 @@ impl Shared {
 
     fn count_dropped(&self, lane: &Lane, dropped: usize) {
         if dropped > 0 {
-            tracing::warn!(alertmanager = lane.name, dropped, "alerts dropped");
+            tracing::warn!(event = "alerts_dropped", alertmanager = lane.name, dropped, "alerts dropped");
             self.metrics
+                .delivery
                 .notifications_dropped
                 .with_label_values(&[lane.name.as_str()])
                 .inc_by(dropped as u64);
@@ -158,7 +166,7 @@ impl Shared {
 impl Lane {
     fn show_length(&self, metrics: &Metrics) {
         let length = i64::try_from(self.queue.len()).unwrap_or(i64::MAX);
-        metrics.notifications_queue_length.with_label_values(&[self.name.as_str()]).set(length);
+        metrics.delivery.notifications_queue_length.with_label_values(&[self.name.as_str()]).set(length);
     }
 }
 
@@ -173,15 +181,15 @@ async fn resend(shared: Arc<Shared>) {
 async fn send<P: Post>(lane: Lane, post: P, metrics: Arc<Metrics>) {
     while let Some(batch) = lane.queue.take(BATCH).await {
         lane.show_length(&metrics);
-        let timer = metrics.notification_seconds.start_timer();
+        let timer = metrics.delivery.notification_seconds.start_timer();
         let sent = post.post(&batch).await;
         timer.observe_duration();
         let label = &[lane.name.as_str()];
         match sent {
-            Ok(()) => metrics.notifications_sent.with_label_values(label).inc_by(batch.len() as u64),
+            Ok(()) => metrics.delivery.notifications_sent.with_label_values(label).inc_by(batch.len() as u64),
             Err(error) => {
-                metrics.notifications_errors.with_label_values(label).inc_by(batch.len() as u64);
-                tracing::warn!(alertmanager = lane.name, alerts = batch.len(), %error, "alerts were not taken");
+                metrics.delivery.notifications_errors.with_label_values(label).inc_by(batch.len() as u64);
+                tracing::warn!(event = "alerts_not_accepted", alertmanager = lane.name, alerts = batch.len(), %error, "alerts were not accepted");
             }
         }
     }

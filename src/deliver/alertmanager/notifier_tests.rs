@@ -81,7 +81,7 @@ async fn a_full_queue_drops_the_oldest_and_counts_them() {
     for number in 1..=CAPACITY + 5 {
         notifier.observe(&numbered(number));
     }
-    assert_eq!(metrics.notifications_dropped.with_label_values(&["am"]).get(), 5);
+    assert_eq!(metrics.delivery.notifications_dropped.with_label_values(&["am"]).get(), 5);
     permits.add_permits(2);
     assert_eq!(batches.recv().await.unwrap()[0].labels.key_id, numbered(0).subject.id);
     let next = batches.recv().await.unwrap();
@@ -98,8 +98,8 @@ async fn the_end_sends_what_waits_and_counts_what_it_could_not() {
     notifier.observe(&numbered(2));
     notifier.shutdown(Duration::from_secs(5)).await;
     assert_eq!(batches.recv().await.unwrap().len(), 2);
-    assert_eq!(metrics.notifications_sent.with_label_values(&["am"]).get(), 2);
-    assert_eq!(metrics.notifications_sent.with_label_values(&["hanging"]).get(), 0);
+    assert_eq!(metrics.delivery.notifications_sent.with_label_values(&["am"]).get(), 2);
+    assert_eq!(metrics.delivery.notifications_sent.with_label_values(&["hanging"]).get(), 0);
 }
 
 /// A small Alertmanager: keeps what is posted, answers as told.
@@ -149,7 +149,7 @@ async fn an_alert_arrives_over_http_in_the_form_of_api_v2() {
     let labels = alerts[1]["labels"].as_object().unwrap();
     let names: Vec<&str> = labels.keys().map(String::as_str).collect();
     assert_eq!(names, ["alertname", "severity", "tenant", "key_id", "mode"]);
-    assert_eq!(metrics.notifications_sent.with_label_values(&[name.as_str()]).get(), 2);
+    assert_eq!(metrics.delivery.notifications_sent.with_label_values(&[name.as_str()]).get(), 2);
 }
 
 #[tokio::test]
@@ -160,5 +160,5 @@ async fn a_batch_that_was_taken_in_part_is_not_sent_again() {
     posted(&mut posts).await;
     notifier.shutdown(LIMIT).await;
     assert!(posts.try_recv().is_err());
-    assert_eq!(metrics.notifications_errors.with_label_values(&[name.as_str()]).get(), 1);
+    assert_eq!(metrics.delivery.notifications_errors.with_label_values(&[name.as_str()]).get(), 1);
 }

@@ -53,7 +53,7 @@ pub async fn ensure(client: &ClientConfig, prefix: &str, partitions: u16) -> Res
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
     for created in admin.create_topics(&topics, &options).await? {
         match created {
-            Ok(topic) => tracing::info!(topic, "topic created"),
+            Ok(topic) => tracing::info!(event = "topic_created", topic, "topic created"),
             // Another process was faster, or it may not be seen.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => return Err(CreateError::Topic { topic, code }),

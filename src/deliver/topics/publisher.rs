@@ -92,17 +92,19 @@ impl ToTopics {
 
     /// No later turn could deliver it: it is told, counted and passed over, so that the others go on.
     fn pass_over(&self, record: &OutRecord, error: &KafkaError) {
-        tracing::error!(record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be published; skipped");
-        self.metrics.topic_records.with_label_values(&[record.topic.as_str(), "skipped"]).inc();
+        tracing::error!(event = "record_not_published", record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be published; skipped");
+        self.metrics.delivery.published_records.with_label_values(&[record.topic.as_str(), "skipped"]).inc();
     }
 
     /// Makes a new producer where librdkafka has given this one up for good.
     fn renew(&mut self) {
         let Some((code, reason)) = self.producer.client().fatal_error() else { return };
-        tracing::error!(%code, reason, "the Kafka producer cannot go on; a new one is made");
+        tracing::error!(event = "producer_failed", %code, reason, "the Kafka producer failed for good; a new one is created");
         match self.client.create_with_context(Reports::default()) {
             Ok(producer) => self.producer = producer,
-            Err(error) => tracing::error!(%error, "no new Kafka producer"),
+            Err(error) => {
+                tracing::error!(event = "producer_not_created", %error, "a new Kafka producer could not be created");
+            }
         }
     }
 }
@@ -137,13 +139,18 @@ impl Deliver for ToTopics {
                 self.pass_over(record, error);
                 continue;
             }
-            self.metrics.topic_records.with_label_values(&[record.topic.as_str(), "delivered"]).inc();
+            self.metrics
+                .delivery
+                .published_records
+                .with_label_values(&[record.topic.as_str(), "delivered"])
+                .inc();
         }
         match failed {
             None => Ok(through(records.len())),
             Some((index, reason)) => {
                 self.metrics
-                    .topic_records
+                    .delivery
+                    .published_records
                     .with_label_values(&[records[index].topic.as_str(), "failed"])
                     .inc();
                 self.renew();
@@ -199,7 +206,7 @@ impl Reports {
 
 impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka producer");
+        tracing::warn!(event = "producer_error", %error, reason, "Kafka producer");
     }
 }
 

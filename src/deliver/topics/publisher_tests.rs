@@ -54,7 +54,7 @@ fn records_arrive_under_their_keys_and_are_acknowledged() {
     let mut dispatcher = Dispatcher::new(outbox.clone(), publisher).unwrap();
     assert_eq!(dispatcher.turn().unwrap(), 3);
     assert_eq!(outbox.acknowledged("topics").unwrap(), 3);
-    assert_eq!(metrics.topic_records.with_label_values(&["decisions", "delivered"]).get(), 2);
+    assert_eq!(metrics.delivery.published_records.with_label_values(&["decisions", "delivered"]).get(), 2);
 
     let brokers = cluster.bootstrap_servers();
     assert_eq!(read(&brokers, "keyhound.incidents", 1), [(Some(b"inc_1".to_vec()), Some(b"{}".to_vec()))]);

@@ -107,9 +107,10 @@ pub async fn serve(
     let Bound { field, listener, address } = bound;
     let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let permits = Arc::new(Semaphore::new(limits.connections_max));
-    let open = metrics.connections.with_label_values(&[field]);
-    let refused = metrics.connections_refused.with_label_values(&[field]);
+    let open = metrics.serving.connections.with_label_values(&[field]);
+    let refused = metrics.serving.connections_refused.with_label_values(&[field]);
     metrics
+        .serving
         .connections_limit
         .with_label_values(&[field])
         .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
@@ -126,7 +127,7 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Of one connection only, or of the whole process: then the descriptors have to come back first.
-                tracing::warn!(%address, %error, "a connection could not be accepted");
+                tracing::warn!(event = "accept_failed", %address, %error, "a connection could not be accepted");
                 time::sleep(REST).await;
                 continue;
             }
@@ -147,7 +148,7 @@ pub async fn serve(
     ending.send_replace(true);
     let all = async { while connections.join_next().await.is_some() {} };
     if time::timeout(END_WITHIN, all).await.is_err() {
-        tracing::warn!(%address, open = connections.len(), "connections were cut off at the end");
+        tracing::warn!(event = "connections_cut_off", %address, open = connections.len(), "connections were cut off at the end");
     }
     connections.shutdown().await;
 }
@@ -194,7 +195,7 @@ async fn live(
     };
     // A client that went away, or was too slow, is no news.
     if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended");
+        tracing::debug!(event = "connection_failed", %error, "a connection ended with an error");
     }
 }
 
@@ -207,7 +208,7 @@ fn connection(
 ) -> (impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send, Phase) {
     // Answers are small: Nagle's delay would only hold them up.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY is not to be had");
+        tracing::debug!(event = "nodelay_failed", %error, "TCP_NODELAY could not be set");
     }
     let (guarded, phase) = Guarded::new(stream, limits.idle_within);
     let phase_of_all = phase.clone();

@@ -52,7 +52,7 @@ async fn first_line(stream: &mut TcpStream) -> String {
 async fn until_connections(served: &Served, is_so: impl Fn(i64) -> bool) {
     let started = std::time::Instant::now();
     loop {
-        let count = served.metrics.connections.with_label_values(&["gateways_listen"]).get();
+        let count = served.metrics.serving.connections.with_label_values(&["gateways_listen"]).get();
         if is_so(count) {
             return;
         }
@@ -89,7 +89,7 @@ async fn one_connection_too_many_is_closed_at_once_and_the_other_listener_answer
     let mut held = connect(&full, ASK).await;
     assert_eq!(first_line(&mut held).await, "HTTP/1.1 200 OK");
     assert_eq!(rest(TcpStream::connect(full.address).await.unwrap()).await, "");
-    assert_eq!(full.metrics.connections_refused.with_label_values(&["gateways_listen"]).get(), 1);
+    assert_eq!(full.metrics.serving.connections_refused.with_label_values(&["gateways_listen"]).get(), 1);
     assert!(rest(connect(&other, LAST).await).await.starts_with("HTTP/1.1 200"));
     // The one that is held goes on, and its place is free once it is closed.
     held.write_all(LAST.as_bytes()).await.unwrap();
@@ -135,7 +135,7 @@ async fn the_end_comes_in_time_whoever_is_connected() {
     time::pause();
     served.ended.await.unwrap();
     assert_eq!(rest(stuck).await, "");
-    assert_eq!(served.metrics.connections.with_label_values(&["gateways_listen"]).get(), 0);
+    assert_eq!(served.metrics.serving.connections.with_label_values(&["gateways_listen"]).get(), 0);
 }
 
 #[tokio::test]

@@ -125,10 +125,10 @@ fn without_port(host: &str) -> String {
 
 /// Lets a request through, or answers it.
 pub(super) async fn guard(State(operators): State<Arc<Operators>>, request: Request, next: Next) -> Response {
-    let outcome = &operators.metrics.operator_requests;
+    let outcome = &operators.metrics.serving.operator_requests;
     if let Err(problem) = operators.access.check(request.method(), request.headers()) {
         outcome.with_label_values(&["denied"]).inc();
-        tracing::warn!(method = %request.method(), status = problem.status, "an operator's request was denied");
+        tracing::warn!(event = "api_request_denied", method = %request.method(), status = problem.status, "operator API request denied");
         return problem.into_response();
     }
     let response = next.run(request).await;

@@ -159,8 +159,17 @@ async fn apply(
         Err(CommandError::Starting) => ("starting".to_owned(), "starting"),
         Err(CommandError::Gone) => ("gone".to_owned(), "gone"),
     };
-    operators.metrics.commands.with_label_values(&[name, label]).inc();
-    tracing::info!(by, from, action = name, key, reason, outcome, "operator's command");
+    operators.metrics.serving.commands.with_label_values(&[name, label]).inc();
+    tracing::info!(
+        event = "operator_command",
+        by,
+        from,
+        action = name,
+        key,
+        reason,
+        outcome,
+        "operator command"
+    );
     applied
 }
 

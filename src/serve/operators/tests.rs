@@ -148,7 +148,7 @@ async fn a_command_is_applied_answered_and_counted() {
     );
     let expected = Action::Take { key: key(3).to_string(), step: Step::Revoke, for_seconds: 60 };
     assert_eq!(*daemon.commands.lock().unwrap(), [expected]);
-    assert_eq!(daemon.metrics.commands.with_label_values(&["revoke", "applied"]).get(), 1);
+    assert_eq!(daemon.metrics.serving.commands.with_label_values(&["revoke", "applied"]).get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,14 +209,14 @@ async fn a_command_that_a_rail_holds_is_a_conflict() {
     let daemon = daemon(Ok(vec![Effect::Grant(Box::new(grant))]));
     let (status, answer) = daemon.post("revoke", json!({"key": key(1).to_string()})).await;
     assert_eq!((status, &answer["outcome"]), (409, &json!("held: protected")));
-    assert_eq!(daemon.metrics.commands.with_label_values(&["revoke", "held"]).get(), 1);
+    assert_eq!(daemon.metrics.serving.commands.with_label_values(&["revoke", "held"]).get(), 1);
 }
 
 #[tokio::test]
 async fn a_full_queue_is_said_and_counted() {
     let daemon = daemon(Err(CommandError::Busy));
     assert_eq!(daemon.post("pause", json!({})).await.0, 503);
-    assert_eq!(daemon.metrics.commands.with_label_values(&["pause", "busy"]).get(), 1);
+    assert_eq!(daemon.metrics.serving.commands.with_label_values(&["pause", "busy"]).get(), 1);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Short ways to make and register a metric, so that the list in `metrics` reads as a list.
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, core::Collector,
 };
 
 /// Makes metrics and registers each. A clash of names or a bad label is a mistake in `metrics`, found by its tests.
@@ -33,8 +33,8 @@ impl Families<'_> {
         self.register(GaugeVec::new(Opts::new(name, help), labels))
     }
 
-    pub fn real_counter(&self, name: &str, help: &str) -> prometheus::Counter {
-        self.register(prometheus::Counter::new(name, help))
+    pub fn real_counter(&self, name: &str, help: &str) -> Counter {
+        self.register(Counter::new(name, help))
     }
 
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
@@ -49,4 +49,22 @@ impl Families<'_> {
         }
         metric
     }
+}
+
+/// Raises a counter to what was read. Two scrapes at once may read in either order: it never falls.
+pub(super) fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+pub(super) fn raise_real(counter: &Counter, to: f64) {
+    counter.inc_by((to - counter.get()).max(0.0));
+}
+
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[allow(clippy::cast_precision_loss)] // milliseconds of this millennium are exact in a double
+pub(super) fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
 }

@@ -2,17 +2,55 @@
 
 use std::fs;
 
+use prometheus::{Counter, Gauge, IntGauge};
+
+use super::family::{Families, raise_real};
+
+/// Set from the kernel's numbers at each scrape.
+pub(super) struct ProcessMetrics {
+    resident_bytes: IntGauge,
+    cpu_seconds: Counter,
+    open_files: IntGauge,
+}
+
+impl ProcessMetrics {
+    pub(super) fn new(f: &Families<'_>) -> Self {
+        let start = f.real_gauge(
+            "process_start_time_seconds",
+            "Start time of the process since the Unix epoch, in seconds.",
+        );
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        start.set(since_epoch.map_or(0.0, |since| since.as_secs_f64()));
+        Self {
+            resident_bytes: f.gauge("process_resident_memory_bytes", "Resident memory size in bytes."),
+            cpu_seconds: f.real_counter(
+                "process_cpu_seconds_total",
+                "Total user and system CPU time spent, in seconds.",
+            ),
+            open_files: f.gauge("process_open_fds", "Number of open file descriptors."),
+        }
+    }
+
+    /// Reads them anew.
+    pub(super) fn read(&self) {
+        let process = Process::read();
+        self.resident_bytes.set(process.resident_bytes);
+        raise_real(&self.cpu_seconds, process.cpu_seconds);
+        self.open_files.set(process.open_files);
+    }
+}
+
 /// What the kernel says of this process. Zero where it cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Process {
-    pub resident_bytes: i64,
-    pub cpu_seconds: f64,
-    pub open_files: i64,
+struct Process {
+    resident_bytes: i64,
+    cpu_seconds: f64,
+    open_files: i64,
 }
 
 impl Process {
     /// Reads `/proc/self`; see proc(5) for the fields.
-    pub fn read() -> Self {
+    fn read() -> Self {
         let open_files = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         Self {
             resident_bytes: resident_bytes().unwrap_or(0),

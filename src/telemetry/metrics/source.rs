@@ -1,0 +1,101 @@
+//! What is read and understood, by source: set from the slot's counters at each scrape.
+
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
+
+use super::family::{Families, raise, signed};
+use crate::telemetry::reading::SourceReading;
+
+/// Records, events, rejects, losses and lag of each source.
+pub(super) struct SourceMetrics {
+    records: IntCounterVec,
+    record_bytes: IntCounterVec,
+    events: IntCounterVec,
+    without_key: IntCounterVec,
+    clamped: IntCounterVec,
+    rejected: IntCounterVec,
+    clear_text_keys: IntCounterVec,
+    offset_resets: IntCounterVec,
+    lost_records: IntCounterVec,
+    short_retention: IntGaugeVec,
+    lag_records: IntGaugeVec,
+    lag_bytes: IntGaugeVec,
+    lag_seconds: GaugeVec,
+}
+
+impl SourceMetrics {
+    pub(super) fn new(f: &Families<'_>) -> Self {
+        let counters = |name: &str, help: &str| f.counters(name, help, &["source"]);
+        let gauges = |name: &str, help: &str| f.gauges(name, help, &["source"]);
+        Self {
+            records: counters("keyhound_records_total", "Records read, by source."),
+            record_bytes: counters("keyhound_record_bytes_total", "Bytes of records read, by source."),
+            events: counters("keyhound_events_total", "Events decoded from records, by source."),
+            without_key: counters(
+                "keyhound_requests_without_key_total",
+                "Requests without the key or credential that the source's policy requires, by source.",
+            ),
+            clamped: counters(
+                "keyhound_events_clamped_total",
+                "Events more than a minute ahead of their log, set back to its time, by source.",
+            ),
+            rejected: f.counters(
+                "keyhound_records_rejected_total",
+                "Records that could not be used, by source and reason.",
+                &["source", "reason"],
+            ),
+            clear_text_keys: counters(
+                "keyhound_records_clear_text_key_total",
+                "Records that contain an API key in clear text, by source.",
+            ),
+            offset_resets: counters(
+                "keyhound_source_offset_resets_total",
+                "Times that the log no longer had the position to continue from, by source.",
+            ),
+            lost_records: counters(
+                "keyhound_source_lost_records_total",
+                "Records deleted at the source before they were read, as far as that is known.",
+            ),
+            short_retention: gauges(
+                "keyhound_source_short_retention_topics",
+                "Topics that keep records for too short a time to survive a restart, as found at the start.",
+            ),
+            lag_records: gauges("keyhound_source_lag_records", "Records that wait at a source."),
+            lag_bytes: gauges("keyhound_source_lag_bytes", "Bytes of plain files that wait at a source."),
+            lag_seconds: f.real_gauges(
+                "keyhound_source_lag_seconds",
+                "Age of the newest event read of a source, in event time; 0 where nothing waits.",
+                &["source"],
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, source: &SourceReading) {
+        let label = &[source.source.as_str()];
+        raise(&self.records.with_label_values(label), source.records);
+        raise(&self.record_bytes.with_label_values(label), source.bytes);
+        raise(&self.events.with_label_values(label), source.events);
+        raise(&self.without_key.with_label_values(label), source.anonymous);
+        raise(&self.clamped.with_label_values(label), source.clamped);
+        raise(&self.clear_text_keys.with_label_values(label), source.clear_keys);
+        raise(&self.offset_resets.with_label_values(label), source.gaps);
+        raise(&self.lost_records.with_label_values(label), source.lost_records);
+        self.short_retention.with_label_values(label).set(signed(source.short_retention));
+        for (reason, count) in &source.rejected {
+            raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
+        }
+        // A lag that is not known any more, as of files that are gone, must not stay as it was. That there is nothing
+        // to remove is no error.
+        match source.lag_records {
+            Some(records) => self.lag_records.with_label_values(label).set(signed(records)),
+            None => drop(self.lag_records.remove_label_values(label)),
+        }
+        match source.lag_bytes {
+            Some(bytes) => self.lag_bytes.with_label_values(label).set(signed(bytes)),
+            None => drop(self.lag_bytes.remove_label_values(label)),
+        }
+        match source.lag_seconds {
+            Some(seconds) => self.lag_seconds.with_label_values(label).set(seconds),
+            None => drop(self.lag_seconds.remove_label_values(label)),
+        }
+    }
+}
