@@ -9,18 +9,25 @@ const problems = [];
 for (const { file, json } of dashboards) {
     const wrong = (what) => problems.push(`${file}: ${what}`);
     checkWhole(json, wrong);
-    const panels = json.panels.filter((panel) => panel.type !== 'row');
-    for (const panel of panels) {
+    for (const panel of allPanels(json).filter((panel) => panel.type !== 'row')) {
         checkPanel(panel, (what) => wrong(`panel ${panel.id} "${panel.title}": ${what}`));
     }
     checkPlaces(json.panels, wrong);
+    for (const row of json.panels.filter((panel) => panel.collapsed)) checkPlaces(row.panels, wrong);
+    const ids = allPanels(json).map(({ id }) => id);
+    if (new Set(ids).size !== ids.length) wrong('two panels share an id');
 }
 if (uids.size !== dashboards.length) problems.push('two dashboards share a uid');
 
 for (const problem of problems) console.error(problem);
-const count = dashboards.flatMap(({ json }) => json.panels.flatMap((panel) => panel.targets ?? [])).length;
+const count = dashboards.flatMap(({ json }) => allPanels(json).flatMap((panel) => panel.targets ?? [])).length;
 console.log(`${dashboards.length} dashboards, ${count} queries, ${problems.length} problems`);
 process.exitCode = problems.length > 0 || dashboards.length === 0 ? 1 : 0;
+
+// The panels of a collapsed row are inside of it.
+function allPanels(json) {
+    return json.panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]);
+}
 
 function checkWhole(json, wrong) {
     if (!/^keyhound-[a-z]+$/.test(json.uid)) wrong(`uid "${json.uid}" is not keyhound-NAME`);
@@ -28,21 +35,38 @@ function checkWhole(json, wrong) {
     if (json.schemaVersion < 39 || json.schemaVersion > 42) wrong(`schemaVersion ${json.schemaVersion} is not 39 to 42`);
     if (json.editable !== false) wrong('editable is not false');
     const variables = json.templating.list.map((variable) => variable.name);
-    for (const needed of ['datasource', 'job', 'instance']) {
+    for (const needed of ['datasource', 'job', 'instance', 'keyhound_url', 'alertmanager_url']) {
         if (!variables.includes(needed)) wrong(`there is no variable ${needed}`);
     }
     for (const link of json.links) {
-        if (!uids.has(link.url.replace('/d/', ''))) wrong(`a link leads to ${link.url}, which is not shipped`);
+        if (!leadsSomewhere(link.url)) wrong(`a link leads to ${link.url}, which is neither shipped nor a variable`);
     }
     if (!json.annotations.list.some(({ expr }) => expr?.includes('ALERTS'))) wrong('alerts are not annotated');
 }
 
+function leadsSomewhere(url) {
+    return uids.has(url.replace('/d/', '')) || /^\$\{(keyhound|alertmanager)_url\}\//.test(url);
+}
+
 function checkPanel(panel, wrong) {
     if (!panel.title || !panel.description) wrong('it has no title or no description');
-    if (!panel.fieldConfig.defaults.unit) wrong('it has no unit');
+    const { unit, noValue, links = [] } = panel.fieldConfig.defaults;
+    if (!unit) wrong('it has no unit');
+    if (!noValue) wrong('it says "No data" instead of a noValue');
+    for (const { url } of links) if (!leadsSomewhere(url)) wrong(`a link leads to ${url}`);
+    checkColours(panel, wrong);
     const refIds = panel.targets.map(({ refId }) => refId);
     if (new Set(refIds).size !== refIds.length) wrong('two queries share a refId');
     for (const { expr } of panel.targets) checkQuery(expr, wrong);
+}
+
+// By alphabet, critical would be green.
+function checkColours(panel, wrong) {
+    if (!panel.targets.some(({ legendFormat }) => legendFormat.includes('{{severity}}'))) return;
+    const coloured = panel.fieldConfig.overrides.map(({ matcher }) => matcher.options).join();
+    for (const severity of ['critical', 'high', 'medium', 'low', 'info']) {
+        if (!coloured.includes(severity)) wrong(`severity ${severity} has no colour of its own`);
+    }
 }
 
 function checkQuery(expr, wrong) {
@@ -58,8 +82,6 @@ function checkQuery(expr, wrong) {
 }
 
 function checkPlaces(panels, wrong) {
-    const ids = panels.map(({ id }) => id);
-    if (new Set(ids).size !== ids.length) wrong('two panels share an id');
     for (const [index, { gridPos: a, title }] of panels.entries()) {
         if (a.x + a.w > 24) wrong(`"${title}" is wider than the page`);
         for (const { gridPos: b, title: other } of panels.slice(index + 1)) {

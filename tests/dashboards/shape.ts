@@ -34,8 +34,11 @@ type Typed<Type extends string, Options, Field> = Omit<
     'type' | 'options' | 'targets' | 'datasource'
 > & { type: Type; title: string; description: string; options: Json<Options>; targets: Target[]; datasource: DataSource };
 
+// The panels of a collapsed row are inside of it.
+type ShippedRow = Omit<Json<RowPanel>, 'panels'> & { panels: ShippedPanel[] };
+
 type ShippedPanel =
-    | Json<RowPanel>
+    | ShippedRow
     | Typed<'timeseries', TimeSeriesOptions, TimeSeriesField>
     | Typed<'stat', StatOptions, Record<string, never>>
     | Typed<'bargauge', BarGaugeOptions, Record<string, never>>;
