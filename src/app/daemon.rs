@@ -34,10 +34,10 @@ use crate::{
         Asked, Board, Checks, Commander, Decisions, Operators,
         commands::CommandError,
         listener::{self, Limits},
-        operators::Access,
+        operators::{Access, ready_report},
     },
     slot::{Ask, Change, Status},
-    telemetry::Metrics,
+    telemetry::{Metrics, build},
 };
 
 /// Operators and Prometheus, which asks at least every few minutes.
@@ -52,13 +52,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How much later than it was read a decision may be committed and still be served: the engines have judged how fresh
 /// its evidence was when it was read.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
-
-/// Which build this is.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-const REVISION: &str = match option_env!("KEYHOUND_REVISION") {
-    Some(revision) => revision,
-    None => "",
-};
 
 type Asks = SyncSender<Ask<Change>>;
 
@@ -117,13 +110,14 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     };
     let log = life::open(&config, &pepper)?;
     let clock = WallClock::system();
-    let metrics = Arc::new(Metrics::new(VERSION, REVISION));
+    let metrics = Arc::new(Metrics::new(build::VERSION, build::REVISION));
     metrics.watch(status.clone());
-    tell_loaded(&metrics, &clock);
+    tell_loaded(&metrics, &clock, &reference.rules);
     tracing::info!(
         event = "started",
-        version = VERSION,
-        revision = REVISION,
+        version = build::VERSION,
+        revision = build::REVISION,
+        target = build::TARGET,
         rules = reference.rules.rules.len(),
         catalogue = reference.catalogue.len(),
         geo = reference.geo_version,
@@ -135,7 +129,7 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
     let stopping = watch::Sender::new(false);
     let servers = serve(&runtime, &config, &shared, access, &pepper, &stopping)?;
-    runtime.spawn(housekeeping(shared.clone()));
+    runtime.spawn(housekeeping(shared.clone(), config.serve.ready_lag_seconds_max));
     let reloader = Reloader { path, overrides, pepper: pepper.clone(), shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader, hangups));
     let lives = Lives {
@@ -214,11 +208,21 @@ fn commander(shared: Arc<Shared>) -> Commander {
     })
 }
 
-/// Sweeps what ended, and logs what sources had to say.
-async fn housekeeping(shared: Arc<Shared>) {
+/// Sweeps what ended, and logs source events and changes of readiness.
+async fn housekeeping(shared: Arc<Shared>, ready_lag_seconds_max: u32) {
     let mut ticks = tokio::time::interval(SWEEP);
+    let mut is_ready = false;
     loop {
         ticks.tick().await;
+        let report = ready_report(shared.metrics.reading(), shared.clock.now(), ready_lag_seconds_max);
+        match (is_ready, report.ready) {
+            (false, true) => tracing::info!(event = "ready", "ready"),
+            (true, false) => {
+                tracing::warn!(event = "not_ready", reasons = report.reasons.join("; "), "not ready");
+            }
+            _ => {}
+        }
+        is_ready = report.ready;
         shared.decisions.sweep(shared.clock.now());
         for notice in shared.status.take_notices() {
             let kind = notice.label();

@@ -246,7 +246,7 @@ impl Delivery {
         open: Vec<Incident>,
     ) -> anyhow::Result<()> {
         let (decisions, board) = (shared.decisions.clone(), shared.board.clone());
-        let to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
+        let mut to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
         let current = outbox.current_decisions()?;
         let current = current
             .iter()

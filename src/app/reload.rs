@@ -11,9 +11,10 @@ use crate::{
     deliver::WallClock,
     engine::Reference,
     enrich::Geo,
+    rules::RuleSet,
     slot::{Ask, Change},
     source::geo,
-    telemetry::{Metrics, logs},
+    telemetry::{Metrics, logs, start_at_zero},
 };
 
 /// What a reload needs: where the settings are, and whom to tell.
@@ -54,8 +55,11 @@ pub async fn reload_on_hangup(reloader: Reloader, mut hangups: Signal) {
     }
 }
 
-/// Settings have come into force: at the start, and with each reload.
-pub fn tell_loaded(metrics: &Metrics, clock: &WallClock) {
+/// Settings have become active: at the start, and with each reload.
+pub fn tell_loaded(metrics: &Metrics, clock: &WallClock, rules: &RuleSet) {
+    for rule in &rules.rules {
+        start_at_zero(&metrics.detection.findings, &[&[rule.id.as_str()], &[rule.detector.name()]]);
+    }
     metrics.config_reload_successful.set(1);
     metrics.config_reload_success_seconds.set(Duration::from_millis(clock.now().0).as_secs_f64());
 }
@@ -84,7 +88,7 @@ impl Reloader {
         if in_force {
             self.shared.catalogue.store(reference.catalogue.clone());
             self.shared.in_force.store(Arc::new((reference, geo)));
-            tell_loaded(&self.shared.metrics, &self.shared.clock);
+            tell_loaded(&self.shared.metrics, &self.shared.clock, &self.shared.in_force.load().0.rules);
         }
         tracing::info!(event = "config_reloaded", active = in_force, rules = version, "settings reloaded");
         in_force

@@ -17,20 +17,34 @@ mod key_names;
 mod output;
 mod table;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::LazyLock};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::telemetry::build;
 
 /// Settings, rules or a catalogue that cannot be used: `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 
 /// Reads API gateway access logs, learns how each API key is used, and stops stolen keys
 #[derive(Parser)]
-#[command(name = "keyhound", version, max_term_width = 100)]
+#[command(name = "keyhound", version, long_version = LONG_VERSION.as_str(), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// What a bug report needs: the version, how it was built, and the libraries that are linked in.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+    format!(
+        "{}\nrevision: {}\ntarget: {}\nlibrdkafka: {librdkafka}\nSQLite: {}",
+        build::VERSION,
+        build::REVISION,
+        build::TARGET,
+        rusqlite::version(),
+    )
+});
 
 #[derive(Subcommand)]
 enum Command {

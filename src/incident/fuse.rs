@@ -56,6 +56,9 @@ pub fn family(name: &str) -> Option<Family> {
     FAMILIES.into_iter().find(|family| family.as_str() == name)
 }
 
+/// The names of all verdicts.
+pub const VERDICTS: [&str; 4] = ["KeyStolen", "KeyAbused", "KeyProbing", "KeyUnusual"];
+
 /// Weighs the causes against each other.
 pub fn judge(causes: &[Cause], maturity: f64) -> Verdict {
     let contributions = FAMILIES.map(|family| contribution(causes, family));

@@ -9,5 +9,5 @@ pub mod record;
 pub mod testing;
 
 pub use case::Case;
-pub use fuse::{Cause, MATURE, Verdict};
+pub use fuse::{Cause, MATURE, VERDICTS, Verdict};
 pub use record::{Doing, Evidence, Held, Incident, IncidentId, Outcome, Reason, Sample, Severity};

@@ -20,6 +20,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All severities, the least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// The word in records, labels and texts.
     pub const fn as_str(self) -> &'static str {
         match self {

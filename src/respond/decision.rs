@@ -18,6 +18,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Both modes.
+    pub const ALL: [Self; 2] = [Self::Shadow, Self::Enforce];
+
     /// The word in records, labels and texts.
     pub const fn as_str(self) -> &'static str {
         match self {

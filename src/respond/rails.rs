@@ -3,6 +3,19 @@
 use super::Step;
 use crate::catalogue::{Entry, KeyClass};
 
+/// Every guardrail and cap that can withhold an automatic step, as incidents name it: those of this module, of
+/// [`super::fleet`], and of the engine and the incident.
+pub const GUARDRAILS: [&str; 8] = [
+    "protected",
+    "maturity",
+    "ceiling",
+    "late",
+    "paused",
+    "cap: share of active keys",
+    "cap: throttles an hour",
+    "restart",
+];
+
 /// The hardest automatic step of this version.
 pub const CEILING: Step = Step::Throttle;
 

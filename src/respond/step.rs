@@ -25,6 +25,10 @@ pub enum Step {
 }
 
 impl Step {
+    /// All steps, the mildest first.
+    pub const ALL: [Self; 6] =
+        [Self::Observe, Self::Alert, Self::Throttle, Self::Restrict, Self::Suspend, Self::Revoke];
+
     /// The word in records, metrics and texts.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -31,7 +31,7 @@ use crate::{
     decode::{DECISION_HEADER, Pepper},
     deliver::{WallClock, WallTime},
     respond::Mode,
-    telemetry::Metrics,
+    telemetry::{Metrics, start_at_zero},
 };
 
 /// Says in a refusal that it is ours, and which step. Log it at the gateway, and ours are told from others.
@@ -60,6 +60,9 @@ pub(super) enum Gateway {
 }
 
 impl Gateway {
+    const ALL: [Self; 6] =
+        [Self::Generic, Self::Envoy, Self::EnvoyGrpc, Self::Traefik, Self::Caddy, Self::Nginx];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Generic => "generic",
@@ -79,6 +82,20 @@ impl Gateway {
         }
     }
 }
+
+/// What can come of a check.
+const OUTCOMES: [&str; 10] = [
+    "allowed",
+    "no_key",
+    "within_rate",
+    "throttled",
+    "refused",
+    "unjudged",
+    "shadow_served",
+    "shadow_throttled",
+    "shadow_refused",
+    "failed",
+];
 
 /// The body of a refusal.
 #[derive(Serialize)]
@@ -110,6 +127,8 @@ impl Checks {
     /// The routes of `gateways_listen`.
     pub fn router(self) -> Router {
         let checks = Arc::new(self);
+        let gateways = Gateway::ALL.map(Gateway::as_str);
+        start_at_zero(&checks.metrics.serving.checks, &[&gateways, &OUTCOMES]);
         let mut router = Router::new().route("/healthz", any(|| async { "ok\n" }));
         for (path, gateway) in [
             ("/check", Gateway::Generic),

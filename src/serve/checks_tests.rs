@@ -46,7 +46,10 @@ async fn ask(decision: Option<Decision>, method: Method, path: &str) -> Asked {
     let checks = checks_of(decision, CANARY);
     let metrics = checks.metrics.clone();
     let request = axum::http::Request::builder().method(method).uri(path).header("X-Api-Key", CANARY);
-    let response = checks.router().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
+    let router = checks.router();
+    let series = metrics.series("keyhound_checks_total");
+    let response = router.oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
+    assert_eq!(metrics.series("keyhound_checks_total"), series, "an outcome that did not start at 0");
     let (parts, body) = response.into_parts();
     let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
     let shown = format!("{:?} {body} {}", parts.headers, metrics.render());

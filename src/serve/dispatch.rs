@@ -1,16 +1,16 @@
 //! The dispatcher that fills the table for gateways and the board for operators from committed outputs.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use prometheus::IntGaugeVec;
 
-use super::{Applied, Board, Decisions};
+use super::{Applied, Board, Decisions, record_log};
 use crate::{
     deliver::{Deliver, DeliverError, WallClock, WallTime},
-    incident::{Incident, Severity},
+    incident::{Incident, IncidentId, Severity},
     respond::{Decision, Mode, Step},
     store::{OutRecord, Topic},
-    telemetry::Metrics,
+    telemetry::{Metrics, start_at_zero},
 };
 
 /// Brings decisions and incidents to where HTTP requests read them.
@@ -19,6 +19,8 @@ pub struct ToServe {
     board: Arc<Board>,
     clock: WallClock,
     metrics: Arc<Metrics>,
+    /// Incidents that the start took from the store, and of which no record was delivered yet.
+    restored: HashSet<IncidentId>,
 }
 
 /// What metrics say of a finding.
@@ -26,6 +28,7 @@ pub struct ToServe {
 struct FindingNames<'a> {
     rule: &'a str,
     detector: &'a str,
+    at: &'a str,
 }
 
 impl ToServe {
@@ -37,17 +40,19 @@ impl ToServe {
         metrics: Arc<Metrics>,
     ) -> Self {
         metrics.serving.table_limit.set(i64::try_from(decisions.limit()).unwrap_or(i64::MAX));
-        Self { decisions, board, clock, metrics }
+        start_at_zero(&metrics.serving.table_updates, &[&Applied::ALL.map(Applied::as_str)]);
+        Self { decisions, board, clock, metrics, restored: HashSet::new() }
     }
 
     /// At the start: the current decisions, each with when it was committed, and the incidents that the store has. What
     /// was fresh when it was committed is served again; what was stale is not, however often the process starts. Nothing
     /// of it is counted: it was when it came.
-    pub fn restore(&self, decisions: Vec<(Decision, WallTime)>, incidents: Vec<Incident>) {
+    pub fn restore(&mut self, decisions: Vec<(Decision, WallTime)>, incidents: Vec<Incident>) {
         for (decision, committed_at) in decisions {
             self.take_decision(decision, committed_at);
         }
         for incident in incidents {
+            self.restored.insert(incident.id.clone());
             self.board.take_incident(incident);
         }
         self.show_counts();
@@ -69,7 +74,7 @@ impl ToServe {
             }
             _ => {
                 let step = decision.step.as_str();
-                tracing::info!(
+                tracing::debug!(
                     event = "decision_received",
                     decision = decision.id.0,
                     subject = decision.subject.id,
@@ -83,22 +88,59 @@ impl ToServe {
         applied
     }
 
+    /// Takes a decision that was committed just now.
+    fn take_new_decision(&self, decision: Decision) {
+        let now = self.clock.now();
+        let (step, mode, as_of) = (decision.step, decision.mode, WallTime(decision.as_of().0));
+        let is_automatic = decision.cause == "policy" && step.is_enforced();
+        let logged = decision.clone();
+        let applied = self.take_decision(decision, now);
+        record_log::decision(&logged, applied);
+        if is_automatic && matches!(applied, Applied::Served | Applied::Shadow) {
+            self.metrics.detection.decision_delay.observe(now.since(as_of).as_secs_f64());
+        }
+        self.count_decision((step, mode), applied);
+    }
+
+    fn take_finding(&self, found: &FindingNames<'_>) {
+        self.metrics.detection.findings.with_label_values(&[found.rule, found.detector]).inc();
+        if let Some(at) = WallTime::parse(found.at) {
+            let delay = self.clock.now().since(at);
+            self.metrics.detection.detection_delay.observe(delay.as_secs_f64());
+        }
+    }
+
+    /// Takes an incident's record that was committed just now. One that was taken before, or is older than what is
+    /// known, was counted and logged; but if the start took the same record from the store, the process ended before it
+    /// was delivered, and nobody was told of it.
+    fn take_new_incident(&mut self, incident: Incident) {
+        let known = self.board.incident(&incident.id);
+        let mut known = known.as_deref();
+        if known == Some(&incident) && self.restored.remove(&incident.id) {
+            known = None;
+        }
+        if known.is_none_or(|known| *known != incident && known.updated_at <= incident.updated_at) {
+            self.count_incident(known, &incident);
+            record_log::incident(known, &incident);
+        }
+        self.board.take_incident(incident);
+    }
+
     fn count_decision(&self, (step, mode): (Step, Mode), applied: Applied) {
         self.metrics.serving.table_updates.with_label_values(&[applied.as_str()]).inc();
         self.metrics.detection.decisions.with_label_values(&[step.as_str(), mode.as_str()]).inc();
     }
 
     /// Counts what is new in an incident's record against the one that is shown.
-    fn count_incident(&self, incident: &Incident) {
-        let known = self.board.incident(&incident.id);
-        let severity = known.as_ref().map(|known| known.severity);
+    fn count_incident(&self, known: Option<&Incident>, incident: &Incident) {
+        let severity = known.map(|known| known.severity);
         if severity != Some(incident.severity) {
             let labels = [incident.severity.as_str(), incident.verdict.as_str()];
             self.metrics.detection.incidents.with_label_values(&labels).inc();
         }
-        let was_stale = known.as_ref().is_some_and(|known| known.stale);
+        let was_stale = known.is_some_and(|known| known.stale);
         self.metrics.detection.incidents_backlog.inc_by(u64::from(incident.stale && !was_stale));
-        let held = known.as_ref().map_or(0, |known| known.held.len());
+        let held = known.map_or(0, |known| known.held.len());
         for held in incident.held.iter().skip(held) {
             self.metrics.detection.withheld.with_label_values(&[held.by.as_str()]).inc();
         }
@@ -106,8 +148,7 @@ impl ToServe {
 
     fn show_counts(&self) {
         let open = self.board.open_by_severity();
-        for severity in [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
-        {
+        for severity in Severity::ALL {
             let count = open.get(&severity).copied().unwrap_or(0);
             self.metrics.detection.incidents_open.with_label_values(&[severity.as_str()]).set(count);
         }
@@ -131,20 +172,14 @@ impl Deliver for ToServe {
             let read = match record.topic {
                 _ if record.value.is_empty() => continue,
                 Topic::Decisions => {
-                    let now = self.clock.now();
-                    serde_json::from_slice::<Decision>(&record.value).map(|found| {
-                        let labels = (found.step, found.mode);
-                        let applied = self.take_decision(found, now);
-                        self.count_decision(labels, applied);
-                    })
+                    serde_json::from_slice(&record.value).map(|found| self.take_new_decision(found))
                 }
-                Topic::Incidents => serde_json::from_slice(&record.value).map(|found| {
-                    self.count_incident(&found);
-                    self.board.take_incident(found);
-                }),
-                Topic::Findings => serde_json::from_slice::<FindingNames>(&record.value).map(|found| {
-                    self.metrics.detection.findings.with_label_values(&[found.rule, found.detector]).inc();
-                }),
+                Topic::Incidents => {
+                    serde_json::from_slice(&record.value).map(|found| self.take_new_incident(found))
+                }
+                Topic::Findings => {
+                    serde_json::from_slice(&record.value).map(|found| self.take_finding(&found))
+                }
                 Topic::Rejected | Topic::Audit => continue,
             };
             if let Err(error) = read {
@@ -161,10 +196,12 @@ mod tests {
     use super::*;
     use crate::{
         deliver::{Dispatcher, outbox::MemoryOutbox},
+        incident::testing::stolen,
         serve::{
             Verdict,
             table::tests::{at, decision, key},
         },
+        telemetry::logs::testing::json_lines,
     };
 
     #[test]
@@ -181,7 +218,9 @@ mod tests {
         let metrics = Arc::new(Metrics::new("test", ""));
         let clock = WallClock::from_fn(|| at(301));
         let serve = ToServe::new(decisions.clone(), board.clone(), clock, metrics.clone());
+        let series = metrics.series("keyhound_decision_table_updates_total");
         assert_eq!(Dispatcher::new(outbox, serve).unwrap().turn().unwrap(), 4);
+        assert_eq!(metrics.series("keyhound_decision_table_updates_total"), series);
 
         assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
         assert!(matches!(decisions.check(&key(2), at(301)), Verdict::Allowed));
@@ -193,10 +232,45 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_is_counted_and_logged_once_also_if_the_process_ended_before_it_was_delivered() {
+        let (first, delivered) = (stolen(), Incident { id: IncidentId("inc_2".to_owned()), ..stolen() });
+        let metrics = Arc::new(Metrics::new("test", ""));
+        let (decisions, clock) = (Arc::new(Decisions::new(10)), WallClock::from_fn(|| at(301)));
+        let mut serve = ToServe::new(decisions, Arc::new(Board::default()), clock, metrics.clone());
+        serve.restore(Vec::new(), vec![first.clone(), delivered.clone()]);
+        let later = Incident { updated_at: "2026-11-22T03:12:00.000Z".to_owned(), score: 11.0, ..delivered };
+        let lines = json_lines(|| {
+            for incident in [first.clone(), first.clone(), later] {
+                serve.take_new_incident(incident);
+            }
+        });
+        let events: Vec<_> = lines.iter().map(|line| (&line["event"], &line["incident"])).collect();
+        assert_eq!(events, [(&"incident_opened".into(), &first.id.0.clone().into())]);
+        let counted = metrics.detection.incidents.with_label_values(&["high", "KeyStolen"]).get();
+        assert_eq!(counted, 1);
+    }
+
+    #[test]
+    fn delays_are_those_of_automatic_decisions_and_findings_in_event_time() {
+        let metrics = Arc::new(Metrics::new("test", ""));
+        let (decisions, clock) = (Arc::new(Decisions::new(10)), WallClock::from_fn(|| at(3)));
+        let serve = ToServe::new(decisions, Arc::new(Board::default()), clock, metrics.clone());
+        serve.take_new_decision(decision(1, 1, Step::Revoke));
+        serve.take_new_decision(Decision { cause: "operator".to_owned(), ..decision(2, 1, Step::Revoke) });
+        serve.take_new_decision(decision(1, 2, Step::Observe));
+        let found = FindingNames { rule: "r", detector: "d", at: &at(1).rfc3339() };
+        serve.take_finding(&found);
+        let delays = &metrics.detection;
+        assert_eq!(delays.decision_delay.get_sample_count(), 1);
+        assert!((delays.decision_delay.get_sample_sum() - 3.0).abs() < 1e-9);
+        assert!((delays.detection_delay.get_sample_sum() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn what_a_start_takes_back_is_served_and_not_counted_again() {
         let (decisions, metrics) = (Arc::new(Decisions::new(10)), Arc::new(Metrics::new("test", "")));
         let clock = WallClock::from_fn(|| at(301));
-        let serve = ToServe::new(decisions.clone(), Arc::new(Board::default()), clock, metrics.clone());
+        let mut serve = ToServe::new(decisions.clone(), Arc::new(Board::default()), clock, metrics.clone());
         let kept = Decision { as_of: at(200).rfc3339(), ..decision(1, 1, Step::Revoke) };
         serve.restore(vec![(kept, at(201))], Vec::new());
         assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));

@@ -18,6 +18,7 @@ pub mod view;
 
 mod bucket;
 mod ext_authz;
+mod record_log;
 
 pub use board::Board;
 pub use checks::Checks;

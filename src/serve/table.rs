@@ -47,6 +47,18 @@ pub enum Applied {
 }
 
 impl Applied {
+    /// All outcomes.
+    pub const ALL: [Self; 8] = [
+        Self::Served,
+        Self::Shadow,
+        Self::Lifted,
+        Self::Ended,
+        Self::Superseded,
+        Self::Stale,
+        Self::NotAKey,
+        Self::Full,
+    ];
+
     /// The label in metrics and in the operators' API.
     pub const fn as_str(self) -> &'static str {
         match self {

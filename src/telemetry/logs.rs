@@ -96,7 +96,8 @@ pub mod testing {
         sync::{Arc, Mutex},
     };
 
-    use tracing_subscriber::fmt::MakeWriter;
+    use serde_json::Value;
+    use tracing_subscriber::{fmt, fmt::MakeWriter};
 
     /// Keeps what is logged.
     #[derive(Clone, Default)]
@@ -107,6 +108,14 @@ pub mod testing {
         pub fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
+    }
+
+    /// What `body` logs, as the daemon writes it: one JSON object a line.
+    pub fn json_lines(body: impl FnOnce()) -> Vec<Value> {
+        let written = Written::default();
+        let lines = fmt().json().flatten_event(true).with_writer(written.clone()).finish();
+        tracing::subscriber::with_default(lines, body);
+        written.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     impl Write for Written {

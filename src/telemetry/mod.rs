@@ -4,10 +4,11 @@
 //! from a key, an address, a path or an agent: labels are rules, steps, reasons and other closed lists. Counters
 //! that would be touched per event live in the slot as plain atomics; they are read at scrape time by [`Status`].
 
+pub mod build;
 pub mod logs;
 pub mod metrics;
 pub mod reading;
 
 pub use logs::{LogFormat, LogSettings};
-pub use metrics::{Metrics, SlotTimers};
+pub use metrics::{Metrics, SlotTimers, start_at_zero};
 pub use reading::{EngineCounts, PartitionReading, Reading, SourceReading, Status, TableReading};

@@ -86,8 +86,13 @@ fn alert_operands() -> BTreeMap<String, String> {
         for rule in group["rules"].as_array().expect("rules") {
             let (name, expression) =
                 (rule["alert"].as_str().expect("a name"), rule["expr"].as_str().expect("text"));
-            for part in expression.split(" and ").flat_map(|part| part.split(" unless ")) {
+            let parts = expression.split(" and ").flat_map(|part| part.split(" unless "));
+            for part in parts.flat_map(|part| part.split(" or ")) {
                 let operand = without_comparison(without_matching(part));
+                // What is looked for in vain gives nothing as long as all is well.
+                let operand = operand
+                    .strip_prefix("absent_over_time(")
+                    .map_or(operand.clone(), |inner| format!("last_over_time({inner}"));
                 operands.insert(format!("{name}: {operand}"), operand);
             }
         }
@@ -200,6 +205,45 @@ fn each_query_and_each_alert_expression_answers_with_data() {
     let silent: Vec<&String> = queries.keys().collect();
     assert!(silent.is_empty(), "{} of {all} answer with nothing: {silent:#?}", silent.len());
     check_metrics(&keyhound.metrics());
+}
+
+/// Each series is scraped at 0 before anything happens: `increase` knows nothing of a series' first sample.
+#[test]
+fn the_first_incident_and_the_first_decision_after_a_start_are_an_increase() {
+    let story =
+        Story::new(Size { keys: 50, days: 8, lines_max: 60_000, seed: 21 }, Formats::One(Format::Nginx));
+    let folder = Folder::new("first-incident");
+    let log = folder.write("access.json", "");
+    let places = folder.write("places.mmdb", Story::places());
+    let keyhound = Keyhound::start(&format!(
+        "sources:\n- file: {{ paths: [{log:?}] }}\n  format: nginx\n  key: raw\n\
+         geo: {{ city: {places:?}, asn: {places:?} }}\nresponse: {{ mode: enforce, fresh_within: 5m }}\n"
+    ));
+    let prometheus = Prometheus::start(&keyhound.listen, &[]);
+    eventually("scraped twice", LIMIT, || {
+        let scraped = prometheus.query("count_over_time(up{job=\"keyhound\"}[30s]) >= 2");
+        (scraped.len() == 1).then_some(())
+    });
+
+    let lines: Vec<&[u8]> = story.lines(Format::Nginx).collect();
+    fs::write(&log, [lines.join(&b'\n'), b"\n".to_vec()].concat()).expect("written");
+    for counter in [
+        "keyhound_findings_total",
+        "keyhound_incidents_total",
+        "keyhound_decisions_total",
+        "keyhound_decision_table_updates_total",
+    ] {
+        // It extrapolates, so that it is never less than what was counted while it looked.
+        let query = format!("sum(increase({counter}[10m])) >= sum({counter}) and sum({counter}) > 0");
+        eventually(counter, LIMIT, || (!prometheus.query(&query).is_empty()).then_some(()));
+    }
+    for event in ["\"started\"", "\"ready\"", "\"incident_opened\"", "\"decision_created\""] {
+        assert!(
+            keyhound.log().contains(&format!("\"event\":{event}")),
+            "no line {event}:\n{}",
+            keyhound.log()
+        );
+    }
 }
 
 /// `promtool check metrics` ends with 3 at a lint.

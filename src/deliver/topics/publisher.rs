@@ -14,8 +14,8 @@ use rdkafka::{
 
 use crate::{
     deliver::{Deliver, DeliverError},
-    store::OutRecord,
-    telemetry::Metrics,
+    store::{OutRecord, Topic},
+    telemetry::{Metrics, start_at_zero},
 };
 
 /// How long librdkafka tries one record before it reports a failure.
@@ -23,6 +23,9 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one turn waits for its reports: longer than any record is tried.
 const TURN_TIMEOUT: Duration = Duration::from_secs(45);
 const POLL: Duration = Duration::from_millis(20);
+
+/// What can come of a record, as metrics name it.
+const OUTCOMES: [&str; 3] = ["delivered", "failed", "skipped"];
 
 /// Why a publisher could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,8 @@ impl ToTopics {
             .set("linger.ms", "5")
             .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string());
         let producer = client.create_with_context(Reports::default())?;
+        let topics = Topic::ALL.map(Topic::as_str);
+        start_at_zero(&metrics.delivery.published_records, &[&topics, &OUTCOMES]);
         Ok(Self { client, producer, turn: 0, prefix: prefix.to_owned(), metrics })
     }
 

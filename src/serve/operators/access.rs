@@ -123,6 +123,9 @@ fn without_port(host: &str) -> String {
     name.to_ascii_lowercase()
 }
 
+/// What can come of a request, as metrics name it.
+pub(super) const OUTCOMES: [&str; 4] = ["ok", "refused", "failed", "denied"];
+
 /// Lets a request through, or answers it.
 pub(super) async fn guard(State(operators): State<Arc<Operators>>, request: Request, next: Next) -> Response {
     let outcome = &operators.metrics.serving.operator_requests;

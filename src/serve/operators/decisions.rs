@@ -136,6 +136,10 @@ pub(super) async fn command(
     }
 }
 
+/// The commands, and what can come of each, as metrics name them.
+pub(super) const ACTIONS: [&str; 5] = ["revoke", "throttle", "lift", "pause", "resume"];
+pub(super) const OUTCOMES: [&str; 7] = ["applied", "taken", "held", "pending", "busy", "starting", "gone"];
+
 /// Hands the command over, and says what came of it in the log and in the metrics.
 async fn apply(
     operators: Arc<Operators>,

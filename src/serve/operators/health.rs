@@ -41,7 +41,8 @@ pub(super) async fn ready(State(operators): State<Arc<Operators>>) -> impl IntoR
     (status, Json(report))
 }
 
-fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> ReadyReport {
+/// Whether a slot that gives `reading` is ready, and if not, why.
+pub fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> ReadyReport {
     let reading = reading.unwrap_or_default();
     let heartbeat = (reading.heartbeat_ms > 0).then(|| now.since(WallTime(reading.heartbeat_ms)));
     let lag_seconds = reading.lag_seconds();

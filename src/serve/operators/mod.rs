@@ -33,12 +33,16 @@ use axum::{
 
 pub use access::Access;
 pub use decisions::{CommandAnswer, CommandRequest, DecisionList, ShownDecision};
-pub use health::{ReadyReport, ReadySource};
+pub use health::{ReadyReport, ReadySource, report as ready_report};
 pub use incidents::IncidentList;
 pub use problem::Problem;
 
 use super::{Board, Commander};
-use crate::{catalogue::Catalogue, deliver::WallClock, telemetry::Metrics};
+use crate::{
+    catalogue::Catalogue,
+    deliver::WallClock,
+    telemetry::{Metrics, start_at_zero},
+};
 
 /// What the operators' API is made from.
 pub struct Operators {
@@ -57,6 +61,9 @@ impl Operators {
     /// The routes of `listen`.
     pub fn router(self) -> Router {
         let operators = Arc::new(self);
+        let counters = &operators.metrics.serving;
+        start_at_zero(&counters.commands, &[&decisions::ACTIONS, &decisions::OUTCOMES]);
+        start_at_zero(&counters.operator_requests, &[&access::OUTCOMES]);
         let api = Router::new()
             .route("/incidents", get(incidents::list))
             .route("/incidents/{id}", get(incidents::show))

@@ -72,7 +72,11 @@ impl Daemon {
             request = request.header("content-type", "application/json");
         }
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let counters = ["keyhound_commands_total", "keyhound_operator_requests_total"];
+        let series = counters.map(|name| self.metrics.series(name));
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let now = counters.map(|name| self.metrics.series(name));
+        assert_eq!(now, series, "an outcome that did not start at 0");
         let status = response.status().as_u16();
         let media = format!("{:?}", response.headers().get("content-type"));
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();

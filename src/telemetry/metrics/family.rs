@@ -51,6 +51,22 @@ impl Families<'_> {
     }
 }
 
+/// Makes the series of each combination of labels, given the values of each label, so that it is 0 from the start. A
+/// series that appears with its first increment has no earlier sample, so no rate or increase would ever show that one.
+pub fn start_at_zero(counters: &IntCounterVec, values: &[&[&str]]) {
+    let mut combinations: Vec<Vec<&str>> = vec![Vec::new()];
+    for label in values {
+        let mut longer = Vec::new();
+        for known in &combinations {
+            longer.extend(label.iter().map(|value| [known.as_slice(), &[*value]].concat()));
+        }
+        combinations = longer;
+    }
+    for combination in combinations {
+        counters.with_label_values(&combination);
+    }
+}
+
 /// Raises a counter to what was read. Two scrapes at once may read in either order: it never falls.
 pub(super) fn raise(counter: &IntCounter, to: u64) {
     counter.inc_by(to.saturating_sub(counter.get()));

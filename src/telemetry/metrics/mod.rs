@@ -24,6 +24,7 @@ mod serving;
 mod slot;
 mod source;
 
+pub use family::start_at_zero;
 pub use slot::SlotTimers;
 
 /// All metrics. Those with public fields are counted where the thing happens; the rest are read from the slot.
@@ -101,6 +102,14 @@ impl Metrics {
 }
 
 #[cfg(test)]
+impl Metrics {
+    /// How many series a counter has.
+    pub fn series(&self, name: &str) -> usize {
+        self.render().lines().filter(|line| line.starts_with(&format!("{name}{{"))).count()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::telemetry::{EngineCounts, PartitionReading, SourceReading, TableReading};
@@ -165,6 +174,21 @@ mod tests {
             for text in [metrics.render(), metrics.render()] {
                 assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
             }
+        }
+    }
+
+    #[test]
+    fn each_series_of_known_labels_is_zero_before_anything_happens() {
+        let text = full().0.render();
+        for series in [
+            "keyhound_incidents_total{severity=\"critical\",verdict=\"KeyStolen\"}",
+            "keyhound_incidents_open{severity=\"high\"}",
+            "keyhound_decisions_total{mode=\"enforce\",step=\"throttle\"}",
+            "keyhound_proposals_withheld_total{guardrail=\"maturity\"}",
+            "keyhound_records_rejected_total{reason=\"bad_time\",source=\"0:kong-logs\"}",
+            "keyhound_detection_delay_seconds_count",
+        ] {
+            assert!(text.contains(&format!("\n{series} 0\n")), "{series} is not 0 in\n{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use prometheus::{Counter, Gauge, IntGauge};
+use prometheus::{Counter, IntGauge};
 
 use super::family::{Families, raise_real};
 

@@ -2,8 +2,8 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
-use super::family::{Families, raise, signed};
-use crate::telemetry::reading::SourceReading;
+use super::family::{Families, raise, signed, start_at_zero};
+use crate::{decode::Reject, telemetry::reading::SourceReading};
 
 /// Records, events, rejects, losses and lag of each source.
 pub(super) struct SourceMetrics {
@@ -80,6 +80,7 @@ impl SourceMetrics {
         raise(&self.offset_resets.with_label_values(label), source.gaps);
         raise(&self.lost_records.with_label_values(label), source.lost_records);
         self.short_retention.with_label_values(label).set(signed(source.short_retention));
+        start_at_zero(&self.rejected, &[label, &Reject::ALL.map(Reject::as_str)]);
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
         }
