@@ -22,7 +22,10 @@ fn revision_of_git() -> Option<String> {
     if here != root {
         return None;
     }
-    // Every commit and checkout is added to this file.
+    // Every commit and checkout is added to the log; what is compiled may differ from it.
+    for path in ["src", "rules", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
     println!("cargo:rerun-if-changed={}", git(&["rev-parse", "--git-path", "logs/HEAD"])?);
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
     let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
