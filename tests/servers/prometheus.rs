@@ -160,7 +160,6 @@ fn each_query_and_each_alert_expression_answers_with_data() {
     let story =
         Story::new(Size { keys: 50, days: 8, lines_max: 60_000, seed: 21 }, Formats::One(Format::Nginx));
     let topic = kafka.topic("prometheus", 1);
-    kafka.produce(&topic, story.lines(Format::Nginx));
     kafka.produce(&topic, ["not a record"]);
     let alertmanager = Alertmanager::start();
     let folder = Folder::new("prometheus-test");
@@ -182,6 +181,11 @@ fn each_query_and_each_alert_expression_answers_with_data() {
     eventually("scraped twice", LIMIT, || {
         let scraped = prometheus.query("count_over_time(up{job=\"keyhound\"}[30s]) >= 2");
         (scraped.len() == 1).then_some(())
+    });
+    // Dashboards show what grew: it comes after the first scrape.
+    kafka.produce(&topic, story.lines(Format::Nginx));
+    eventually("the key is known, and its leak found", LIMIT, || {
+        keyhound.metric("keyhound_incidents_total").filter(|incidents| *incidents > 0.0)
     });
     stir(&keyhound, &story);
 
