@@ -368,25 +368,50 @@ pub enum Refusal {
 
 /// Facts of a record that have no field of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u8);
+pub struct Flags(pub u16);
 
 impl Flags {
     /// The raw key stood in the record, in clear.
-    pub const CLEAR_KEY: u8 = 1;
+    pub const CLEAR_KEY: u16 = 1;
     /// The raw key stood in the query string.
-    pub const KEY_IN_QUERY: u8 = 2;
+    pub const KEY_IN_QUERY: u16 = 2;
     /// The request did not use TLS (where the record says).
-    pub const PLAIN_HTTP: u8 = 4;
+    pub const PLAIN_HTTP: u16 = 4;
     /// The record's time was more than 60 s ahead of the log's and was set back to it.
-    pub const CLAMPED: u8 = 8;
+    pub const CLAMPED: u16 = 8;
+    /// Some text of the record was no UTF-8 or no JSON, and was repaired or left out.
+    pub const REPAIRED: u16 = 16;
+    /// The record ended, or became unreadable, before its end: facts that stood behind that are not known.
+    pub const CUT: u16 = 32;
+    /// The record's time has no fraction of a second, so that many requests share it.
+    pub const WHOLE_SECONDS: u16 = 64;
+    /// The gateway chose the request id. Without it, the caller may have chosen it, and may choose it again.
+    pub const GATEWAY_ID: u16 = 128;
+
+    /// Each flag with the name that users see, in the order of its bit.
+    pub const NAMES: [(u16, &'static str); 8] = [
+        (Self::CLEAR_KEY, "clear_key"),
+        (Self::KEY_IN_QUERY, "key_in_query"),
+        (Self::PLAIN_HTTP, "plain_http"),
+        (Self::CLAMPED, "clamped"),
+        (Self::REPAIRED, "repaired"),
+        (Self::CUT, "cut"),
+        (Self::WHOLE_SECONDS, "whole_seconds"),
+        (Self::GATEWAY_ID, "gateway_id"),
+    ];
+
+    /// The names of the flags that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter_map(move |(flag, name)| self.has(flag).then_some(name))
+    }
 
     /// Whether `flag` is set.
-    pub const fn has(self, flag: u8) -> bool {
+    pub const fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
     }
 
     /// Sets `flag`.
-    pub const fn set(&mut self, flag: u8) {
+    pub const fn set(&mut self, flag: u16) {
         self.0 |= flag;
     }
 }
@@ -420,20 +445,20 @@ pub struct Event<'a> {
     /// The other id of the same key, where the record shows both.
     pub alias: Option<KeyId>,
     pub method: Method,
-    /// HTTP status code; 0 = the client went away before there was one.
-    pub status: u16,
+    /// HTTP status code; 0 = the client went away before there was one. `None` = the record does not say.
+    pub status: Option<u16>,
     pub refusal: Refusal,
     pub flags: Flags,
     /// The gateway's own route name, or the templated path.
     pub route: Name<'a>,
     /// Product tokens of the user agent (`acme-sdk/4.2`), or `#` and a hash for anything else.
     pub agent: Name<'a>,
-    /// Bytes received from the client. 0 = not in the record.
-    pub request_bytes: u32,
-    /// Bytes sent to the client. 0 = not in the record.
-    pub response_bytes: u32,
-    /// Time to serve the request, in microseconds. 0 = not in the record.
-    pub latency_us: u32,
+    /// Bytes received from the client, at most `u32::MAX`. `None` = the record does not say.
+    pub request_bytes: Option<u32>,
+    /// Bytes sent to the client, at most `u32::MAX`. `None` = the record does not say.
+    pub response_bytes: Option<u32>,
+    /// Time to serve the request, in microseconds, at most `u32::MAX`. `None` = the record does not say.
+    pub latency_us: Option<u32>,
     pub address: ClientAddress,
     pub place: Place<'a>,
     /// Hash of the request id; 0 = not in the record.
@@ -453,14 +478,14 @@ pub mod testing {
             key,
             alias: None,
             method: Method::Get,
-            status: 200,
+            status: Some(200),
             refusal: Refusal::None,
             flags: Flags::default(),
             route: Name::NONE,
             agent: Name::NONE,
-            request_bytes: 0,
-            response_bytes: 0,
-            latency_us: 0,
+            request_bytes: None,
+            response_bytes: None,
+            latency_us: None,
             address: ClientAddress::default(),
             place: Place::default(),
             request_id: 0,

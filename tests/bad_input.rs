@@ -34,7 +34,7 @@ fn outcomes(decoder: &mut Decoder, payload: &[u8]) -> Vec<&'static str> {
         outcomes.push(match decoded {
             Decoded::Request(_) => "request",
             Decoded::Anonymous(_) => "anonymous",
-            Decoded::Rejected(reason) => reason.as_str(),
+            Decoded::Rejected { reason, .. } => reason.as_str(),
         });
     });
     outcomes

@@ -8,7 +8,7 @@ use std::{fmt::Write, fs, path::Path};
 use bumpalo::Bump;
 use keyhound::{
     decode::{Decoded, Decoder, Format, KeyPolicy, Pepper, Request, Settings, presets},
-    event::{Flags, prefix_text},
+    event::prefix_text,
 };
 
 #[test]
@@ -52,7 +52,7 @@ fn render(name: &str, records: &str) -> String {
                 let origin = origin.take().unwrap_or_else(|| panic!("{name}: a record without an origin"));
                 writeln!(text, "# {origin}").unwrap();
                 let mut decoder = Decoder::new(&settings, &pepper).expect("a valid preset");
-                decoder.decode(line.as_bytes(), &Bump::new(), |decoded| render_decoded(&mut text, decoded));
+                decoder.decode(line.as_bytes(), &Bump::new(), |decoded| render_decoded(&mut text, &decoded));
                 text.push('\n');
             }
         }
@@ -60,25 +60,22 @@ fn render(name: &str, records: &str) -> String {
     text
 }
 
-fn render_decoded(text: &mut String, decoded: Decoded<'_>) {
+fn render_decoded(text: &mut String, decoded: &Decoded<'_>) {
     match decoded {
-        Decoded::Request(request) => render_request(text, &request),
+        Decoded::Request(request) => render_request(text, request),
         Decoded::Anonymous(_) => text.push_str("anonymous\n"),
-        Decoded::Rejected(reason) => writeln!(text, "rejected: {}", reason.as_str()).unwrap(),
+        Decoded::Rejected { reason, key, time } => {
+            let key = key.map_or("none".to_owned(), |key| key.to_string());
+            let time = time.map_or("none".to_owned(), |time| time.rfc3339_millis());
+            writeln!(text, "rejected: {}, key {key}, time {time}", reason.as_str()).unwrap();
+        }
     }
 }
 
 fn render_request(text: &mut String, Request { event, client }: &Request<'_>) {
     let alias = event.alias.map_or("none".to_owned(), |alias| alias.to_string());
     let client = client.map_or("none".to_owned(), |client| client.to_string());
-    let flags: Vec<&str> = [
-        (Flags::CLEAR_KEY, "clear_key"),
-        (Flags::KEY_IN_QUERY, "key_in_query"),
-        (Flags::PLAIN_HTTP, "plain_http"),
-    ]
-    .into_iter()
-    .filter_map(|(flag, name)| event.flags.has(flag).then_some(name))
-    .collect();
+    let flags: Vec<&str> = event.flags.names().collect();
     let moment = jiff::Timestamp::from_millisecond(i64::try_from(event.time.0).unwrap()).unwrap();
     let handles = event.handles;
     writeln!(text, "request {}: {moment:.3}", event.position.index).unwrap();
@@ -88,7 +85,7 @@ fn render_request(text: &mut String, Request { event, client }: &Request<'_>) {
         "  request  {} {} {} refused {:?}",
         event.method.as_str(),
         event.route.text,
-        event.status,
+        known(event.status.map(u32::from)),
         event.refusal
     )
     .unwrap();
@@ -102,9 +99,9 @@ fn render_request(text: &mut String, Request { event, client }: &Request<'_>) {
     writeln!(
         text,
         "  sizes    {} B in, {} B out, {} us, id {}",
-        event.request_bytes,
-        event.response_bytes,
-        event.latency_us,
+        known(event.request_bytes),
+        known(event.response_bytes),
+        known(event.latency_us),
         if event.request_id == 0 { "absent" } else { "there" }
     )
     .unwrap();
@@ -114,4 +111,8 @@ fn render_request(text: &mut String, Request { event, client }: &Request<'_>) {
         handles.gateway, handles.consumer, handles.credential
     )
     .unwrap();
+}
+
+fn known(value: Option<u32>) -> String {
+    value.map_or("?".to_owned(), |value| value.to_string())
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     decode::{Decoded, Decoder, KeyPolicy, Request, Settings},
-    event::{Flags, prefix_text},
+    event::{EventTime, prefix_text},
 };
 
 /// Decode a log and print one line for each event or rejection.
@@ -138,13 +138,13 @@ fn row(number: u64, decoded: &Decoded<'_>) -> String {
             &event.time.rfc3339(),
             &event.key.to_string(),
             event.method.as_str(),
-            &event.status.to_string(),
+            &event.status.map_or("-".to_owned(), |status| status.to_string()),
             &prefix_text(event.address.prefix),
             event.route.text,
             event.agent.text,
         ]),
         Decoded::Anonymous(_) => format!("{number:<7} a request without a key"),
-        Decoded::Rejected(reason) => format!("{number:<7} rejected: {}", reason.as_str()),
+        Decoded::Rejected { reason, .. } => format!("{number:<7} rejected: {}", reason.as_str()),
     }
 }
 
@@ -152,20 +152,18 @@ fn line(decoded: &Decoded<'_>, position: &Value) -> Value {
     match decoded {
         Decoded::Request(request) => event(request, position),
         Decoded::Anonymous(_) => json!({ "position": position, "anonymous": true }),
-        Decoded::Rejected(reason) => json!({ "position": position, "rejected": reason.as_str() }),
+        Decoded::Rejected { reason, key, time } => json!({
+            "position": position,
+            "rejected": reason.as_str(),
+            "key": key.map(|key| key.to_string()),
+            "time": time.map(EventTime::rfc3339_millis),
+        }),
     }
 }
 
 fn event(Request { event, .. }: &Request<'_>, position: &Value) -> Value {
     let time = i64::try_from(event.time.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    let flags: Vec<&str> = [
-        (Flags::CLEAR_KEY, "clear_key"),
-        (Flags::KEY_IN_QUERY, "key_in_query"),
-        (Flags::PLAIN_HTTP, "plain_http"),
-    ]
-    .into_iter()
-    .filter_map(|(flag, name)| event.flags.has(flag).then_some(name))
-    .collect();
+    let flags: Vec<&str> = event.flags.names().collect();
     json!({
         "position": position,
         "time": time.map(|time| time.to_string()),

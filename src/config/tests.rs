@@ -361,7 +361,7 @@ fn a_mapping_of_ones_own_is_refused_where_it_is_wrong() {
         "    format: nginx",
         &format!("    format: {own}"),
         &[
-            "k.yaml:6:84: sources[1].format.latency: unknown field \"unti\"; did you mean unit? known: path, header, response_header, unit",
+            "k.yaml:6:84: sources[1].format.latency: unknown field \"unti\"; did you mean unit? known: path, header, response_header, unit, chosen_by",
         ],
     );
     check_changed("    format: nginx", &format!("    format: {}", own.replace("unti", "unit")), &[]);

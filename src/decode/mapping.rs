@@ -122,7 +122,8 @@ pub(super) struct RawMapping {
     /// The value of `X-Forwarded-For`.
     #[serde(skip_serializing_if = "Paths::is_empty")]
     pub forwarded_for: Paths,
-    /// The request's id; kept as a hash, to recognise a record that comes twice.
+    /// The request's id; kept as a hash, to recognise a record that comes twice. `chosen_by: gateway` says that the
+    /// caller cannot choose it.
     #[serde(skip_serializing_if = "Paths::is_empty")]
     pub request_id: Paths,
     /// Bytes received from the client.
@@ -162,6 +163,8 @@ pub enum MappingError {
     TooManyPlaces { field: &'static str, places: usize },
     #[error("latency: \"{path}\" needs a unit: s, ms, us or ns")]
     NoUnit { path: String },
+    #[error("{field}: chosen_by is for request_id only")]
+    NotAnId { field: &'static str },
     #[error("{field}: the unit \"{unit}\" is not one of {allowed}")]
     WrongUnit { field: &'static str, unit: &'static str, allowed: &'static str },
     #[error(

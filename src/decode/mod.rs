@@ -47,7 +47,7 @@ pub use self::{
     settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
 };
 use self::{layout::Layout, plan::Plan, record::Pass, request::Assembler};
-use crate::event::{Event, EventTime};
+use crate::event::{Event, EventTime, KeyId};
 
 /// What a record, or one of the requests within it, turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +56,13 @@ pub enum Decoded<'a> {
     Request(Request<'a>),
     /// A request without the key, or the credential, that the source's policy asks for, and its time.
     Anonymous(EventTime),
-    Rejected(Reject),
+    /// A record, or a request within one, that cannot be judged: why, and what can be read of it all the same.
+    Rejected {
+        reason: Reject,
+        /// The key at its mapped place.
+        key: Option<KeyId>,
+        time: Option<EventTime>,
+    },
 }
 
 /// One request. It borrows from the record and from the arena, and holds no raw key.
@@ -97,8 +103,8 @@ impl Decoder {
         let plan = Plan::compile(&settings.format.mapping()?, &settings.key_names)?;
         Ok(Self {
             layout: Layout::new(plan.nodes()),
+            assembler: Assembler::new(settings, fingerprinter, plan.gateway_ids),
             plan,
-            assembler: Assembler::new(settings, fingerprinter),
             coverage: None,
         })
     }

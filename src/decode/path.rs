@@ -21,6 +21,19 @@ pub struct Path {
     /// How the value is written, for times and durations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Who chooses the id that stands there, for request ids; the caller unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen_by: Option<ChosenBy>,
+}
+
+/// Who chooses a request id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChosenBy {
+    /// The caller may choose it, and may send the same one again.
+    Caller,
+    /// The gateway makes a new one for each request, whatever the caller sends.
+    Gateway,
 }
 
 /// What a place names.
@@ -46,6 +59,9 @@ struct RawPath {
     response_header: Option<String>,
     /// How the value is written, for times and durations.
     unit: Option<Unit>,
+    /// Who chooses the id, for `request_id`: `caller` (the default) or `gateway`. Only an id of the gateway's can tell
+    /// that a record came twice.
+    chosen_by: Option<ChosenBy>,
 }
 
 impl TryFrom<RawPath> for Path {
@@ -58,7 +74,13 @@ impl TryFrom<RawPath> for Path {
             (None, None, Some(header)) => At::ResponseHeader(header),
             _ => return Err("a place needs exactly one of path, header and response_header"),
         };
-        Ok(Self { at, unit: raw.unit })
+        Ok(Self { at, unit: raw.unit, chosen_by: raw.chosen_by })
+    }
+}
+
+impl Path {
+    fn of_pointer(text: &str) -> Self {
+        Self { at: At::Path(text.to_owned()), unit: None, chosen_by: None }
     }
 }
 
@@ -75,7 +97,7 @@ impl<'de> Deserialize<'de> for Path {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Path, E> {
-                Ok(Path { at: At::Path(text.to_owned()), unit: None })
+                Ok(Path::of_pointer(text))
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Path, A::Error> {
@@ -110,7 +132,7 @@ impl<'de> Deserialize<'de> for Paths {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Paths, E> {
-                Ok(Paths(vec![Path { at: At::Path(text.to_owned()), unit: None }]))
+                Ok(Paths(vec![Path::of_pointer(text)]))
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Paths, A::Error> {

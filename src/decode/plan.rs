@@ -6,7 +6,7 @@
 use super::{
     fields::{Slot, Write},
     mapping::{Condition, HeaderPlace, Mapping, MappingError, RawMapping, Unit},
-    path::At,
+    path::{At, ChosenBy},
     settings::KeyNames,
 };
 
@@ -27,6 +27,8 @@ pub(super) const ROOT: NodeId = 0;
 pub(super) struct Plan {
     nodes: Vec<Node>,
     pub conditions: Vec<Condition>,
+    /// A bit for each place of the request id, by its rank, whose ids the gateway chooses.
+    pub gateway_ids: u64,
 }
 
 /// What a wrapper's field holds.
@@ -69,7 +71,8 @@ impl Plan {
     /// Compiles a mapping for a source whose keys travel under `names`.
     pub fn compile(mapping: &Mapping, names: &KeyNames) -> Result<Self, MappingError> {
         let raw = mapping.resolved()?;
-        let mut plan = Self { nodes: vec![Node::new()], conditions: raw.refused_by_gateway.clone() };
+        let conditions = raw.refused_by_gateway.clone();
+        let mut plan = Self { nodes: vec![Node::new()], conditions, gateway_ids: 0 };
         for (slot, paths) in raw.slots() {
             let (field, places) = (slot.as_str(), paths.0.len());
             if places > PLACES_MAX {
@@ -77,6 +80,11 @@ impl Plan {
             }
             for (rank, path) in (0..).zip(&paths.0) {
                 let unit = unit_of(slot, path.unit, &path.at)?;
+                match path.chosen_by {
+                    Some(_) if slot != Slot::RequestId => return Err(MappingError::NotAnId { field }),
+                    Some(ChosenBy::Gateway) => plan.gateway_ids |= 1 << rank,
+                    _ => {}
+                }
                 plan.add(&steps(field, &path.at, &raw)?, Write { slot, rank, unit });
             }
         }

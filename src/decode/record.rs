@@ -42,7 +42,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
     /// Decodes all requests of a record.
     pub fn record(&mut self, payload: &'a [u8]) {
         if let Err(reject) = self.opened(payload) {
-            self.emit(Decoded::Rejected(reject));
+            self.reject(reject);
         }
     }
 
@@ -79,7 +79,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
             let decoded =
                 if line.len() > RECORD_BYTES_MAX { Err(Reject::TooLarge) } else { self.text(line, wrappers) };
             if let Err(reject) = decoded {
-                self.emit(Decoded::Rejected(reject));
+                self.reject(reject);
             }
         }
         Ok(())
@@ -101,7 +101,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
                     else {
                         return Err(reject);
                     };
-                    self.emit(Decoded::Rejected(reject));
+                    self.reject(reject);
                     &rest[from + next + 1..]
                 }
             };
@@ -124,7 +124,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
                 let text = json.unescaped(raw, self.arena).filter(|text| text.contains('{'));
                 let decoded = text.map_or(Err(Reject::WrongType), |text| self.text(text, wrappers + 1));
                 if let Err(reject) = decoded {
-                    self.emit(Decoded::Rejected(reject));
+                    self.reject(reject);
                 }
                 Ok(())
             }
@@ -132,7 +132,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
                 json.skip(kind)?;
                 let is_wrapper = matches!(kind, Kind::Array | Kind::String);
                 let reject = if is_wrapper { Reject::WrappedTooDeep } else { Reject::WrongType };
-                self.emit(Decoded::Rejected(reject));
+                self.reject(reject);
                 Ok(())
             }
         }
@@ -145,7 +145,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
             self.value(json, wrappers)?;
         }
         if first {
-            self.emit(Decoded::Rejected(Reject::Empty));
+            self.reject(Reject::Empty);
         }
         Ok(())
     }
@@ -167,11 +167,17 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
                 Err(Reject::WrappedTooDeep)
             };
             if let Err(reject) = decoded {
-                self.emit(Decoded::Rejected(reject));
+                self.reject(reject);
             }
         }
     }
 
+    /// A record, or what should have been one, of which nothing can be read.
+    fn reject(&mut self, reason: Reject) {
+        self.emit(Decoded::Rejected { reason, key: None, time: None });
+    }
+
+    #[allow(clippy::large_types_passed_by_value)] // on its way to the sink, which takes it whole
     fn emit(&mut self, decoded: Decoded<'a>) {
         self.index = self.index.saturating_add(1);
         (self.sink)(decoded);

@@ -28,6 +28,8 @@ pub(super) struct Assembler {
     namespace: String,
     parameters: Vec<String>,
     trusted: Vec<IpNet>,
+    /// A bit for each place of the request id, by its rank, whose ids the gateway chooses.
+    gateway_ids: u64,
 }
 
 /// A raw key as it stands in the record.
@@ -37,7 +39,7 @@ struct Found<'a> {
 }
 
 impl Assembler {
-    pub fn new(settings: &Settings, fingerprinter: Fingerprinter) -> Self {
+    pub fn new(settings: &Settings, fingerprinter: Fingerprinter, gateway_ids: u64) -> Self {
         Self {
             fingerprinter,
             agents: Agents::new(),
@@ -45,39 +47,29 @@ impl Assembler {
             namespace: settings.namespace.clone(),
             parameters: settings.key_names.parameters.clone(),
             trusted: settings.client_address.trusted_proxies.clone(),
+            gateway_ids,
         }
     }
 
-    /// Puts a request together. A record whose time and status are wrong is rejected even if it has no key.
+    /// Puts a request together. With a time and a key it is an event, whatever else is missing; without a key, it
+    /// must have a status as well, for there is much else that has a time.
     pub fn assemble<'a>(&mut self, fields: &Fields<'a>, index: u16, arena: &'a Bump) -> Decoded<'a> {
-        match self.request(fields, index, arena) {
-            Ok(decoded) => decoded,
-            Err(reject) => Decoded::Rejected(reject),
-        }
-    }
-
-    fn request<'a>(
-        &mut self,
-        fields: &Fields<'a>,
-        index: u16,
-        arena: &'a Bump,
-    ) -> Result<Decoded<'a>, Reject> {
-        if !fields.has(Slot::Time) {
-            return Err(Reject::MissingTime);
-        }
         let (value, unit) = fields.get(Slot::Time);
-        let time = time::event_time(value, unit).ok_or(Reject::BadTime)?;
-        if !fields.has(Slot::Status) {
-            return Err(Reject::MissingStatus);
-        }
-        let status = number::status(fields.get(Slot::Status).0).ok_or(Reject::BadStatus)?;
-
+        let Some(time) = time::event_time(value, unit) else {
+            let reason = if fields.has(Slot::Time) { Reject::BadTime } else { Reject::MissingTime };
+            return self.rejected(reason, fields, arena);
+        };
+        let status = number::status(fields.get(Slot::Status).0);
         let (method, url) = method_and_url(fields);
         let found = self.raw_key(fields, url, arena);
         let raw = found.as_ref().map(|found| found.key);
         let credential = fields.text(Slot::Credential).filter(|id| !is_redacted(id));
         let Some((key, alias)) = self.key_ids(raw, credential) else {
-            return Ok(Decoded::Anonymous(time));
+            return match status {
+                Some(_) => Decoded::Anonymous(time),
+                None if fields.has(Slot::Status) => self.rejected(Reject::BadStatus, fields, arena),
+                None => self.rejected(Reject::MissingStatus, fields, arena),
+            };
         };
 
         let client = address::client(fields.text(Slot::Peer), fields.text(Slot::ForwardedFor), &self.trusted);
@@ -89,7 +81,7 @@ impl Assembler {
             method,
             status,
             refusal: refusal(status, fields),
-            flags: flags(fields, found.as_ref()),
+            flags: self.flags(fields, found.as_ref()),
             route: Name::new(route_text(fields, url, raw, arena)),
             agent: fields
                 .text(Slot::Agent)
@@ -103,7 +95,18 @@ impl Assembler {
             handles: self.handles(fields, raw, credential, arena),
             position: Position { index, ..Position::default() },
         };
-        Ok(Decoded::Request(Request { event, client }))
+        Decoded::Request(Request { event, client })
+    }
+
+    /// A record that cannot be judged, with what can be read of it.
+    #[cold]
+    pub fn rejected<'a>(&mut self, reason: Reject, fields: &Fields<'a>, arena: &'a Bump) -> Decoded<'a> {
+        let (value, unit) = fields.get(Slot::Time);
+        let (_, url) = method_and_url(fields);
+        let raw = self.raw_key(fields, url, arena).map(|found| found.key);
+        let credential = fields.text(Slot::Credential).filter(|id| !is_redacted(id));
+        let key = self.key_ids(raw, credential).map(|(key, _)| key);
+        Decoded::Rejected { reason, key, time: time::event_time(value, unit) }
     }
 
     /// The raw key: from its field or header, else from the query string.
@@ -133,6 +136,28 @@ impl Assembler {
             KeyPolicy::Raw => raw.map(|key| (key, credential)),
             KeyPolicy::Credential => credential.map(|key| (key, raw)),
         }
+    }
+
+    fn flags(&self, fields: &Fields<'_>, found: Option<&Found<'_>>) -> Flags {
+        let mut flags = Flags::default();
+        if let Some(found) = found {
+            flags.set(Flags::CLEAR_KEY);
+            if found.in_query {
+                flags.set(Flags::KEY_IN_QUERY);
+            }
+        }
+        let scheme = fields.text(Slot::Scheme);
+        if scheme.is_some_and(|scheme| scheme == "http" || scheme.starts_with("http:")) {
+            flags.set(Flags::PLAIN_HTTP);
+        }
+        let (value, unit) = fields.get(Slot::Time);
+        if time::has_whole_seconds(value, unit) {
+            flags.set(Flags::WHOLE_SECONDS);
+        }
+        if fields.has(Slot::RequestId) && self.gateway_ids >> fields.rank(Slot::RequestId) & 1 == 1 {
+            flags.set(Flags::GATEWAY_ID);
+        }
+        flags
     }
 
     fn handles<'a>(
@@ -195,8 +220,8 @@ fn handle<'a>(text: &'a str, raw: Option<&str>) -> &'a str {
     if unfit || holds_key(text, raw) { "" } else { text }
 }
 
-fn refusal(status: u16, fields: &Fields<'_>) -> Refusal {
-    if !matches!(status, 401 | 403 | 429) {
+fn refusal(status: Option<u16>, fields: &Fields<'_>) -> Refusal {
+    if !matches!(status, Some(401 | 403 | 429)) {
         Refusal::None
     } else if fields.has(Slot::Decision) {
         Refusal::Ours
@@ -205,19 +230,4 @@ fn refusal(status: u16, fields: &Fields<'_>) -> Refusal {
     } else {
         Refusal::Upstream
     }
-}
-
-fn flags(fields: &Fields<'_>, found: Option<&Found<'_>>) -> Flags {
-    let mut flags = Flags::default();
-    if let Some(found) = found {
-        flags.set(Flags::CLEAR_KEY);
-        if found.in_query {
-            flags.set(Flags::KEY_IN_QUERY);
-        }
-    }
-    let scheme = fields.text(Slot::Scheme);
-    if scheme.is_some_and(|scheme| scheme == "http" || scheme.starts_with("http:")) {
-        flags.set(Flags::PLAIN_HTTP);
-    }
-    flags
 }

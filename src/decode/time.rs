@@ -22,6 +22,20 @@ pub(super) fn event_time(value: &str, unit: Unit) -> Option<EventTime> {
     (EARLIEST_MS..LATEST_MS).contains(&ms).then_some(EventTime(ms))
 }
 
+/// Whether a time that has been read is written without a fraction of a second.
+#[inline]
+pub(super) fn has_whole_seconds(value: &str, unit: Unit) -> bool {
+    let text = value.as_bytes();
+    let fraction = match unit {
+        Unit::Clf => 20,
+        _ if unit == Unit::Rfc3339 || text.get(4) == Some(&b'-') => 19,
+        // Plausible seconds have ten digits.
+        Unit::S => 10,
+        _ => return false,
+    };
+    !matches!(text.get(fraction), Some(b'.' | b','))
+}
+
 fn epoch_ms(value: &str, unit: Unit) -> Option<u64> {
     let (whole, nanos) = decimal(value)?;
     match unit {
@@ -167,6 +181,24 @@ mod tests {
         check("22/Nov/2026:06:07:40.839", Unit::Clf, moment);
         check("22/Nov/2026:06:07:40 +0000", Unit::Clf, Some(1_795_327_660_000));
         check("21/Nov/2026:22:07:40 -0800", Unit::Clf, Some(1_795_327_660_000));
+    }
+
+    #[test]
+    fn a_time_without_a_fraction_has_whole_seconds() {
+        for (value, unit, whole) in [
+            ("1795327660.839", Unit::S, false),
+            ("1795327660", Unit::S, true),
+            ("2026-11-22T06:07:40Z", Unit::S, true),
+            ("2026-11-22T06:07:40.839Z", Unit::Ms, false),
+            ("1795327660000", Unit::Ms, false),
+            ("2026-11-22T06:07:40+01:00", Unit::Rfc3339, true),
+            ("2026-11-22 06:07:40,839+01:00", Unit::Rfc3339, false),
+            ("22/Nov/2026:06:07:40 +0000", Unit::Clf, true),
+            ("22/Nov/2026:06:07:40.839", Unit::Clf, false),
+        ] {
+            assert!(event_time(value, unit).is_some());
+            assert_eq!(has_whole_seconds(value, unit), whole, "{value}");
+        }
     }
 
     #[test]

@@ -179,8 +179,8 @@ impl Counting {
 
     /// Which rules count this request: bit i is that of `uses[i]`.
     pub fn mask(&self, event: &Event<'_>) -> u64 {
-        // A status of 0, the client having gone away, is in the table as any other that no rule names.
-        let status = self.status.get(usize::from(event.status)).or(self.status.first());
+        // A status of 0, the client having gone away, or none at all, is in the table as any other that no rule names.
+        let status = self.status.get(usize::from(event.status.unwrap_or(0))).or(self.status.first());
         let mut mask = status.copied().unwrap_or_default();
         mask &= self.method[event.method as usize];
         mask &= self.network_type[event.place.network_type as usize];

@@ -12,7 +12,7 @@ use crate::{
 fn event(status: u16, route: &'static str) -> Event<'static> {
     let key = KeyId { kind: KeyKind::Raw, hash: [1; 16] };
     let (route, agent) = (Name::new(route), Name::new("curl/8.5"));
-    Event { status, route, agent, ..plain(key, EventTime(1_800_000_000_000)) }
+    Event { status: Some(status), route, agent, ..plain(key, EventTime(1_800_000_000_000)) }
 }
 
 fn pattern(text: &str) -> Pattern {
@@ -25,7 +25,7 @@ fn count(matches: Match) -> Count {
 
 /// The rule's own words, one condition after the other.
 fn meets(one: &Match, event: &Event<'_>) -> bool {
-    let status = one.status.iter().any(|s| s.least <= event.status && event.status <= s.most);
+    let status = one.status.iter().any(|s| Some(s.least) <= event.status && event.status <= Some(s.most));
     let method = one.method.iter().any(|m| m.0 == event.method);
     let route = one.route.iter().any(|p| p.fits(event.route.text));
     let country = one.country.iter().any(|c| c.0 == event.place.country);

@@ -132,20 +132,25 @@ impl Repeats {
     }
 }
 
-/// Whether a request got what it asked for: no refusal, no error, and no path that somebody made up.
-pub fn is_success(status: u16) -> bool {
-    (1..400).contains(&status)
+/// Whether a request is known to have got what it asked for: no refusal, no error, and no path that somebody made up.
+pub fn is_success(status: Option<u16>) -> bool {
+    status.is_some_and(|status| (1..400).contains(&status))
 }
 
 /// A hash over what two deliveries of one record have in common and two requests have not; never 0.
 fn fingerprint(event: &Event<'_>) -> u64 {
-    let size = (u64::from(event.latency_us) << 32) | u64::from(event.response_bytes);
+    let size = (number(event.latency_us) << 32) ^ number(event.response_bytes);
     let key = u64::from_le_bytes(event.key.hash[..8].try_into().unwrap_or_default());
-    [event.time.0, size, u64::from(event.status), event.route.hash, event.address.hash, key]
+    [event.time.0, size, number(event.status.map(u32::from)), event.route.hash, event.address.hash, key]
         .into_iter()
         // Not keyed, like the hash of the id itself; a collision costs one request.
         .fold(event.request_id, |hash, part| (hash.rotate_left(5) ^ part).wrapping_mul(0x517c_c1b7_2722_0a95))
         .max(1)
+}
+
+/// A number of a record, or another that none has.
+fn number(value: Option<u32>) -> u64 {
+    value.map_or(u64::MAX, u64::from)
 }
 
 #[cfg(test)]
@@ -165,14 +170,17 @@ mod tests {
             (1..500).all(|n| !repeats.is_repeat(&request(1_000 + n))),
             "other requests under the same id"
         );
-        assert!(!repeats.is_repeat(&Event { status: 404, ..request(1_000) }));
+        assert!(!repeats.is_repeat(&Event { status: Some(404), ..request(1_000) }));
         assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }));
         assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }), "nothing to tell them by");
     }
 
     #[test]
     fn a_key_is_admitted_when_it_was_served_or_came_three_times() {
-        let with = |hash, status| Event { status, ..plain(KeyId { hash: [hash; 16], ..KEY }, EventTime(1)) };
+        let with = |hash, status| Event {
+            status: Some(status),
+            ..plain(KeyId { hash: [hash; 16], ..KEY }, EventTime(1))
+        };
         let mut candidates = Candidates::default();
         for (hash, status) in (1u8..).zip([400, 401, 403, 404, 429, 500, 503, 0]) {
             let admitted = [0; 3].map(|_| candidates.admit(&with(hash, status)));

@@ -138,7 +138,7 @@ fn play(engines: &mut Engines, seconds: std::ops::Range<u32>) -> Vec<crate::engi
         let number = if n % 2 == 0 { n / 2 % 7 } else { 7 + n / 2 % 140 };
         let status = if n % 3 == 0 { 403 } else { 200 };
         let route = Name::new(["/a", "/b", "/c", "/d", "/e"][n as usize % 5]);
-        let event = Event { status, route, ..plain(key(u8::try_from(number).unwrap()), time) };
+        let event = Event { status: Some(status), route, ..plain(key(u8::try_from(number).unwrap()), time) };
         engines.apply_events(&[event], &mut effects);
         if n % 10 == 9 {
             engines.apply(Input::Watermark(time), &mut effects);

@@ -38,7 +38,7 @@ fn key(n: u32) -> KeyId {
 }
 
 fn request(key: KeyId, second: u32, status: u16, route: &'static str) -> Event<'static> {
-    Event { status, route: Name::new(route), ..plain(key, EventTime(u64::from(second) * 1000)) }
+    Event { status: Some(status), route: Name::new(route), ..plain(key, EventTime(u64::from(second) * 1000)) }
 }
 
 /// Counters with the profiles that they go with.

@@ -198,7 +198,7 @@ fn what_shadow_mode_made_neither_blinds_nor_blocks_once_it_is_over() {
         let now = InForce::new(Reference { mode, ..Reference::default() }, &engine.now);
         engine.refer(now);
     };
-    let refused = |second| Event { status: 403, refusal: Refusal::Gateway, ..plain(KEY, at(second)) };
+    let refused = |second| Event { status: Some(403), refusal: Refusal::Gateway, ..plain(KEY, at(second)) };
     evidence(&mut engine, at(0)).unwrap();
     engine.observe(&refused(1), None, &mut Vec::new());
     assert_eq!(engine.counts.pressure, 0, "nothing is served in shadow mode");

@@ -220,13 +220,17 @@ impl Engine {
 }
 
 /// Requests that were served: a backend's failures and other limiters' refusals come in storms of retries, and
-/// say nothing about who holds the key.
-const fn is_served(status: u16) -> bool {
-    status > 0 && status < 500 && status != 429
+/// say nothing about who holds the key. A status that is not known counts as served: else whoever has his records cut
+/// short would not be counted.
+const fn is_served(status: Option<u16>) -> bool {
+    match status {
+        Some(status) => status > 0 && status < 500 && status != 429,
+        None => true,
+    }
 }
 
 const fn is_refusal(event: &Event<'_>) -> bool {
-    matches!(event.status, 401 | 403)
+    matches!(event.status, Some(401 | 403))
 }
 
 /// The first few, every fifth, and from 64 on each time when there is about an eighth more.

@@ -115,7 +115,9 @@ pub struct Sample {
     pub at: String,
     pub method: String,
     pub route: String,
-    pub status: u16,
+    /// The HTTP status; absent where the record does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     pub network: String,
     pub country: String,
     /// /24 or /48.

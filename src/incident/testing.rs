@@ -64,7 +64,7 @@ fn sample() -> Sample {
         at: "2026-11-22T03:11:19.000Z".to_owned(),
         method: "GET".to_owned(),
         route: "/v1/admin".to_owned(),
-        status: 403,
+        status: Some(403),
         network: "AS14061".to_owned(),
         country: "NL".to_owned(),
         prefix: "203.0.113.0/24".to_owned(),

@@ -61,31 +61,40 @@ impl Route {
         }
     }
 
-    fn observe(&mut self, hour: u32, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
-        let (latency, units) = (latency_us / 1000, bytes / 64);
-        let slow = latency > self.latency_p99_ms;
-        let large = units > self.size_p99_units;
+    /// What the record does not say is neither slow nor large, and teaches nothing.
+    fn observe(&mut self, hour: u32, latency_us: Option<u32>, bytes: Option<u32>, frozen: bool) -> Beyond {
+        let (latency, units) = (latency_us.map(|us| us / 1000), bytes.map(|bytes| bytes / 64));
+        let slow = latency.is_some_and(|latency| latency > self.latency_p99_ms);
+        let large = units.is_some_and(|units| units > self.size_p99_units);
         let before = Beyond { slow, large, slow_share: self.slow_share, large_share: self.large_share };
         if frozen {
             return before;
         }
         self.last_hour = self.last_hour.max(hour);
-        self.slow_share += 0.002 * (f32::from(u8::from(slow)) - self.slow_share);
-        self.large_share += 0.002 * (f32::from(u8::from(large)) - self.large_share);
-        self.latency.saturating_record(u64::from(latency.max(1)));
-        self.size.saturating_record(u64::from(units.max(1)));
+        if let Some(latency) = latency {
+            self.slow_share += 0.002 * (f32::from(u8::from(slow)) - self.slow_share);
+            self.latency.saturating_record(u64::from(latency.max(1)));
+        }
+        if let Some(units) = units {
+            self.large_share += 0.002 * (f32::from(u8::from(large)) - self.large_share);
+            self.size.saturating_record(u64::from(units.max(1)));
+        }
         self.count += 1;
-        if self.count >= GENERATION || (self.count == FIRST && self.latency_p99_ms == u32::MAX) {
+        let is_first = self.latency_p99_ms == u32::MAX && self.size_p99_units == u32::MAX;
+        if self.count >= GENERATION || (self.count == FIRST && is_first) {
             self.turn();
         }
         before
     }
 
     fn turn(&mut self) {
-        let p99 =
-            |histogram: &Histogram<u32>| u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX);
-        self.latency_p99_ms = p99(&self.latency);
-        self.size_p99_units = p99(&self.size);
+        // Of what few records say there is no percentile: the last one stays.
+        let p99 = |histogram: &Histogram<u32>, last: u32| {
+            let enough = histogram.len() >= u64::from(FIRST);
+            if enough { u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX) } else { last }
+        };
+        self.latency_p99_ms = p99(&self.latency, self.latency_p99_ms);
+        self.size_p99_units = p99(&self.size, self.size_p99_units);
         if self.count >= GENERATION {
             self.latency.reset();
             self.size.reset();
@@ -141,7 +150,14 @@ pub struct RouteTable {
 impl RouteTable {
     /// Compares a request with its route, then adds it to the route's history unless `frozen`. `hour` is the request's,
     /// since the epoch.
-    pub fn observe(&mut self, route: u64, hour: u32, latency_us: u32, bytes: u32, frozen: bool) -> Beyond {
+    pub fn observe(
+        &mut self,
+        route: u64,
+        hour: u32,
+        latency_us: Option<u32>,
+        bytes: Option<u32>,
+        frozen: bool,
+    ) -> Beyond {
         if route == 0 {
             return Beyond::default();
         }
@@ -228,7 +244,7 @@ mod tests {
     fn full() -> RouteTable {
         let mut table = RouteTable::default();
         for route in 1..=ROUTES_MAX as u64 {
-            table.observe(route, 10, 1_000, 64, false);
+            table.observe(route, 10, Some(1_000), Some(64), false);
         }
         table
     }
@@ -243,15 +259,15 @@ mod tests {
     fn a_full_table_forgets_what_was_not_used_for_a_day_and_takes_others() {
         let mut table = full();
         assert_eq!(written(&mut table).len(), ROUTES_MAX);
-        table.observe(7, 20, 1_000, 64, false);
-        table.observe(1_000, 20, 1_000, 64, false);
+        table.observe(7, 20, Some(1_000), Some(64), false);
+        table.observe(1_000, 20, Some(1_000), Some(64), false);
         assert_eq!((table.len(), table.unjudged), (ROUTES_MAX, 1));
         table.sweep(10 + UNUSED_HOURS - 1);
         assert_eq!(table.len(), ROUTES_MAX, "all were used within the day");
         table.sweep(10 + UNUSED_HOURS);
         assert_eq!(table.len(), 1);
-        table.observe(1_000, 35, 1_000, 64, false);
-        table.observe(9, 35, 1_000, 64, false);
+        table.observe(1_000, 35, Some(1_000), Some(64), false);
+        table.observe(9, 35, Some(1_000), Some(64), false);
         assert_eq!((table.len(), table.unjudged), (3, 1));
         let entries = written(&mut table);
         let kept: Vec<u64> = entries.iter().filter(|(_, kept)| *kept).map(|(route, _)| *route).collect();
@@ -262,10 +278,10 @@ mod tests {
     #[test]
     fn what_teaches_nothing_takes_no_place() {
         let mut table = RouteTable::default();
-        table.observe(1, 10, 1_000, 64, true);
+        table.observe(1, 10, Some(1_000), Some(64), true);
         assert_eq!(table.len(), 0);
-        table.observe(1, 10, 1_000, 64, false);
-        table.observe(1, 11, 9_000, 64, true);
+        table.observe(1, 10, Some(1_000), Some(64), false);
+        table.observe(1, 11, Some(9_000), Some(64), true);
         let bytes = |table: &mut RouteTable| {
             let mut entries = Vec::new();
             table.checkpoint(|route, state| entries.push((route, state.map(|state| state.0))));
@@ -276,7 +292,7 @@ mod tests {
             restored.restore(route, &mut Reader::versioned(&state.unwrap()).unwrap()).unwrap();
         }
         for table in [&mut table, &mut restored] {
-            table.observe(1, 12, 2_000, 64, false);
+            table.observe(1, 12, Some(2_000), Some(64), false);
         }
         assert_eq!(bytes(&mut table), bytes(&mut restored), "as if it had never been away");
     }

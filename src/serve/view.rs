@@ -177,6 +177,7 @@ fn seen(incident: &Incident, page: &mut Page) {
     let samples = incident.evidence.samples.iter().take(SAMPLES).map(|sample| {
         let Sample { method, route, status, network, country, prefix, agent, position, at } = sample;
         let at = clock(at);
+        let status = status.map_or("-".to_owned(), |status| status.to_string());
         format!("{at} {method} {route} {status}  {network} {country} {prefix}  {agent}  {position}")
     });
     page.lines("Seen", samples);

@@ -112,7 +112,7 @@ impl Reading {
                         out.tally(record.source).anonymous += 1;
                         out.saw(record.input, time, clamped(time, log_time));
                     }
-                    Decoded::Rejected(reason) => reject(&record, index, reason, hash_key, out),
+                    Decoded::Rejected { reason, .. } => reject(&record, index, reason, hash_key, out),
                 }
                 index = index.saturating_add(1);
             });

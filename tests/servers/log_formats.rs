@@ -79,23 +79,25 @@ fn decode(settings: &Settings, record: &str) -> String {
     decoder.decode(record.as_bytes(), &arena, |decoded| {
         seen.push(match decoded {
             Decoded::Anonymous(_) => "anonymous".to_owned(),
-            Decoded::Rejected(reject) => format!("rejected: {reject:?}"),
+            Decoded::Rejected { reason, .. } => format!("rejected: {reason:?}"),
             Decoded::Request(request) => {
                 let event = request.event;
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
                 let age = now.abs_diff(u128::from(event.time.0));
                 assert!(age < 60_000, "the event's time is {age} ms off: {record}");
-                let latency = Duration::from_micros(event.latency_us.into());
+                let latency = event.latency_us.unwrap_or_else(|| panic!("no latency: {record}"));
+                let latency = Duration::from_micros(latency.into());
                 let least = if record.contains("/slow/") { SLOW } else { Duration::ZERO };
                 assert!(latency >= least && latency < Duration::from_secs(5), "took {latency:?}: {record}");
-                assert!(event.response_bytes < 2_000, "{} bytes: {record}", event.response_bytes);
-                assert!(event.status != 200 || event.response_bytes >= 11, "no size: {record}");
+                let bytes = event.response_bytes.unwrap_or_else(|| panic!("no size: {record}"));
+                assert!(bytes < 2_000, "{bytes} bytes: {record}");
+                assert!(event.status != Some(200) || bytes >= 11, "no size: {record}");
                 assert_ne!(event.request_id, 0, "no request id: {record}");
                 format!(
                     "{} {} {} {} {:?} {} {}",
                     name(event.key, &settings.namespace, &pepper),
                     event.method.as_str(),
-                    event.status,
+                    event.status.map_or("?".to_owned(), |status| status.to_string()),
                     event.route.text,
                     event.refusal,
                     event.agent.text,

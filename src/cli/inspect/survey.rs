@@ -96,7 +96,7 @@ impl Survey {
                 }
             }
             Decoded::Anonymous(_) => self.anonymous += 1,
-            Decoded::Rejected(reason) => {
+            Decoded::Rejected { reason, .. } => {
                 let (count, examples) = self.rejected.entry(*reason).or_default();
                 *count += 1;
                 if examples.len() < EXAMPLES {

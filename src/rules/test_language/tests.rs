@@ -40,7 +40,7 @@ fn attributes_reach_the_events() {
     let script = parse(text).unwrap();
     let events: Vec<_> = script.events().collect();
     let first = &events[0];
-    assert_eq!((first.status, first.response_bytes, first.latency_us), (500, 7, 3000));
+    assert_eq!((first.status, first.response_bytes, first.latency_us), (Some(500), Some(7), Some(3000)));
     assert_eq!((first.route.text, first.agent.text), ("/x", "curl/8"));
     assert_eq!(first.place.country.to_string(), "DE");
     assert_eq!(events.iter().map(|e| e.place.asn).collect::<Vec<_>>(), [24940, 24941, 24940, 24941]);
