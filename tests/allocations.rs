@@ -123,7 +123,15 @@ fn batch(nth: u64) -> Batch {
             n % 10
         );
         let (input, bytes) = (0, line.as_bytes());
-        batch.push(Record { source: 0, input, offset, next: offset + 1, log_time_ms: None, bytes });
+        batch.push(Record {
+            source: 0,
+            input,
+            offset,
+            next: offset + 1,
+            log_time_ms: None,
+            bytes,
+            cut: false,
+        });
     }
     batch
 }
@@ -164,7 +172,7 @@ fn a_batch_of_records_that_unpack_far_takes_little_memory_and_keeps_less() {
     let mut batch = Batch::new(usize::try_from(BOMBS).expect("few"));
     for n in 0..BOMBS {
         let (input, bytes) = (0, &bomb(n)[..]);
-        batch.push(Record { source: 0, input, offset: n, next: n + 1, log_time_ms: None, bytes });
+        batch.push(Record { source: 0, input, offset: n, next: n + 1, log_time_ms: None, bytes, cut: false });
     }
     let mut reading = reading();
     let mut out = Outcome::default();

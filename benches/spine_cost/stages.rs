@@ -75,7 +75,15 @@ fn pass(plan: &StreamPlan, mut take: impl FnMut(&Batch)) -> u64 {
     let started = process::thread_nanoseconds();
     while let Some(record) = stream.next_record() {
         let (input, log_time_ms) = (0, Some(record.time.0));
-        batch.push(Record { source: 0, input, offset, next: offset + 1, log_time_ms, bytes: record.bytes });
+        batch.push(Record {
+            source: 0,
+            input,
+            offset,
+            next: offset + 1,
+            log_time_ms,
+            bytes: record.bytes,
+            cut: false,
+        });
         offset += 1;
         if batch.room() == 0 {
             take(&batch);

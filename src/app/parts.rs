@@ -81,7 +81,8 @@ pub fn engine_settings(config: &Config, pepper: &Pepper) -> engine::Settings {
 /// A hash over the settings that the judgement hangs on and that no reload changes, and over this version.
 pub fn settings_version(config: &Config) -> String {
     let response = config::ResponseSettings { mode: Mode::Shadow, ..config.response };
-    let sources: Vec<_> = config.sources.iter().map(|source| &source.decode).collect();
+    let sources: Vec<_> =
+        config.sources.iter().map(|source| (&source.decode, source.record_bytes_max)).collect();
     // Plain data with text keys: it cannot fail to serialize.
     let text = serde_json::to_vec(&(env!("CARGO_PKG_VERSION"), response, sources)).unwrap_or_default();
     format!("{:016x}", stable_hash(&text))
@@ -116,17 +117,12 @@ pub fn decoders(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Decoder>
 /// Where records come from.
 pub fn sources(config: &Config) -> anyhow::Result<Vec<Box<dyn source::Source>>> {
     let sources = (0u16..).zip(&config.sources);
-    sources.map(|(index, source)| Ok(source.source.build(index)?)).collect()
+    sources.map(|(index, source)| Ok(source.source.build(index, source.record_bytes_max)?)).collect()
 }
 
-/// Each source's name in metrics: its index, and what it reads.
+/// What each source is called in metrics, alerts and logs.
 pub fn source_names(config: &Config) -> Vec<String> {
-    let name = |(index, source): (usize, &config::SourceConfig)| match &source.source {
-        Settings::Kafka(kafka) => format!("{index}:{}", kafka.topics().join("+")),
-        Settings::File(_) => format!("{index}:file"),
-        Settings::Stdin(_) => format!("{index}:stdin"),
-    };
-    config.sources.iter().enumerate().map(name).collect()
+    config.sources.iter().map(|source| source.name.clone()).collect()
 }
 
 /// How to reach the brokers, if a source is Kafka: Keyhound's own topics are there too.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 const LIMIT_SOURCES: usize = 64;
+const LEAST_RECORD_BYTES: usize = 1024;
 const LIMIT_PARTITIONS: i64 = 1024;
 const LONGEST_PREFIX: usize = 200;
 
@@ -95,12 +96,14 @@ fn sources(raw: &[RawSource], root: &Node, problems: &mut Problems) -> Vec<Sourc
     }
     let nodes = node.map(Node::elements).unwrap_or_default();
     let built = raw.iter().zip(nodes).enumerate();
-    let sources = built.filter_map(|(index, (raw, node))| source(raw, node, index, problems)).collect();
+    let sources: Vec<SourceConfig> =
+        built.filter_map(|(index, (raw, node))| source(raw, node, index, problems)).collect();
     let stdin: Vec<_> = nodes.iter().enumerate().filter(|(_, node)| node.get("stdin").is_some()).collect();
     for (index, node) in stdin.iter().skip(1) {
         let message = format!("standard input is read by sources[{}] already", stdin[0].0);
         problems.add(node.place_of("stdin"), format!("sources[{index}].stdin"), message);
     }
+    each_name_once(&sources, nodes, problems);
     one_cluster(raw, nodes, problems);
     each_topic_once(raw, nodes, problems);
     sources
@@ -123,7 +126,44 @@ fn source(raw: &RawSource, node: &Node, index: usize, problems: &mut Problems) -
         let message = error.to_string();
         problems.add(node.place_named_in(&message), &path, message);
     }
-    Some(SourceConfig { source: kind.ok()?, decode: decode.ok()? })
+    let record_bytes_max = record_bytes_max(raw, node, &path, problems);
+    let source = kind.ok()?;
+    let name = raw.name.clone().unwrap_or_else(|| source.default_name(index));
+    if let Some(said) = raw.name.as_ref().filter(|said| !is_name(said)) {
+        let wanted = "must be 1 to 64 letters, digits, \".\", \"-\", \"_\", \":\" and \"+\"";
+        let message = format!("\"{}\" {wanted}", said.escape_debug());
+        problems.add(node.place_of("name"), format!("{path}.name"), message);
+    }
+    Some(SourceConfig { name, record_bytes_max, source, decode: decode.ok()? })
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:+".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn record_bytes_max(raw: &RawSource, node: &Node, path: &str, problems: &mut Problems) -> usize {
+    let wanted = usize::try_from(raw.record_bytes_max).unwrap_or(0);
+    if !(LEAST_RECORD_BYTES..=source::RECORD_BYTES_MAX).contains(&wanted) {
+        let range = format!("from {LEAST_RECORD_BYTES} to {}", source::RECORD_BYTES_MAX);
+        let message = format!("{} must be {range}", raw.record_bytes_max);
+        problems.add(node.place_of("record_bytes_max"), format!("{path}.record_bytes_max"), message);
+    }
+    wanted
+}
+
+/// Metrics and alerts tell sources by their names.
+fn each_name_once(sources: &[SourceConfig], nodes: &[Node], problems: &mut Problems) {
+    if sources.len() < nodes.len() {
+        // Places do not agree where a source could not be read; that is told already.
+        return;
+    }
+    for (index, (source, node)) in sources.iter().zip(nodes).enumerate() {
+        if let Some(first) = sources[..index].iter().position(|before| before.name == source.name) {
+            let message = format!("\"{}\" is the name of sources[{first}] already", source.name);
+            problems.add(node.place_of("name"), format!("sources[{index}].name"), message);
+        }
+    }
 }
 
 /// The brokers and the group also hold and consume Keyhound's own topics, so there can be one of each.

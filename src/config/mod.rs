@@ -70,6 +70,10 @@ pub struct Config {
 /// One source: where records come from, and how they are read.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
+    /// What it is called in metrics, alerts and logs. Unique.
+    pub name: String,
+    /// The longest record that is taken whole, in bytes.
+    pub record_bytes_max: usize,
     pub source: source::Settings,
     pub decode: decode::Settings,
 }

@@ -87,6 +87,16 @@ pub(super) struct RawSource {
     /// Standard input, to its end: `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<StdinSettings>,
+    /// What the source is called in metrics, alerts, logs and `/readyz`: 1 to 64 letters, digits, `.`, `-`, `_`, `:`, `+`;
+    /// unique. Default: its place among the sources and what it reads, such as `0:kong-logs`, `1:file` or `2:stdin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The longest record that is taken whole, in bytes. From 1024 to 8388608 (8 MiB). Of a longer one so many bytes are
+    /// taken, as of a record that was cut.
+    #[serde(default = "record_bytes_max")]
+    #[schemars(with = "u32")]
+    // Wider than its range, so that `check` tells the range of whatever number stands there.
+    pub record_bytes_max: i64,
     /// A preset's name, or a mapping of one's own.
     pub format: Format,
     /// What key ids are made of: `raw`, the key in the record (`kf1_…`), or `credential`, the gateway's id of it
@@ -129,6 +139,10 @@ impl Default for RawState {
 
 fn topic_prefix() -> String {
     "keyhound.".to_owned()
+}
+
+const fn record_bytes_max() -> i64 {
+    8 << 20
 }
 
 const fn partitions() -> i64 {

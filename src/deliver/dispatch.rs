@@ -26,6 +26,9 @@ pub trait Deliver: Send {
     /// Delivers `records` in order and gives the sequence of the last one that has arrived. A record that can never be
     /// delivered is told, counted and passed over.
     fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError>;
+
+    /// There is nothing to deliver now: time to see whether the destination is in reach.
+    fn idle(&mut self) {}
 }
 
 /// Why delivery stopped. Everything through `through` has arrived; the rest will be tried again.
@@ -126,7 +129,10 @@ impl<D: Deliver> Dispatcher<D> {
         loop {
             let wait = match self.turn() {
                 Ok(0) if stop.is_stopped() => return,
-                Ok(0) => IDLE,
+                Ok(0) => {
+                    self.destination.idle();
+                    IDLE
+                }
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::warn!(event = "delivery_failed", dispatcher = D::NAME, %error, "delivery failed; it will be retried");

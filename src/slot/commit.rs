@@ -134,6 +134,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.status.beat(wall_ms);
         let lag_ms = |input| self.course.watermarks.lag_ms(input, wall_ms);
         self.status.look(self.log.lag(), lag_ms, |reading| self.course.judge.measure(reading));
+        self.status.contacts(self.log.contacts(now), wall_ms);
         self.log.notices(&mut self.notices);
         self.status.notice(&mut self.notices);
     }

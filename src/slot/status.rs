@@ -14,7 +14,7 @@ use super::{
     start::{Comparison, Return},
 };
 use crate::{
-    source::{InputLag, Notice},
+    source::{Contact, InputLag, Notice},
     store::Outbox,
     telemetry::{self, EngineCounts, Reading, SlotTimers, SourceReading},
 };
@@ -64,6 +64,10 @@ impl Status {
     pub fn went_away(&self) {
         let mut reading = locked(&self.reading);
         reading.restored = false;
+        for source in &mut reading.sources {
+            source.connected = Some(false);
+            source.fault = Some("the engine starts again and reads nothing meanwhile".to_owned());
+        }
         let mut counts = std::mem::take(&mut reading.engine);
         counts.outbox_dropped = locked(&self.outbox).take().as_ref().map_or(0, Outbox::dropped);
         locked(&self.earlier).add(&counts);
@@ -149,6 +153,18 @@ impl Status {
         reading.checkpoint_at_ms = back.checkpoint_at_ms.unwrap_or(wall_ms);
         reading.restored = true;
         *locked(&self.back) = back;
+    }
+
+    /// Takes down how each source stands with what it reads.
+    pub(super) fn contacts(&self, contacts: Vec<Contact>, wall_ms: u64) {
+        let mut reading = locked(&self.reading);
+        for (source, contact) in reading.sources.iter_mut().zip(contacts) {
+            source.connected = Some(contact.is_connected());
+            let age_ms = u64::try_from(contact.age.as_millis()).unwrap_or(u64::MAX);
+            source.contact_at_ms = wall_ms.saturating_sub(age_ms);
+            source.blocked_seconds = contact.blocked_for.as_secs_f64();
+            source.fault = contact.fault;
+        }
     }
 
     /// The loop has turned.

@@ -32,13 +32,20 @@ pub struct Record<'b> {
     /// Kafka's `CreateTime` or `LogAppendTime`, in milliseconds since the Unix epoch.
     pub log_time_ms: Option<u64>,
     pub bytes: &'b [u8],
+    /// Whether it is the beginning only of a record that was longer than may be.
+    pub cut: bool,
 }
 
 /// Without its bytes: raw keys are in there.
 impl std::fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { source, input, offset, next, log_time_ms, bytes } = self;
-        write!(f, "Record {{ {source}, {input}, {offset}..{next}, {log_time_ms:?}, {} bytes }}", bytes.len())
+        let Self { source, input, offset, next, log_time_ms, bytes, cut } = self;
+        let cut = if *cut { ", cut" } else { "" };
+        write!(
+            f,
+            "Record {{ {source}, {input}, {offset}..{next}, {log_time_ms:?}, {} bytes{cut} }}",
+            bytes.len()
+        )
     }
 }
 
@@ -55,8 +62,8 @@ pub(super) struct Position {
 /// Where a record's bytes are.
 #[derive(Clone, Copy, Debug)]
 enum Backing {
-    /// The index of a message that librdkafka owns.
-    Message(usize),
+    /// The index of a message that librdkafka owns, and how many of its bytes are the record.
+    Message(usize, usize),
     /// A range of the batch's own bytes.
     Own { start: usize, len: usize },
 }
@@ -67,6 +74,7 @@ struct Entry {
     next: u64,
     log_time_ms: Option<u64>,
     backing: Backing,
+    cut: bool,
 }
 
 /// Entries that came one after the other from one input.
@@ -86,11 +94,15 @@ pub struct Batch {
     runs: Vec<Run>,
     bytes: Vec<u8>,
     messages: Messages,
+    /// Of the messages that are records.
+    message_bytes: usize,
 }
 
 impl Batch {
-    /// A batch is full when its own bytes reach this, whatever its capacity in records.
-    pub const OWN_BYTES_MAX: usize = 4 << 20;
+    /// A batch is full when its records' bytes reach this, whatever its capacity in records.
+    pub const BYTES_MAX: usize = 64 << 20;
+    /// So much of its own memory it keeps when it is cleared.
+    const BYTES_KEPT: usize = 4 << 20;
 
     /// An empty batch of at most `capacity` records (at least one).
     pub fn new(capacity: usize) -> Self {
@@ -101,6 +113,7 @@ impl Batch {
             runs: Vec::with_capacity(64),
             bytes: Vec::new(),
             messages: Messages::with_capacity(capacity),
+            message_bytes: 0,
         }
     }
 
@@ -109,7 +122,9 @@ impl Batch {
         self.entries.clear();
         self.runs.clear();
         self.bytes.clear();
+        self.bytes.shrink_to(Self::BYTES_KEPT);
         self.messages.clear();
+        self.message_bytes = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -122,7 +137,11 @@ impl Batch {
 
     /// How many records still fit.
     pub fn room(&self) -> usize {
-        if self.bytes.len() >= Self::OWN_BYTES_MAX { 0 } else { self.capacity - self.entries.len() }
+        if self.bytes.len() + self.message_bytes >= Self::BYTES_MAX {
+            0
+        } else {
+            self.capacity - self.entries.len()
+        }
     }
 
     /// The records, sorted by input; those of one input in the order in which they were read.
@@ -135,9 +154,10 @@ impl Batch {
                 next: entry.next,
                 log_time_ms: entry.log_time_ms,
                 bytes: match entry.backing {
-                    Backing::Message(index) => self.messages.payload(index),
+                    Backing::Message(index, len) => &self.messages.payload(index)[..len],
                     Backing::Own { start, len } => &self.bytes[start..start + len],
                 },
+                cut: entry.cut,
             })
         })
     }
@@ -146,9 +166,9 @@ impl Batch {
     pub fn push(&mut self, record: Record<'_>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record.bytes);
-        let Record { source, input, offset, next, log_time_ms, bytes } = record;
+        let Record { source, input, offset, next, log_time_ms, bytes, cut } = record;
         let backing = Backing::Own { start, len: bytes.len() };
-        self.append(Position { source, input, offset, next, log_time_ms }, backing);
+        self.append(Position { source, input, offset, next, log_time_ms }, backing, cut);
     }
 
     /// The messages, for the consumer to add to; each one that is a record is then named to `push_message`.
@@ -156,15 +176,25 @@ impl Batch {
         &mut self.messages
     }
 
-    /// Appends the record that the message at `index` is.
-    pub(super) fn push_message(&mut self, position: Position, index: usize) {
-        self.append(position, Backing::Message(index));
+    /// Appends the record that the message at `index` is: its first `bytes_max` bytes. Returns its whole length if that
+    /// is not all of it.
+    pub(super) fn push_message(
+        &mut self,
+        position: Position,
+        index: usize,
+        bytes_max: usize,
+    ) -> Option<usize> {
+        let whole = self.messages.payload(index).len();
+        let len = whole.min(bytes_max);
+        self.message_bytes += whole;
+        self.append(position, Backing::Message(index, len), len < whole);
+        (len < whole).then_some(whole)
     }
 
-    fn append(&mut self, position: Position, backing: Backing) {
+    fn append(&mut self, position: Position, backing: Backing, cut: bool) {
         let Position { source, input, offset, next, log_time_ms } = position;
         let at = self.entries.len();
-        self.entries.push(Entry { offset, next, log_time_ms, backing });
+        self.entries.push(Entry { offset, next, log_time_ms, backing, cut });
         // The run that ends here, if any, is the one that the record before went to.
         let run = Run { source, input, start: at, end: at + 1 };
         let place = self.runs.partition_point(|r| (r.input, r.start) < (input, at));
@@ -188,9 +218,8 @@ mod tests {
 
     fn push(batch: &mut Batch, input: u32, offset: u64) {
         let text = format!("{input}/{offset}");
-        let record =
-            Record { source: 0, input, offset, next: offset + 1, log_time_ms: None, bytes: text.as_bytes() };
-        batch.push(record);
+        let (next, bytes) = (offset + 1, text.as_bytes());
+        batch.push(Record { source: 0, input, offset, next, log_time_ms: None, bytes, cut: false });
     }
 
     fn shown(batch: &Batch) -> Vec<String> {
@@ -217,6 +246,27 @@ mod tests {
         assert!(batch.is_empty() && batch.room() == 2);
         push(&mut batch, 1, 5);
         assert_eq!(shown(&batch), ["1/5"]);
+    }
+
+    #[test]
+    fn a_batch_is_full_by_its_bytes_too_and_gives_them_back() {
+        let (mut batch, bytes) = (Batch::new(4096), vec![0; 8 << 20]);
+        let mut count = 0;
+        while batch.room() > 0 {
+            batch.push(Record {
+                source: 0,
+                input: 0,
+                offset: count,
+                next: count + 1,
+                log_time_ms: None,
+                bytes: &bytes,
+                cut: false,
+            });
+            count += 1;
+        }
+        assert_eq!(count, 8);
+        batch.clear();
+        assert!(batch.bytes.capacity() <= Batch::BYTES_KEPT);
     }
 
     #[test]

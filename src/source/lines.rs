@@ -1,16 +1,14 @@
 //! Lines out of a stream of bytes, in bounded memory.
 //!
 //! A line that is not complete yet waits; one that is too long is read on to its end but kept as its beginning
-//! only, so that the decoder sees it, refuses it as too large and counts it, and the rest goes on.
+//! only, which says that it was cut: the decoder takes what stands before the cut, and the rest goes on.
 
 use std::io::{self, ErrorKind, Read};
 
-/// The longest line that is kept whole.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
-/// What is kept of a longer one: one byte more than the decoder's limit for a record.
-pub const CUT_LINE_BYTES: usize = (64 << 10) + 1;
 /// What is read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
+/// A buffer that a long line has made larger than this is made small again after it.
+const BUFFER_KEPT: usize = 1 << 20;
 
 /// One line, without its line break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +32,44 @@ pub enum Step<'a> {
     End,
 }
 
+/// Where a line is: in the stream, and in the reader's buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    start: usize,
+    /// The end of what is kept of it.
+    keep: usize,
+    /// The end of it in the buffer.
+    at: usize,
+    /// The byte in the stream where it starts.
+    pub offset: u64,
+    /// The byte after its line break.
+    pub next: u64,
+    dropped: u64,
+    line_break: usize,
+}
+
+impl Span {
+    /// Nothing, at a place in the stream.
+    pub const fn empty(at: u64) -> Self {
+        Self { start: 0, keep: 0, at: 0, offset: at, next: at, dropped: 0, line_break: 0 }
+    }
+
+    /// Of the whole line, without its line break.
+    pub const fn length(&self) -> u64 {
+        self.next - self.offset - self.line_break as u64
+    }
+}
+
+/// What the reader came to, by its place.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    Line(Span),
+    /// Nothing to read right now, from a stream that would block.
+    Pending,
+    /// The end of the stream, as it is now.
+    End,
+}
+
 /// Splits what it reads into lines.
 pub struct LineReader<R> {
     input: R,
@@ -46,12 +82,16 @@ pub struct LineReader<R> {
     offset: u64,
     /// How many bytes of it were thrown away.
     dropped: u64,
+    /// The longest line that is kept whole, and what is kept of a longer one.
+    bytes_max: usize,
 }
 
 impl<R: Read> LineReader<R> {
-    /// Reads from `input`, whose first byte is at `offset` of the stream, at the start of a line.
-    pub fn new(input: R, offset: u64) -> Self {
-        Self { input, buffer: vec![0; CHUNK_BYTES], start: 0, searched: 0, end: 0, offset, dropped: 0 }
+    /// Reads from `input`, whose first byte is at `offset` of the stream, at the start of a line. Of a line that is longer
+    /// than `bytes_max` so much is kept.
+    pub fn new(input: R, offset: u64, bytes_max: usize) -> Self {
+        let buffer = vec![0; CHUNK_BYTES];
+        Self { input, buffer, start: 0, searched: 0, end: 0, offset, dropped: 0, bytes_max }
     }
 
     /// Where the line starts that is not complete yet: where reading goes on after a restart.
@@ -69,45 +109,60 @@ impl<R: Read> LineReader<R> {
         self.offset + (self.end - self.start) as u64 + self.dropped
     }
 
-    /// The next complete line.
-    pub fn step(&mut self) -> io::Result<Step<'_>> {
+    /// Goes over the next complete line, and says where it is until the reader goes on.
+    pub fn advance(&mut self) -> io::Result<Found> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) {
-                return Ok(Step::Line(self.take(self.searched + at, 1)));
+                return Ok(Found::Line(self.take(self.searched + at, 1)));
             }
-            if self.end - self.start > LINE_BYTES_MAX {
-                self.dropped += (self.end - self.start - CUT_LINE_BYTES) as u64;
-                self.end = self.start + CUT_LINE_BYTES;
+            if self.end - self.start > self.bytes_max {
+                self.dropped += (self.end - self.start - self.bytes_max) as u64;
+                self.end = self.start + self.bytes_max;
             }
             self.searched = self.end;
             match self.fill() {
-                Ok(0) => return Ok(Step::End),
+                Ok(0) => return Ok(Found::End),
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Pending),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Found::Pending),
                 Err(error) => return Err(error),
             }
         }
     }
 
     /// The line that has no line break, once nothing more will come.
-    pub fn remainder(&mut self) -> Option<Line<'_>> {
+    pub fn rest(&mut self) -> Option<Span> {
         (self.end > self.start).then(|| self.take(self.end, 0))
     }
 
+    /// Goes back over the line that was gone over last.
+    pub fn put_back(&mut self, span: &Span) {
+        (self.start, self.searched) = (span.start, span.at);
+        (self.offset, self.dropped) = (span.offset, span.dropped);
+    }
+
+    /// The bytes of a line that was gone over.
+    pub fn bytes(&self, span: &Span) -> &[u8] {
+        let bytes = &self.buffer[span.start..span.keep];
+        bytes.strip_suffix(b"\r").unwrap_or(bytes)
+    }
+
+    /// A line that was gone over.
+    pub fn line(&self, span: &Span) -> Line<'_> {
+        let cut_from = (span.length() > self.bytes_max as u64).then_some(span.length());
+        Line { offset: span.offset, next: span.next, bytes: self.bytes(span), cut_from }
+    }
+
     /// The line that ends before `at`, and as many bytes of line break.
-    fn take(&mut self, at: usize, line_break: usize) -> Line<'_> {
+    fn take(&mut self, at: usize, line_break: usize) -> Span {
         let length = (at - self.start) as u64 + self.dropped;
         // By its length alone: whether some of it was dropped hangs on how the reads fell.
-        let cut_from = (length > LINE_BYTES_MAX as u64).then_some(length);
-        let keep = if cut_from.is_some() { self.start + CUT_LINE_BYTES } else { at };
-        let (start, offset) = (self.start, self.offset);
+        let keep = if length > self.bytes_max as u64 { self.start + self.bytes_max } else { at };
+        let (start, offset, dropped) = (self.start, self.offset, self.dropped);
         self.offset += length + line_break as u64;
         self.start = at + line_break;
         self.searched = self.start;
         self.dropped = 0;
-        let bytes = &self.buffer[start..keep];
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        Line { offset, next: self.offset, bytes, cut_from }
+        Span { start, keep, at, offset, next: self.offset, dropped, line_break }
     }
 
     fn fill(&mut self) -> io::Result<usize> {
@@ -117,8 +172,12 @@ impl<R: Read> LineReader<R> {
             self.end -= self.start;
             self.start = 0;
         }
+        if self.buffer.len() > BUFFER_KEPT && self.end < CHUNK_BYTES {
+            self.buffer.truncate(CHUNK_BYTES);
+            self.buffer.shrink_to_fit();
+        }
         if self.buffer.len() - self.end < CHUNK_BYTES / 2 {
-            // Bounded: a line is cut as soon as it is longer than `LINE_BYTES_MAX`.
+            // Bounded: a line is cut as soon as it is longer than `bytes_max`.
             self.buffer.resize(self.end + CHUNK_BYTES, 0);
         }
         loop {
@@ -140,7 +199,17 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{CUT_LINE_BYTES, LINE_BYTES_MAX, LineReader, Step};
+    use super::{BUFFER_KEPT, CHUNK_BYTES, Found, LineReader, Step};
+
+    const BYTES_MAX: usize = 2 << 20;
+
+    fn step<R: Read>(lines: &mut LineReader<R>) -> Step<'_> {
+        match lines.advance().unwrap() {
+            Found::Line(span) => Step::Line(lines.line(&span)),
+            Found::Pending => Step::Pending,
+            Found::End => Step::End,
+        }
+    }
 
     /// Gives its bytes in pieces of these sizes, in turn.
     struct Pieces<'a> {
@@ -166,16 +235,16 @@ mod tests {
             sizes in prop::collection::vec(1..40_usize, 1..5),
         ) {
             let pieces = Pieces { bytes: text.as_bytes(), sizes: sizes.iter().cycle() };
-            let mut lines = LineReader::new(pieces, 0);
+            let mut lines = LineReader::new(pieces, 0, BYTES_MAX);
             let (mut seen, mut at) = (Vec::new(), 0);
-            while let Step::Line(line) = lines.step().unwrap() {
+            while let Step::Line(line) = step(&mut lines) {
                 prop_assert_eq!(line.offset, at);
                 at = line.next;
                 seen.push(line.bytes.to_vec());
             }
             prop_assert_eq!(lines.position(), at);
             prop_assert_eq!(lines.read_to(), text.len() as u64);
-            seen.extend(lines.remainder().map(|line| line.bytes.to_vec()));
+            seen.extend(lines.rest().map(|span| lines.bytes(&span).to_vec()));
             let expected: Vec<&[u8]> = text.split_terminator('\n').map(str::as_bytes).collect();
             prop_assert_eq!(seen, expected);
         }
@@ -184,12 +253,13 @@ mod tests {
     /// Offset, next and text of each line; the remainder, if any, after a bar.
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let mut lines = LineReader::new(text.as_bytes(), 0);
+        let mut lines = LineReader::new(text.as_bytes(), 0, BYTES_MAX);
         let mut seen = Vec::new();
-        while let Step::Line(line) = lines.step().unwrap() {
+        while let Step::Line(line) = step(&mut lines) {
             seen.push(format!("{}-{}:{}", line.offset, line.next, String::from_utf8_lossy(line.bytes)));
         }
-        if let Some(line) = lines.remainder() {
+        if let Some(span) = lines.rest() {
+            let line = lines.line(&span);
             seen.push(format!("| {}-{}:{}", line.offset, line.next, String::from_utf8_lossy(line.bytes)));
         }
         assert_eq!(seen.join(" "), expected);
@@ -213,30 +283,35 @@ mod tests {
 
     #[test]
     fn a_huge_line_is_cut_and_the_next_one_is_whole() {
-        let length = 5 * LINE_BYTES_MAX + 17;
+        let length = 5 * BYTES_MAX + 17;
         let text = format!("first\n{}\nlast\n", "x".repeat(length));
-        let mut lines = LineReader::new(text.as_bytes(), 0);
-        lines.step().unwrap();
-        let Step::Line(huge) = lines.step().unwrap() else { panic!("the huge line is missing") };
-        assert_eq!(huge.bytes.len(), CUT_LINE_BYTES);
+        let mut lines = LineReader::new(text.as_bytes(), 0, BYTES_MAX);
+        step(&mut lines);
+        let Step::Line(huge) = step(&mut lines) else { panic!("the huge line is missing") };
+        assert_eq!(huge.bytes.len(), BYTES_MAX);
         assert_eq!(huge.cut_from, Some(length as u64));
         assert_eq!((huge.offset, huge.next), (6, 6 + length as u64 + 1));
-        let Step::Line(last) = lines.step().unwrap() else { panic!("the last line is missing") };
+        let Step::Line(last) = step(&mut lines) else { panic!("the last line is missing") };
         assert_eq!((last.bytes, last.cut_from), (&b"last"[..], None));
-        assert!(lines.buffer.len() <= LINE_BYTES_MAX + 4 * CUT_LINE_BYTES, "memory stays bounded");
+        assert!(lines.buffer.len() <= BYTES_MAX + 4 * CHUNK_BYTES, "memory stays bounded");
+        assert!(matches!(step(&mut lines), Step::End));
+        assert!(lines.buffer.capacity() <= BUFFER_KEPT, "and is given back");
     }
 
     #[test]
     fn whether_a_line_is_cut_does_not_hang_on_how_the_bytes_arrive() {
-        for length in [LINE_BYTES_MAX, LINE_BYTES_MAX + 1, LINE_BYTES_MAX + CUT_LINE_BYTES - 2] {
+        for length in [BYTES_MAX, BYTES_MAX + 1, BYTES_MAX + CHUNK_BYTES - 2] {
             let text = format!("first\n{}\nlast\n", "x".repeat(length));
             for sizes in [&[1 << 20, 100][..], &[70_000], &[4_096], &[6, 30_000]] {
-                let mut lines =
-                    LineReader::new(Pieces { bytes: text.as_bytes(), sizes: sizes.iter().cycle() }, 0);
-                lines.step().unwrap();
-                let Step::Line(line) = lines.step().unwrap() else { panic!("the line is missing") };
-                let (cut, next) = (length > LINE_BYTES_MAX, line.next);
-                let kept = if cut { CUT_LINE_BYTES } else { length };
+                let mut lines = LineReader::new(
+                    Pieces { bytes: text.as_bytes(), sizes: sizes.iter().cycle() },
+                    0,
+                    BYTES_MAX,
+                );
+                step(&mut lines);
+                let Step::Line(line) = step(&mut lines) else { panic!("the line is missing") };
+                let (cut, next) = (length > BYTES_MAX, line.next);
+                let kept = length.min(BYTES_MAX);
                 assert_eq!((line.bytes.len(), line.cut_from), (kept, cut.then_some(length as u64)));
                 assert_eq!(next, 6 + length as u64 + 1);
             }
@@ -245,9 +320,9 @@ mod tests {
 
     #[test]
     fn a_line_just_within_the_limit_is_whole() {
-        let text = format!("{}\n", "y".repeat(LINE_BYTES_MAX));
-        let mut lines = LineReader::new(text.as_bytes(), 0);
-        let Step::Line(line) = lines.step().unwrap() else { panic!("the line is missing") };
-        assert_eq!((line.bytes.len(), line.cut_from), (LINE_BYTES_MAX, None));
+        let text = format!("{}\n", "y".repeat(BYTES_MAX));
+        let mut lines = LineReader::new(text.as_bytes(), 0, BYTES_MAX);
+        let Step::Line(line) = step(&mut lines) else { panic!("the line is missing") };
+        assert_eq!((line.bytes.len(), line.cut_from), (BYTES_MAX, None));
     }
 }

@@ -6,10 +6,12 @@
 //! and never writes a log line: what is worth telling is handed over as [`Notice`]s.
 
 mod batch;
+mod contact;
 pub mod file;
 pub mod geo;
 pub mod kafka;
 mod lines;
+mod parts;
 mod settings;
 pub mod stdin;
 #[cfg(test)]
@@ -18,7 +20,11 @@ mod testing;
 use std::time::Duration;
 
 pub use batch::{Batch, InputName, Record};
+pub use contact::{Contact, OUT_OF_REACH_MAX};
 pub use settings::{KindError, Settings};
+
+/// The longest record that a source can be told to take, and does by default. Of a longer one the beginning is taken.
+pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
 /// The table of inputs that the store keeps: names to indices, and where reading goes on.
 pub trait Inputs {
@@ -100,6 +106,12 @@ pub trait Source: Send {
     /// What people call an input: the path of a file, the topic and partition.
     fn describe(&self, input: u32) -> Option<String>;
 
+    /// How it stands with what it reads, at the time `now` of the clock of [`Source::poll`].
+    fn contact(&self, now: Duration) -> Contact {
+        let _ = now;
+        Contact::default()
+    }
+
     /// Moves what is worth telling since the last call into `into`. To be called after each poll.
     fn notices(&mut self, into: &mut Vec<Notice>);
 }
@@ -129,7 +141,7 @@ pub enum Notice {
     Unreadable { source: u16, path: String, text: String },
     /// A compressed file was left alone, since it is what became of a file that was followed.
     Compressed { source: u16, path: String },
-    /// A line is too long; it goes on as its beginning only, which the decoder rejects and counts.
+    /// A record is longer than `record_bytes_max`; its beginning goes on, as cut.
     Oversized { source: u16, input: u32, offset: u64, length: u64 },
     /// A partition no longer has the position where reading was to go on; it goes on at the earliest record that
     /// there is. `lost` records were never read; `None` = the log was made anew or shortened, so nobody knows how many,
@@ -178,8 +190,6 @@ pub enum SourceError {
     Property { name: String, text: String },
     #[error("kafka: cannot find where to start in {topic}/{partition}: {text}")]
     StartOffset { topic: String, partition: i32, text: String },
-    #[error("kafka: reading {topic}/{partition}: {text}")]
-    Partition { topic: String, partition: i32, text: String },
     #[error("kafka: {text}")]
     Fatal { text: String },
     #[error("{input} cannot be read again from {from} to {to}: {text}")]
@@ -202,7 +212,6 @@ impl SourceError {
             Self::NoSuchTopic { .. } => "no_such_topic",
             Self::Property { .. } => "property",
             Self::StartOffset { .. } => "start_offset",
-            Self::Partition { .. } => "partition",
             Self::Fatal { .. } => "fatal",
             Self::ReadAgain { .. } => "read_again",
             Self::Gone { .. } => "gone",

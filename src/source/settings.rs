@@ -41,12 +41,26 @@ impl Settings {
         }
     }
 
-    /// The source with the index `source` in the settings, not started yet.
-    pub fn build(&self, source: u16) -> Result<Box<dyn Source>, SourceError> {
+    /// What the source with the index `index` is called where the settings do not say.
+    pub fn default_name(&self, index: usize) -> String {
+        match self {
+            Self::Kafka(kafka) => format!("{index}:{}", kafka.topics().join("+")),
+            Self::File(_) => format!("{index}:file"),
+            Self::Stdin(_) => format!("{index}:stdin"),
+        }
+    }
+
+    /// The source with the index `source` in the settings, not started yet. Of a record that is longer than
+    /// `record_bytes_max` it takes so many bytes.
+    pub fn build(&self, source: u16, record_bytes_max: usize) -> Result<Box<dyn Source>, SourceError> {
         Ok(match self {
-            Self::Kafka(settings) => Box::new(KafkaSource::new(source, settings.clone())),
-            Self::File(settings) => Box::new(FileSource::new(source, settings.clone())),
-            Self::Stdin(_) => Box::new(StdinSource::new(source)?),
+            Self::Kafka(settings) => {
+                Box::new(KafkaSource::new(source, settings.clone()).bounded(record_bytes_max))
+            }
+            Self::File(settings) => {
+                Box::new(FileSource::new(source, settings.clone()).bounded(record_bytes_max))
+            }
+            Self::Stdin(_) => Box::new(StdinSource::new(source, record_bytes_max)?),
         })
     }
 }

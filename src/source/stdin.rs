@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Batch, InputLag, InputName, Inputs, Notice, Record, Source, SourceError,
-    lines::{Line, LineReader, Step},
+    lines::{Line, Step},
+    parts::LogLines,
 };
 
 /// Standard input as a source: one record a line. It has no settings of its own yet.
@@ -44,7 +45,7 @@ impl Read for Waiting {
 pub struct StdinSource {
     source: u16,
     input: u32,
-    lines: LineReader<Waiting>,
+    lines: LogLines<Waiting>,
     /// The number of the next line.
     next: u64,
     idle: bool,
@@ -54,18 +55,19 @@ pub struct StdinSource {
 
 impl StdinSource {
     /// Reads the process's standard input.
-    pub fn new(source: u16) -> Result<Self, SourceError> {
+    /// Of a line that is longer than `record_bytes_max` it takes so many bytes.
+    pub fn new(source: u16, record_bytes_max: usize) -> Result<Self, SourceError> {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(SourceError::Stdin)?;
-        Ok(Self::reading(source, input))
+        Ok(Self::reading(source, input, record_bytes_max))
     }
 
     /// Reads `input`, a pipe or anything else that can be waited for.
-    pub fn reading(source: u16, input: OwnedFd) -> Self {
+    pub fn reading(source: u16, input: OwnedFd, record_bytes_max: usize) -> Self {
         let waiting = Waiting { file: File::from(input), wait: Duration::ZERO };
         Self {
             source,
             input: 0,
-            lines: LineReader::new(waiting, 0),
+            lines: LogLines::new(waiting, 0, record_bytes_max),
             next: 0,
             idle: false,
             finished: false,
@@ -80,7 +82,15 @@ fn append(place: (u16, u32, u64), line: Line<'_>, batch: &mut Batch, notices: &m
     if let Some(length) = line.cut_from {
         notices.push(Notice::Oversized { source, input, offset, length });
     }
-    batch.push(Record { source, input, offset, next: offset + 1, log_time_ms: None, bytes: line.bytes });
+    batch.push(Record {
+        source,
+        input,
+        offset,
+        next: offset + 1,
+        log_time_ms: None,
+        bytes: line.bytes,
+        cut: line.cut_from.is_some(),
+    });
 }
 
 impl Source for StdinSource {
@@ -119,7 +129,7 @@ impl Source for StdinSource {
                     return Ok(());
                 }
                 Step::End => {
-                    if let Some(line) = self.lines.remainder() {
+                    while let Some(line) = self.lines.remainder() {
                         append((self.source, self.input, self.next), line, batch, &mut self.notices);
                         self.next += 1;
                     }
@@ -198,7 +208,7 @@ mod tests {
     use std::{io::Write, time::Duration};
 
     use super::{
-        super::{Batch, Source, testing::Table},
+        super::{Batch, RECORD_BYTES_MAX, Source, testing::Table},
         StdinSource,
     };
 
@@ -212,7 +222,7 @@ mod tests {
 
     fn started(table: &mut Table) -> (std::io::PipeWriter, StdinSource) {
         let (reader, writer) = std::io::pipe().unwrap();
-        let mut source = StdinSource::reading(0, reader.into());
+        let mut source = StdinSource::reading(0, reader.into(), RECORD_BYTES_MAX);
         source.start(table).unwrap();
         (writer, source)
     }

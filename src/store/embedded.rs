@@ -14,7 +14,7 @@ use super::{
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
     tables,
 };
-use crate::source::{Batch, InputLag, InputName, Notice, Source};
+use crate::source::{Batch, Contact, InputLag, InputName, Notice, Source};
 
 /// What waits for the commit. Kept in memory, since a transaction that is held open would hold its log open.
 #[derive(Default)]
@@ -176,6 +176,10 @@ impl Log for EmbeddedLog {
             lags.extend(source.lag().into_iter().map(|lag| (index, lag)));
         }
         lags
+    }
+
+    fn contacts(&self, now: Duration) -> Vec<Contact> {
+        self.sources.iter().map(|source| source.contact(now)).collect()
     }
 
     fn input_name(&self, input: u32) -> Option<String> {

@@ -6,7 +6,7 @@ use super::{
     database::StoreError,
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
 };
-use crate::source::{Batch, InputLag, Notice, SourceError};
+use crate::source::{Batch, Contact, InputLag, Notice, SourceError};
 
 /// What a commit made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,9 @@ pub trait Log: Send {
 
     /// How far behind each input is, with the index of its source.
     fn lag(&self) -> Vec<(u16, InputLag)>;
+
+    /// How each source stands with what it reads, in their order, at the time `now` of the slot's clock.
+    fn contacts(&self, now: Duration) -> Vec<Contact>;
 
     /// The stable name of an input: `kafka:kong-logs/3`.
     fn input_name(&self, input: u32) -> Option<String>;

@@ -15,7 +15,7 @@ use super::{
     log::{Committed, Log, LogError, ReadEntry},
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
 };
-use crate::source::{Batch, InputLag, InputName, Notice, Record, SourceError};
+use crate::source::{Batch, Contact, InputLag, InputName, Notice, Record, SourceError};
 
 /// Batches as they come: the runs of each, and what is said after it.
 #[derive(Clone, Debug, Default)]
@@ -153,7 +153,7 @@ impl MemoryLog {
             }
             let (log_time_ms, bytes) = &records[usize::try_from(offset).unwrap_or(usize::MAX)];
             let (input, next, log_time_ms) = (run.input, offset + 1, *log_time_ms);
-            batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes });
+            batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes, cut: false });
         }
         run.to
     }
@@ -240,6 +240,10 @@ impl Log for MemoryLog {
     }
 
     fn lag(&self) -> Vec<(u16, InputLag)> {
+        Vec::new()
+    }
+
+    fn contacts(&self, _now: Duration) -> Vec<Contact> {
         Vec::new()
     }
 

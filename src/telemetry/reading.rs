@@ -107,6 +107,14 @@ pub struct SourceReading {
     pub lost_records: u64,
     /// Topics that keep their records for too short a time to survive a restart.
     pub short_retention: u64,
+    /// Whether it reaches what it reads; `None` = not known yet.
+    pub connected: Option<bool>,
+    /// Wall-clock time when it last did, in milliseconds since the Unix epoch; 0 = not known yet.
+    pub contact_at_ms: u64,
+    /// What is out of reach, and why.
+    pub fault: Option<String>,
+    /// For how long the same open transaction has held records back.
+    pub blocked_seconds: f64,
     /// Records that wait at the source; `None` = the source cannot say.
     pub lag_records: Option<u64>,
     /// Bytes that wait at the source; `None` = the source cannot say.

@@ -29,10 +29,13 @@ fn delete_before(kafka: &Kafka, topic: &str, offset: i64) {
     deleted.expect("records are deleted");
 }
 
-/// Deletes a topic and makes it anew, with nothing in it.
-fn make_anew(kafka: &Kafka, topic: &str) {
+pub fn delete(kafka: &Kafka, topic: &str) {
     let deleted = RUNTIME.block_on(admin(kafka).delete_topics(&[topic], &AdminOptions::new()));
     deleted.expect("the broker answers")[0].as_ref().expect("the topic is deleted");
+}
+
+/// Makes a topic that was deleted anew, with nothing in it.
+pub fn make_anew(kafka: &Kafka, topic: &str) {
     eventually("the topic can be made anew", LIMIT, || {
         let wanted = [NewTopic::new(topic, 1, TopicReplication::Fixed(1))];
         let made = RUNTIME.block_on(admin(kafka).create_topics(&wanted, &AdminOptions::new())).ok()?;
@@ -106,6 +109,7 @@ fn kafka_source_reads_a_topic_that_was_made_anew_from_its_beginning() {
     kafka.produce(&topic, texts(0, 10));
     let (mut table, mut seen) = (Table::default(), BTreeMap::new());
     consume(&mut started(kafka, &topic, "start: earliest", &mut table), &mut table, 10, &mut seen);
+    delete(kafka, &topic);
     make_anew(kafka, &topic);
     kafka.produce(&topic, texts(100, 103));
     let mut source = started(kafka, &topic, "start: earliest", &mut table);

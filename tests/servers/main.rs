@@ -5,6 +5,7 @@
 mod enforce;
 mod harness;
 mod inspect_topic;
+mod kafka_away;
 mod kafka_gaps;
 mod kafka_source;
 mod log_formats;

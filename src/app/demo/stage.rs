@@ -98,6 +98,7 @@ impl Stage {
             next: offset + 1,
             log_time_ms: Some(line.time.0),
             bytes: line.bytes,
+            cut: false,
         });
     }
 

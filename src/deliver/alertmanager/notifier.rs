@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{deliver::WallClock, incident::Incident, telemetry::Metrics};
 
+/// How often a peer is tried that nothing is sent to.
+const REACH_EVERY: Duration = Duration::from_secs(30);
 /// The most alerts in one request.
 const BATCH: usize = 256;
 
@@ -112,6 +114,9 @@ impl Notifier {
             if time::timeout_at(deadline, &mut sender).await.is_err() {
                 sender.abort();
                 let left = lane.queue.len();
+                if left == 0 {
+                    continue;
+                }
                 tracing::warn!(
                     event = "alerts_not_sent",
                     alertmanager = lane.name,
@@ -179,11 +184,25 @@ async fn resend(shared: Arc<Shared>) {
 }
 
 async fn send<P: Post>(lane: Lane, post: P, metrics: Arc<Metrics>) {
-    while let Some(batch) = lane.queue.take(BATCH).await {
+    let output = format!("alertmanager:{}", lane.name);
+    let mut ticks = time::interval(REACH_EVERY);
+    loop {
+        let batch = tokio::select! {
+            biased;
+            batch = lane.queue.take(BATCH) => batch,
+            _ = ticks.tick() => {
+                let tried = post.reach().await;
+                metrics.outputs.attempted(&output, tried.err().map(|error| error.to_string()));
+                continue;
+            }
+        };
+        let Some(batch) = batch else { return };
+        ticks.reset();
         lane.show_length(&metrics);
         let timer = metrics.delivery.notification_seconds.start_timer();
         let sent = post.post(&batch).await;
         timer.observe_duration();
+        metrics.outputs.attempted(&output, sent.as_ref().err().map(ToString::to_string));
         let label = &[lane.name.as_str()];
         match sent {
             Ok(()) => metrics.delivery.notifications_sent.with_label_values(label).inc_by(batch.len() as u64),

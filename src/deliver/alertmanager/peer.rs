@@ -17,6 +17,9 @@ const EXCERPT: usize = 300;
 /// Whoever can hand a batch to an Alertmanager.
 pub(super) trait Post: Send + Sync + 'static {
     fn post(&self, alerts: &[Alert]) -> impl Future<Output = Result<(), PostError>> + Send;
+
+    /// Whether a batch would be taken now.
+    fn reach(&self) -> impl Future<Output = Result<(), PostError>> + Send;
 }
 
 /// Why a client could not be made.
@@ -98,6 +101,11 @@ impl Post for HttpPeer {
             StatusCode::BAD_REQUEST => PostError::Partial { excerpt },
             status => PostError::Refused { status, excerpt },
         })
+    }
+
+    /// By a batch of none: that goes the same way, with the same rights.
+    async fn reach(&self) -> Result<(), PostError> {
+        self.post(&[]).await
     }
 }
 

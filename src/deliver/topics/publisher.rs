@@ -9,6 +9,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Message,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
+    metadata::MetadataTopic,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
@@ -23,6 +24,10 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one turn waits for its reports: longer than any record is tried.
 const TURN_TIMEOUT: Duration = Duration::from_secs(45);
 const POLL: Duration = Duration::from_millis(20);
+/// How often the brokers are tried while nothing is published.
+const REACH_EVERY: Duration = Duration::from_secs(30);
+/// How long they may take then: what comes meanwhile waits.
+const REACH_WITHIN: Duration = Duration::from_secs(5);
 
 /// What can come of a record, as metrics name it.
 const OUTCOMES: [&str; 3] = ["delivered", "failed", "skipped"];
@@ -40,6 +45,8 @@ pub struct ToTopics {
     turn: u32,
     prefix: String,
     metrics: Arc<Metrics>,
+    /// When the brokers were last tried.
+    tried_at: Option<Instant>,
 }
 
 impl ToTopics {
@@ -55,7 +62,7 @@ impl ToTopics {
         let producer = client.create_with_context(Reports::default())?;
         let topics = Topic::ALL.map(Topic::as_str);
         start_at_zero(&metrics.delivery.published_records, &[&topics, &OUTCOMES]);
-        Ok(Self { client, producer, turn: 0, prefix: prefix.to_owned(), metrics })
+        Ok(Self { client, producer, turn: 0, prefix: prefix.to_owned(), metrics, tried_at: None })
     }
 
     /// Hands one record to librdkafka; waits while its queue is full.
@@ -99,6 +106,11 @@ impl ToTopics {
     fn pass_over(&self, record: &OutRecord, error: &KafkaError) {
         tracing::error!(event = "record_not_published", record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be published; skipped");
         self.metrics.delivery.published_records.with_label_values(&[record.topic.as_str(), "skipped"]).inc();
+    }
+
+    fn tried(&mut self, fault: Option<String>) {
+        self.tried_at = Some(Instant::now());
+        self.metrics.outputs.attempted(Self::NAME, fault);
     }
 
     /// Makes a new producer where librdkafka has given this one up for good.
@@ -150,6 +162,7 @@ impl Deliver for ToTopics {
                 .with_label_values(&[record.topic.as_str(), "delivered"])
                 .inc();
         }
+        self.tried(failed.as_ref().map(|(_, reason)| reason.clone()));
         match failed {
             None => Ok(through(records.len())),
             Some((index, reason)) => {
@@ -162,6 +175,23 @@ impl Deliver for ToTopics {
                 Err(DeliverError { through: through(index), reason })
             }
         }
+    }
+
+    /// Asks about a topic that has to be there, by the connections that records go by.
+    fn idle(&mut self) {
+        if self.tried_at.is_some_and(|at| at.elapsed() < REACH_EVERY) {
+            return;
+        }
+        let topic = format!("{}{}", self.prefix, Topic::Decisions.as_str());
+        let asked = self.producer.client().fetch_metadata(Some(&topic), REACH_WITHIN);
+        let fault = match asked {
+            Err(error) => Some(error.to_string()),
+            Ok(metadata) => {
+                let error = metadata.topics().first().and_then(MetadataTopic::error);
+                error.map(|error| format!("topic {topic}: {}", RDKafkaErrorCode::from(error)))
+            }
+        };
+        self.tried(fault);
     }
 }
 

@@ -6,7 +6,10 @@ use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use serde::{Deserialize, Serialize};
 
 use super::Operators;
-use crate::{deliver::WallTime, telemetry::Reading};
+use crate::{
+    deliver::WallTime,
+    telemetry::{Reading, SourceReading},
+};
 
 /// How long the slot's loop may be silent.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -17,6 +20,8 @@ pub struct ReadyReport {
     pub ready: bool,
     /// Why not; empty if it is.
     pub reasons: Vec<String>,
+    /// What is wrong and makes nobody turn to another instance.
+    pub warnings: Vec<String>,
     pub restored: bool,
     pub heartbeat_age_seconds: Option<f64>,
     pub lag_seconds: f64,
@@ -33,10 +38,17 @@ pub struct ReadySource {
     /// Known of plain files.
     pub lag_bytes: Option<u64>,
     pub lag_seconds: Option<f64>,
+    /// Whether everything that it reads is in reach; unknown until it is read.
+    pub connected: Option<bool>,
+    /// What is out of reach, and why.
+    pub fault: Option<String>,
 }
 
 pub(super) async fn ready(State(operators): State<Arc<Operators>>) -> impl IntoResponse {
-    let report = report(operators.metrics.reading(), operators.clock.now(), operators.ready_lag_seconds_max);
+    let mut report =
+        report(operators.metrics.reading(), operators.clock.now(), operators.ready_lag_seconds_max);
+    let faults = operators.metrics.outputs.faults().into_iter();
+    report.warnings.extend(faults.map(|(output, fault)| format!("output {output} is out of reach: {fault}")));
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))
 }
@@ -63,15 +75,19 @@ pub fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> 
             "the newest event read is {lag_seconds:.0} s old while more wait; serve.ready_lag_seconds_max is {lag_seconds_max}"
         ));
     }
+    reasons.extend(reading.sources.iter().filter_map(|source| out_of_reach(source, now)));
     let sources = reading.sources.into_iter().map(|source| ReadySource {
         source: source.source,
         lag_records: source.lag_records,
         lag_bytes: source.lag_bytes,
         lag_seconds: source.lag_seconds,
+        connected: source.connected,
+        fault: source.fault,
     });
     ReadyReport {
         ready: reasons.is_empty(),
         reasons,
+        warnings: Vec::new(),
         restored: reading.restored,
         heartbeat_age_seconds: heartbeat.map(|age| age.as_secs_f64()),
         lag_seconds,
@@ -80,10 +96,23 @@ pub fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> 
     }
 }
 
+/// Why a source that does not reach what it reads makes the process unready.
+fn out_of_reach(source: &SourceReading, now: WallTime) -> Option<String> {
+    if source.connected != Some(false) {
+        return None;
+    }
+    let fault = source.fault.as_deref().unwrap_or("the reason is not known");
+    let name = &source.source;
+    if source.contact_at_ms == 0 {
+        return Some(format!("source {name} is out of reach: {fault}"));
+    }
+    let age = now.since(WallTime(source.contact_at_ms)).as_secs();
+    Some(format!("source {name} has been out of reach for {age} s: {fault}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::SourceReading;
 
     fn reading(change: impl FnOnce(&mut Reading)) -> Reading {
         let source = SourceReading { lag_seconds: Some(2.0), ..SourceReading::default() };
@@ -110,5 +139,11 @@ mod tests {
         check(reading(|reading| reading.restored = false), 1_500, &["not restored"]);
         check(reading(|_| ()), 12_001, &["last turned 11 s ago"]);
         check(reading(|reading| reading.sources[0].lag_seconds = Some(301.0)), 1_500, &["301 s old"]);
+        let away = |reading: &mut Reading| {
+            let source = &mut reading.sources[0];
+            (source.source, source.connected) = ("0:kong-logs".to_owned(), Some(false));
+            (source.contact_at_ms, source.fault) = (1_500, Some("no broker".to_owned()));
+        };
+        check(reading(away), 9_500, &["source 0:kong-logs has been out of reach for 8 s: no broker"]);
     }
 }

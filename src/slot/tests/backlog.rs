@@ -28,7 +28,15 @@ fn said(lag: impl Fn(Duration) -> Duration) -> (Vec<Incident>, usize) {
     while let Some(line) = traffic.next_line() {
         let mut batch = Batch::new(1);
         let log_time_ms = Some(line.time.0);
-        batch.push(Record { source: 0, input: 0, offset, next: offset + 1, log_time_ms, bytes: line.bytes });
+        batch.push(Record {
+            source: 0,
+            input: 0,
+            offset,
+            next: offset + 1,
+            log_time_ms,
+            bytes: line.bytes,
+            cut: false,
+        });
         offset += 1;
         let read_at = line.time.after(lag(line.time.since(leaked)));
         reading.read(&batch, read_at.0, &mut out);

@@ -31,7 +31,15 @@ impl Reel {
         while offset < to && batch.room() > 0 {
             let bytes = &self.records[usize::try_from(offset).unwrap()];
             let (source, input, next) = (self.source, self.input, offset + 1);
-            batch.push(crate::source::Record { source, input, offset, next, log_time_ms: None, bytes });
+            batch.push(crate::source::Record {
+                source,
+                input,
+                offset,
+                next,
+                log_time_ms: None,
+                bytes,
+                cut: false,
+            });
             offset = next;
         }
         offset

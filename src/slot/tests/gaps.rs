@@ -145,6 +145,7 @@ fn positions_that_go_back_begin_another_run() {
             next: offset + 1,
             log_time_ms: None,
             bytes: b"",
+            cut: false,
         };
         batch.push(record);
     }

@@ -47,7 +47,7 @@ fn read(lines: &[String], log_time_ms: Option<u64>, at_ms: u64) -> Outcome {
     let mut batch = Batch::new(1000);
     for (offset, line) in (0u64..).zip(lines) {
         let (input, next, bytes) = (3, offset + 1, line.as_bytes());
-        batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes });
+        batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes, cut: false });
     }
     let mut out = Outcome::default();
     reading(RuleSet::default()).read(&batch, at_ms, &mut out);

@@ -52,6 +52,24 @@ pub fn obstacle(settings: &FileSettings) -> Option<String> {
     })
 }
 
+/// Whether a pattern finds a regular file now; or why that cannot be told.
+pub fn there_is_one(pattern: &str) -> Result<bool, String> {
+    let found = glob::glob(pattern).map_err(|error| error.to_string())?;
+    let mut refused = None;
+    for entry in found {
+        match entry {
+            Ok(path) if path.is_file() => return Ok(true),
+            Ok(_) => {}
+            Err(error) => refused = Some(format!("{}: {}", error.path().display(), error.error())),
+        }
+    }
+    // Of a path without a wildcard the file is asked for and not its folder.
+    match Path::new(&folder_of(pattern)).metadata().and_then(|_| Path::new(pattern).metadata()) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(format!("{pattern}: {error}")),
+        _ => refused.map_or(Ok(false), Err),
+    }
+}
+
 /// Whether it can be told that a file is not in its folder any more: that can be listed now, or is gone itself.
 pub fn lists_folder_of(path: &Path) -> bool {
     let listed = Path::new(&folder_of(&path.to_string_lossy())).read_dir();

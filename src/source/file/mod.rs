@@ -14,7 +14,7 @@ mod tracked;
 mod tests;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet, HashSet},
     io::Take,
     path::{Path, PathBuf},
     time::Duration,
@@ -29,8 +29,8 @@ use self::{
     tracked::{Round, Tracked, append},
 };
 use super::{
-    Batch, InputLag, InputName, Inputs, Notice, Source, SourceError,
-    lines::{LineReader, Step},
+    Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError,
+    contact::Reach, lines::Step, parts::LogLines,
 };
 
 /// How long to wait between two looks at files that hold nothing new.
@@ -42,7 +42,7 @@ const SCAN_EVERY: Duration = Duration::from_millis(250);
 struct Again {
     input: u32,
     to: u64,
-    lines: LineReader<Take<Content>>,
+    lines: LogLines<Take<Content>>,
 }
 
 impl Again {
@@ -70,6 +70,12 @@ pub struct FileSource {
     notices: Vec<Notice>,
     /// Paths that could not be opened or were left alone, each told once.
     told: HashSet<PathBuf>,
+    /// Paths that the patterns find and that cannot be opened now, with the reason.
+    closed: BTreeMap<PathBuf, String>,
+    /// Patterns that have found a file at some time.
+    fruitful: BTreeSet<String>,
+    reach: Reach,
+    record_bytes_max: usize,
     again: Option<Again>,
 }
 
@@ -84,8 +90,19 @@ impl FileSource {
             turn: 0,
             notices: Vec::new(),
             told: HashSet::new(),
+            closed: BTreeMap::new(),
+            fruitful: BTreeSet::new(),
+            reach: Reach::default(),
+            record_bytes_max: RECORD_BYTES_MAX,
             again: None,
         }
+    }
+
+    /// Of a line that is longer it takes so many bytes.
+    #[must_use]
+    pub const fn bounded(mut self, record_bytes_max: usize) -> Self {
+        self.record_bytes_max = record_bytes_max;
+        self
     }
 
     /// Looks which files the patterns find now, opens new ones, and lets those go that are done and gone.
@@ -101,6 +118,7 @@ impl FileSource {
         }
         let paths: HashSet<&PathBuf> = found.iter().map(|file| &file.path).collect();
         self.told.retain(|path| paths.contains(path));
+        self.closed.retain(|path, _| paths.contains(path));
         // What is there at the very first start is history; what appears while Keyhound is down is new.
         let never_ran = first && !inputs.knows_any(self.source);
         let mut fresh: Vec<Found> = Vec::new();
@@ -133,7 +151,29 @@ impl FileSource {
             }
             !gone
         });
+        self.look_for_faults(now);
         Ok(())
+    }
+
+    /// Takes down whether everything is in reach that was: the folders, the files that are there, and a file for each
+    /// pattern that ever had one.
+    fn look_for_faults(&mut self, now: Duration) {
+        let mut fault = self.closed.iter().next().map(|(path, text)| format!("{}: {text}", path.display()));
+        fault = fault.or_else(|| self.files.iter().find_map(Tracked::fault));
+        for pattern in self.settings.paths() {
+            match found::there_is_one(pattern) {
+                Ok(true) => drop(self.fruitful.insert(pattern.clone())),
+                Ok(false) if self.settings.follow() && self.fruitful.contains(pattern) => {
+                    fault.get_or_insert_with(|| format!("no file is found by {pattern} any more"));
+                }
+                Ok(false) => {}
+                Err(text) => drop(fault.get_or_insert(text)),
+            }
+        }
+        match fault {
+            None => self.reach.well(now),
+            Some(text) => self.reach.fault(None, text),
+        }
     }
 
     fn is_known(&self, file: &Found, inputs: &dyn Inputs) -> bool {
@@ -151,16 +191,19 @@ impl FileSource {
     }
 
     fn open(&mut self, path: &Path, at_end: bool, inputs: &mut dyn Inputs) {
-        match Tracked::new(self.source, path, at_end, inputs, &mut self.notices) {
+        match Tracked::new((self.source, self.record_bytes_max), path, at_end, inputs, &mut self.notices) {
             Ok(file) => {
                 self.told.remove(path);
+                self.closed.remove(path);
                 self.files.push(file);
             }
-            Err(error) if self.told.insert(path.to_owned()) => {
-                let (source, path) = (self.source, path.display().to_string());
-                self.notices.push(Notice::Unreadable { source, path, text: error.to_string() });
+            Err(error) => {
+                self.closed.insert(path.to_owned(), error.to_string());
+                if self.told.insert(path.to_owned()) {
+                    let (source, path) = (self.source, path.display().to_string());
+                    self.notices.push(Notice::Unreadable { source, path, text: error.to_string() });
+                }
             }
-            Err(_) => {}
         }
     }
 
@@ -234,6 +277,7 @@ impl Source for FileSource {
     ) -> Result<(), SourceError> {
         // What is new is read now, so what was old has been.
         self.again = None;
+        self.reach.begin(now);
         let (before, until) = (batch.len(), now + wait);
         let mut now = now;
         loop {
@@ -263,14 +307,15 @@ impl Source for FileSource {
             return Ok(to);
         }
         let mut again = self.again(input, name, from, to)?;
-        while batch.room() > 0 && again.lines.position() < to {
+        while batch.room() > 0 && (again.lines.position() < to || again.lines.holds_last()) {
             let position = again.lines.position();
             let failed =
                 |text: String| SourceError::ReadAgain { input: name.clone(), from: position, to, text };
             match again.lines.step().map_err(|error| failed(error.to_string()))? {
                 Step::Line(line) => append(self.source, input, line, batch, &mut self.notices),
                 Step::Pending | Step::End => {
-                    if let Some(line) = again.lines.remainder() {
+                    // Something was given that ends here, so what waits was given too.
+                    while let Some(line) = again.lines.remainder() {
                         append(self.source, input, line, batch, &mut self.notices);
                     }
                     let position = again.lines.position();
@@ -312,6 +357,10 @@ impl Source for FileSource {
 
     fn describe(&self, input: u32) -> Option<String> {
         self.files.iter().find(|file| file.input == input).map(|file| file.path.display().to_string())
+    }
+
+    fn contact(&self, now: Duration) -> Contact {
+        self.reach.contact(now)
     }
 
     fn notices(&mut self, into: &mut Vec<Notice>) {

@@ -14,7 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 
 use super::{
-    super::{Batch, Notice, Source as _, lines::LINE_BYTES_MAX, testing::Table},
+    super::{Batch, Notice, RECORD_BYTES_MAX, Source as _, testing::Table},
     FileSettings, FileSource, FileStart,
 };
 
@@ -170,11 +170,33 @@ fn without_follow_the_files_are_read_once_and_it_ends() {
 #[test]
 fn a_huge_line_is_cut_counted_and_passed_by() {
     let mut logs = Logs::new("a");
-    logs.write("a", &format!("one\n{}\ntwo\n", "x".repeat(3 * LINE_BYTES_MAX)));
+    logs.write("a", &format!("one\n{}\ntwo\n", "x".repeat(2 * RECORD_BYTES_MAX)));
     let seen = logs.poll(10);
     let lengths: Vec<usize> = seen.split(' ').map(str::len).collect();
-    assert_eq!(lengths, [3, 65_537, 3]);
+    assert_eq!(lengths, [3, RECORD_BYTES_MAX, 3]);
     assert_eq!(logs.notices(), ["oversized"]);
+}
+
+fn contact(logs: &Logs) -> super::super::Contact {
+    logs.source.as_ref().unwrap().contact(logs.now)
+}
+
+#[test]
+fn a_file_that_is_gone_and_not_made_anew_is_a_fault_and_one_that_never_was_is_none() {
+    let mut logs = Logs::new("a.log");
+    logs.patterns.push("never-*.log");
+    logs.write("a.log", "one\n");
+    logs.check("one");
+    assert!(contact(&logs).fault.is_none());
+    fs::remove_file(logs.path("a.log")).unwrap();
+    logs.step = Duration::from_secs(20);
+    logs.poll(10);
+    logs.poll(10);
+    let gone = contact(&logs);
+    assert!(!gone.is_connected() && gone.fault.unwrap().ends_with("a.log any more"));
+    logs.write("a.log", "two\n");
+    logs.check("two");
+    assert!(contact(&logs).fault.is_none());
 }
 
 #[test]

@@ -11,7 +11,8 @@ use std::{
 use super::{
     super::{
         Batch, InputName, Inputs, Notice, Record, SourceError,
-        lines::{Line, LineReader, Step},
+        lines::{Line, Step},
+        parts::LogLines,
     },
     content::{Content, end_of_last_line},
     identity::Identity,
@@ -44,7 +45,7 @@ pub struct Round<'a> {
 
 struct Open {
     file: Arc<File>,
-    lines: LineReader<Content>,
+    lines: LogLines<Content>,
 }
 
 pub struct Tracked {
@@ -52,6 +53,7 @@ pub struct Tracked {
     pub path: PathBuf,
     pub input: u32,
     source: u16,
+    record_bytes_max: usize,
     truncations: u32,
     gzip: bool,
     /// A compressed file is open only while it is its turn: there may be hundreds, and they are not deleted as soon as
@@ -66,12 +68,14 @@ pub struct Tracked {
     quiet_since: Option<Duration>,
     /// The size at which reading failed; tried again when it has changed.
     failed_at: Option<u64>,
+    /// Why reading failed.
+    failure: String,
 }
 
 impl Tracked {
     /// Takes a file up where its position says, or at its beginning, or, `at_end`, after its last complete line.
     pub fn new(
-        source: u16,
+        (source, record_bytes_max): (u16, usize),
         path: &Path,
         at_end: bool,
         inputs: &mut dyn Inputs,
@@ -95,6 +99,7 @@ impl Tracked {
             path: path.to_owned(),
             input,
             source,
+            record_bytes_max,
             truncations,
             gzip,
             open: None,
@@ -103,6 +108,7 @@ impl Tracked {
             caught_up: false,
             quiet_since: None,
             failed_at: None,
+            failure: String::new(),
         };
         if gzip {
             // To know by unpacking it that there is nothing more would take as long as to read it.
@@ -114,8 +120,7 @@ impl Tracked {
         if position > size {
             tracked.truncated(position, size, inputs, notices);
         }
-        let lines =
-            LineReader::new(Content::at(Arc::clone(&file), false, tracked.position)?, tracked.position);
+        let lines = tracked.lines(&file, tracked.position)?;
         tracked.open = Some(Open { file, lines });
         Ok(tracked)
     }
@@ -131,6 +136,12 @@ impl Tracked {
 
     pub const fn is_caught_up(&self) -> bool {
         self.caught_up
+    }
+
+    /// Why it cannot be read now. A compressed file that is still being written is no fault.
+    pub fn fault(&self) -> Option<String> {
+        let is_fault = self.failed_at.is_some() && !self.gzip && !self.is_done();
+        is_fault.then(|| format!("{}: {}", self.path.display(), self.failure))
     }
 
     pub const fn is_open(&self) -> bool {
@@ -217,7 +228,7 @@ impl Tracked {
         self.caught_up = true;
         self.state = State::AtEnd;
         if self.gzip || !round.follow || self.is_left_alone(round.now) {
-            if let Some(line) = self.open.as_mut().and_then(|open| open.lines.remainder()) {
+            while let Some(line) = self.open.as_mut().and_then(|open| open.lines.remainder()) {
                 append(self.source, self.input, line, batch, round.notices);
             }
             if let Some(size) = self.size().filter(|_| self.gzip) {
@@ -249,7 +260,7 @@ impl Tracked {
         let Some(size) = self.size().filter(|size| *size < read_to) else { return false };
         let Ok(content) = Content::at(Arc::clone(&file), false, 0) else { return false };
         self.truncated(read_to, size, round.inputs, round.notices);
-        self.open = Some(Open { file, lines: LineReader::new(content, 0) });
+        self.open = Some(Open { file, lines: LogLines::new(content, 0, self.record_bytes_max) });
         true
     }
 
@@ -266,6 +277,7 @@ impl Tracked {
 
     fn failed(&mut self, error: &io::Error, notices: &mut Vec<Notice>) {
         self.failed_at = Some(self.size().unwrap_or(0));
+        self.failure = error.to_string();
         self.state = State::AtEnd;
         self.caught_up = true;
         if self.gzip {
@@ -302,7 +314,7 @@ impl Tracked {
         }
         let position = self.position;
         let opened = self.file().and_then(|file| {
-            let lines = LineReader::new(Content::at(Arc::clone(&file), self.gzip, position)?, position);
+            let lines = self.lines(&file, position)?;
             Ok(Open { file, lines })
         });
         match opened {
@@ -310,6 +322,14 @@ impl Tracked {
             Err(error) => self.failed(&error, notices),
         }
         self.is_open()
+    }
+
+    /// Its lines from a position on, with the parts of split lines that wait there.
+    fn lines(&self, file: &Arc<File>, position: u64) -> io::Result<LogLines<Content>> {
+        let at = |position| Content::at(Arc::clone(file), self.gzip, position);
+        let mut lines = LogLines::new(at(position)?, position, self.record_bytes_max);
+        lines.recall(at)?;
+        Ok(lines)
     }
 
     /// The file itself, through its name only if it is not open: that may be another's by now.
@@ -330,17 +350,22 @@ impl Tracked {
         name: &InputName,
         from: u64,
         to: u64,
-    ) -> Result<LineReader<Take<Content>>, SourceError> {
+    ) -> Result<LogLines<Take<Content>>, SourceError> {
         let failed = |text: String| SourceError::ReadAgain { input: name.clone(), from, to, text };
         let gone = |text: String| SourceError::Gone { input: name.clone(), from, to, text };
         if *name != self.identity.input_name(self.truncations) {
             return Err(gone(format!("{} has been truncated since", self.path.display())));
         }
-        let content = self.file().and_then(|file| Content::at(file, self.gzip, from)).map_err(|error| {
+        let open = |file: Arc<File>| {
+            let at = |position| Content::at(Arc::clone(&file), self.gzip, position);
+            let mut lines = LogLines::new(at(from)?.take(to - from), from, self.record_bytes_max);
+            lines.recall(at)?;
+            Ok(lines)
+        };
+        self.file().and_then(open).map_err(|error| {
             let text = format!("{}: {error}", self.path.display());
             if error.kind() == io::ErrorKind::UnexpectedEof { gone(text) } else { failed(text) }
-        })?;
-        Ok(LineReader::new(content.take(to - from), from))
+        })
     }
 }
 
@@ -365,5 +390,5 @@ pub fn append(source: u16, input: u32, line: Line<'_>, batch: &mut Batch, notice
     if let Some(length) = cut_from {
         notices.push(Notice::Oversized { source, input, offset, length });
     }
-    batch.push(Record { source, input, offset, next, log_time_ms: None, bytes });
+    batch.push(Record { source, input, offset, next, log_time_ms: None, bytes, cut: cut_from.is_some() });
 }

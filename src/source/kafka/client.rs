@@ -8,12 +8,13 @@ use super::{super::SourceError, batch_queue::Consumer, context::Context, setting
 
 /// What a user's `properties` may change. A full local queue makes the fetcher sleep, by default for a second.
 /// The two bounds are part of the memory budget: at most so many messages, or KiB, are fetched ahead in the one
-/// queue that all partitions share (a little more, since a fetch is not cut short).
-const DEFAULTS: [(&str, &str); 6] = [
+/// queue that all partitions share (and one fetch more, since that is not cut short: `fetch.max.bytes`, or a single batch of records if it is larger).
+const DEFAULTS: [(&str, &str); 7] = [
     ("client.id", "keyhound"),
     ("fetch.queue.backoff.ms", "10"),
     ("queued.min.messages", "100000"),
     ("queued.max.messages.kbytes", "32768"),
+    ("fetch.max.bytes", "16777216"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("socket.keepalive.enable", "true"),
 ];

@@ -69,8 +69,13 @@ impl KafkaSource {
                     && let Some(position) = self.advance(place, offset, log_time_ms)
                 {
                     let Position { source, input, offset, next, log_time_ms } = position;
-                    let bytes = message.payload().unwrap_or_default();
-                    batch.push(Record { source, input, offset, next, log_time_ms, bytes });
+                    let whole = message.payload().unwrap_or_default();
+                    let bytes = &whole[..whole.len().min(self.record_bytes_max)];
+                    let cut = bytes.len() < whole.len();
+                    batch.push(Record { source, input, offset, next, log_time_ms, bytes, cut });
+                    if cut {
+                        self.was_cut(position, whole.len());
+                    }
                 }
                 Ok(true)
             }
@@ -79,7 +84,7 @@ impl KafkaSource {
                 if let [topic] = self.settings.topics()
                     && let Some(place) = self.partitions.place(topic, number)
                 {
-                    self.partitions.at(place).at_end = true;
+                    self.reached_end(place);
                 }
                 Ok(true)
             }
@@ -139,12 +144,20 @@ impl KafkaSource {
                 self.judge(client, code, place, text)?;
             } else if let Some(place) = place {
                 let log_time_ms = messages.time_ms(index);
-                if let Some(position) = self.advance(place, head.offset.unsigned_abs(), log_time_ms) {
-                    batch.push_message(position, index);
+                if let Some(position) = self.advance(place, head.offset.unsigned_abs(), log_time_ms)
+                    && let Some(whole) = batch.push_message(position, index, self.record_bytes_max)
+                {
+                    self.was_cut(position, whole);
                 }
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn was_cut(&mut self, position: Position, whole: usize) {
+        let Position { source, input, offset, .. } = position;
+        self.notices.push(Notice::Oversized { source, input, offset, length: whole as u64 });
     }
 
     /// Moves a partition's position over a record. None if it has been given before: it must not count twice.
@@ -157,9 +170,31 @@ impl KafkaSource {
         let next = offset + 1;
         partition.position = next;
         partition.at_end = false;
+        partition.is_served();
         partition.newest_log_time_ms = partition.newest_log_time_ms.max(log_time_ms);
         partition.last_log_time_ms = log_time_ms.or(partition.last_log_time_ms);
         Some(Position { source, input: partition.input, offset, next, log_time_ms })
+    }
+
+    fn told_of(&mut self, topic: &str, partition: i32, text: &str) {
+        let text = format!("{topic}/{partition}: {text}");
+        self.notices.push(Notice::Transport { source: self.source, text });
+    }
+
+    fn reached_end(&mut self, place: usize) {
+        let partition = self.partitions.at(place);
+        partition.at_end = true;
+        partition.is_served();
+    }
+
+    /// The broker does not give a partition's records: no right, no such topic. That is not for the others to suffer
+    /// from, and may pass, so reading goes on. The plain way does not say which partition is meant: with one topic,
+    /// each will say that it is served again.
+    fn was_refused(&mut self, place: Option<usize>, text: &str) {
+        let all = if self.settings.topics().len() == 1 { 0..self.partitions.len() } else { 0..0 };
+        for place in place.map_or(all, |place| place..place + 1) {
+            self.partitions.at(place).refused = Some(text.to_owned());
+        }
     }
 
     /// What an error means: the end of a partition, a position that is gone, something that passes, or the end of
@@ -179,7 +214,7 @@ impl KafkaSource {
         match code {
             RDKafkaErrorCode::PartitionEOF => {
                 if let Some(place) = place {
-                    self.partitions.at(place).at_end = true;
+                    self.reached_end(place);
                 }
                 Ok(())
             }
@@ -191,11 +226,14 @@ impl KafkaSource {
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition => Err(SourceError::Partition { topic, partition, text }),
+            | RDKafkaErrorCode::UnknownPartition => {
+                self.was_refused(place, &text);
+                self.told_of(&topic, partition, &text);
+                Ok(())
+            }
             RDKafkaErrorCode::Fatal => Err(SourceError::Fatal { text }),
             _ => {
-                let source = self.source;
-                self.notices.push(Notice::Transport { source, text: format!("{topic}/{partition}: {text}") });
+                self.told_of(&topic, partition, &text);
                 Ok(())
             }
         }

@@ -15,12 +15,25 @@ use serde::Deserialize;
 
 /// Texts beyond this many that nobody has asked for are thrown away: they repeat.
 const TEXTS_MAX: usize = 64;
+/// How much of an error is kept to be shown.
+const ERROR_CHARACTERS_MAX: usize = 300;
 
-/// The part of librdkafka's statistics that lag is computed from.
+/// The part of librdkafka's statistics that lag and contact are computed from.
 #[derive(Debug, Default, Deserialize)]
 pub struct Statistics {
     #[serde(default)]
+    pub brokers: HashMap<String, BrokerStatistics>,
+    #[serde(default)]
     pub topics: HashMap<String, TopicStatistics>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct BrokerStatistics {
+    pub name: String,
+    pub nodeid: i32,
+    pub state: String,
+    /// Microseconds since something was received on this connection; -1 = nothing was yet.
+    pub rxidle: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,12 +42,20 @@ pub struct TopicStatistics {
     pub partitions: HashMap<i32, PartitionStatistics>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct PartitionStatistics {
     /// The last stable offset: where reading committed records ends. Negative if unknown.
     pub ls_offset: i64,
+    /// Where the log ends, records of open transactions included. Negative if unknown.
+    pub hi_offset: i64,
     /// Negative if it has none.
     pub leader: i32,
+    /// The broker that records are fetched from: the leader, or a replica that is nearer. -1 = none.
+    pub broker: i32,
+    /// Whether the brokers know of no such partition. Its leader and broker stay what they were.
+    pub unknown: bool,
+    /// Messages that have been fetched and not been taken.
+    pub fetchq_cnt: i64,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +63,8 @@ struct Told {
     texts: Vec<String>,
     statistics: Option<Statistics>,
     refused: bool,
+    /// What the last error was: it stays until there is another.
+    last_error: Option<String>,
 }
 
 /// The context of a consumer.
@@ -64,6 +87,11 @@ impl Context {
     /// Whether a broker has refused the credentials or the certificate: trying again will not help.
     pub fn was_refused(&self) -> bool {
         self.told().refused
+    }
+
+    /// What librdkafka last called an error.
+    pub fn last_error(&self) -> Option<String> {
+        self.told().last_error.clone()
     }
 
     fn tell(&self, text: String) {
@@ -97,7 +125,9 @@ impl ClientContext for Context {
         if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) = error.rdkafka_error_code() {
             self.told().refused = true;
         }
-        self.tell(format!("{error}: {reason}"));
+        let text = format!("{error}: {reason}");
+        self.told().last_error = Some(text.chars().take(ERROR_CHARACTERS_MAX).collect());
+        self.tell(text);
     }
 }
 

@@ -19,6 +19,9 @@ use super::{
 /// How long a partition may take to say what it has. Meanwhile nothing of any source is read.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// When to try again if no client could be made.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// How much older, by its time, a record may be than the one before it. Producers' clocks differ.
 const OUT_OF_ORDER_MS: u64 = 60_000;
 
@@ -28,7 +31,7 @@ impl KafkaSource {
     /// librdkafka fetches nothing more of such a partition, refuses to seek it, and forgets its queue when it is
     /// unassigned.
     pub(super) fn find_again(&mut self, client: &Client, place: Option<usize>) {
-        self.is_stale = true;
+        self.renew_at = Some(Duration::ZERO);
         for place in place.map_or(0..self.partitions.len(), |place| place..place + 1) {
             if let Err(error) = self.find_position(client, place) {
                 self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
@@ -62,8 +65,27 @@ impl KafkaSource {
         Ok(())
     }
 
+    /// The client to go on with: another, if one is due and can be made.
+    pub(super) fn renewed(&mut self, client: Client, now: Duration) -> Client {
+        if self.renew_at.is_none_or(|at| now < at) {
+            return client;
+        }
+        match self.reopen() {
+            Ok(renewed) => {
+                self.renew_at = None;
+                client.let_go();
+                renewed
+            }
+            Err(error) => {
+                self.renew_at = Some(now + RENEW_AGAIN_AFTER);
+                self.notices.push(Notice::Transport { source: self.source, text: error.to_string() });
+                client
+            }
+        }
+    }
+
     /// Another client that goes on where the one before stood.
-    pub(super) fn reopen(&mut self) -> Result<Client, SourceError> {
+    fn reopen(&mut self) -> Result<Client, SourceError> {
         let client = Client::new(&self.settings)?;
         let mut list = TopicPartitionList::with_capacity(self.partitions.len());
         for place in 0..self.partitions.len() {
@@ -71,7 +93,6 @@ impl KafkaSource {
             client.include(&mut list, &partition.topic, partition.number, partition.position)?;
         }
         client.assign(&list)?;
-        self.is_stale = false;
         Ok(client)
     }
 }

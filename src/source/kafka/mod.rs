@@ -12,6 +12,7 @@ mod lost;
 mod offsets;
 mod partitions;
 mod properties;
+mod reach;
 mod replay;
 mod retention;
 mod sample;
@@ -41,10 +42,15 @@ pub use self::{
     settings::{Consume, KafkaSettings, KafkaSettingsError},
     start::{Start, StartError},
 };
-use super::{Batch, InputLag, InputName, Inputs, Notice, Source, SourceError};
+use super::{
+    Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError,
+    contact::Reach,
+};
 
 /// How long a partition that was added may take to answer. Meanwhile nothing of any source is read.
 const NEW_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// How often to look whether a client that was replaced is still in use.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// For how long one that did not is not asked again.
 const SILENT_FOR: Duration = Duration::from_mins(1);
 
@@ -66,6 +72,16 @@ impl Client {
             }
         };
         Ok(Self { queue, consumer })
+    }
+
+    /// Ends it on a thread of its own, once no batch holds its messages any more: librdkafka may take seconds to let go
+    /// of brokers that do not answer.
+    fn let_go(self) {
+        std::thread::spawn(move || {
+            while self.queue.as_ref().is_some_and(|queue| Arc::strong_count(queue) > 1) {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+        });
     }
 
     /// Adds a partition to what is to be assigned, and sends its messages to the queue, if there is one.
@@ -100,8 +116,10 @@ pub struct KafkaSource {
     partitions: Partitions,
     /// Partitions that were added and did not answer, and when to ask each again.
     silent: HashMap<(String, i32), Duration>,
-    /// Whether a position was lost, so that the client cannot go on.
-    is_stale: bool,
+    /// When to make the client anew; `None` = it can go on.
+    renew_at: Option<Duration>,
+    reach: Reach,
+    record_bytes_max: usize,
     /// Inputs whose position was lost: where it was, and where reading goes on.
     moved: Vec<(u32, u64, u64)>,
     replay: Option<Replay>,
@@ -119,12 +137,21 @@ impl KafkaSource {
             client: None,
             partitions: Partitions::default(),
             silent: HashMap::new(),
-            is_stale: false,
+            renew_at: None,
+            reach: Reach::default(),
+            record_bytes_max: RECORD_BYTES_MAX,
             moved: Vec::new(),
             replay: None,
             retention: None,
             notices: Vec::new(),
         }
+    }
+
+    /// Of a record that is longer it takes so many bytes.
+    #[must_use]
+    pub const fn bounded(mut self, record_bytes_max: usize) -> Self {
+        self.record_bytes_max = record_bytes_max;
+        self
     }
 
     /// Assigns partitions of a topic where the table says, or, for those that it has not seen, where `start` does.
@@ -162,6 +189,9 @@ impl KafkaSource {
                 position,
                 at_end: false,
                 end: None,
+                high: None,
+                held_up: None,
+                refused: None,
                 newest_log_time_ms: None,
                 last_log_time_ms: inputs.newest_ms(input),
             });
@@ -177,6 +207,7 @@ impl KafkaSource {
         inputs: &mut dyn Inputs,
         now: Duration,
     ) -> Result<(), SourceError> {
+        self.look_at_brokers(client, statistics, now);
         let mut answers = true;
         for (topic, found) in &statistics.topics {
             let mut new: Vec<i32> = Vec::new();
@@ -257,13 +288,14 @@ impl Source for KafkaSource {
     ) -> Result<(), SourceError> {
         // What is new is read now, so what was old has been.
         self.replay = None;
+        self.reach.begin(now);
         let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
         let client = self.client.take().ok_or_else(not_started)?;
         let polled = self.consume(&client, batch, inputs, now, wait);
         for (input, from, to) in self.moved.drain(..) {
             inputs.moved(input, from, to);
         }
-        self.client = Some(if self.is_stale { self.reopen()? } else { client });
+        self.client = Some(self.renewed(client, now));
         polled
     }
 
@@ -282,7 +314,7 @@ impl Source for KafkaSource {
         let (topic, partition) = (partition.topic.as_str(), partition.number);
         let replay = match &mut self.replay {
             Some(replay) => replay,
-            none => none.insert(Replay::new(&self.settings)?),
+            none => none.insert(Replay::new(&self.settings, self.record_bytes_max)?),
         };
         replay.read(&Range { source: self.source, input, name, topic, partition, from, to }, batch)
     }
@@ -305,6 +337,10 @@ impl Source for KafkaSource {
 
     fn describe(&self, input: u32) -> Option<String> {
         self.partitions.of_input(input).map(|p| format!("{}/{}", p.topic, p.number))
+    }
+
+    fn contact(&self, now: Duration) -> Contact {
+        self.reach.contact(now)
     }
 
     fn notices(&mut self, into: &mut Vec<Notice>) {

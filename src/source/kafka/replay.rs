@@ -65,14 +65,16 @@ pub struct Replay {
     readers: Vec<Reader>,
     consumer: Arc<Consumer>,
     settings: KafkaSettings,
+    record_bytes_max: usize,
     /// Where the logs of inputs begin and end that did not have all that was asked for.
     bounds: HashMap<u32, (u64, u64)>,
 }
 
 impl Replay {
-    pub fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
+    pub fn new(settings: &KafkaSettings, record_bytes_max: usize) -> Result<Self, SourceError> {
         let consumer = client::create(settings, &QUEUES)?;
-        Ok(Self { readers: Vec::new(), consumer, settings: settings.clone(), bounds: HashMap::new() })
+        let (readers, bounds, settings) = (Vec::new(), HashMap::new(), settings.clone());
+        Ok(Self { readers, consumer, settings, record_bytes_max, bounds })
     }
 
     /// Appends the range's records up to the batch's room; returns where to go on.
@@ -138,7 +140,8 @@ impl Replay {
                 let log_time_ms = messages.time_ms(index);
                 let next = offset + 1;
                 let Range { source, input, .. } = *range;
-                batch.push_message(Position { source, input, offset, next, log_time_ms }, index);
+                let position = Position { source, input, offset, next, log_time_ms };
+                batch.push_message(position, index, self.record_bytes_max);
                 if let Some(expected) = &mut self.readers[reader].next {
                     *expected = next;
                 }

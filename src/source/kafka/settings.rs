@@ -1,6 +1,6 @@
 //! What a user says about topics to read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,11 @@ impl KafkaSettings {
 }
 
 impl KafkaSettings {
+    /// A property that is a number of milliseconds, if it is set.
+    pub fn milliseconds(&self, name: &str) -> Option<Duration> {
+        self.properties.get(name)?.resolve().ok()?.parse().ok().map(Duration::from_millis)
+    }
+
     /// The same brokers, asked about one topic.
     pub fn with_topic(&self, topic: &str) -> Result<Self, KafkaSettingsError> {
         RawKafkaSettings { topics: vec![topic.to_owned()], ..self.clone().into() }.try_into()

@@ -1,5 +1,7 @@
 //! Against librdkafka's mock cluster: what is consumed, in which order, and what errors become.
 
+mod reach;
+
 use std::{
     collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
@@ -267,10 +269,12 @@ fn an_added_partition_that_does_not_answer_is_not_asked_again_for_a_minute() {
     source.start(&mut table).unwrap();
     let client = source.client.take().unwrap();
     let mut is_asked = |leader: i32, seconds: u64| {
-        let partitions = HashMap::from([(7, PartitionStatistics { ls_offset: -1, leader })]);
+        let found = PartitionStatistics { leader, ..PartitionStatistics::default() };
+        let partitions = HashMap::from([(7, found)]);
         let topics = HashMap::from([("a".to_owned(), TopicStatistics { partitions })]);
         let now = Duration::from_secs(seconds);
-        source.learn(&client, &Statistics { topics }, &mut table, now).unwrap();
+        let statistics = Statistics { topics, ..Statistics::default() };
+        source.learn(&client, &statistics, &mut table, now).unwrap();
         let mut notices = Vec::new();
         source.notices(&mut notices);
         notices.iter().any(|notice| matches!(notice, Notice::Transport { .. }))

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 
 use self::{
-    delivery::DeliveryMetrics, detection::DetectionMetrics, family::Families, process::ProcessMetrics,
-    serving::ServingMetrics, slot::SlotMetrics,
+    delivery::DeliveryMetrics, detection::DetectionMetrics, family::Families, outputs::Outputs,
+    process::ProcessMetrics, serving::ServingMetrics, slot::SlotMetrics,
 };
 use super::reading::{Reading, Status};
 
@@ -19,6 +19,7 @@ mod delivery;
 mod detection;
 mod engine;
 mod family;
+mod outputs;
 mod process;
 mod serving;
 mod slot;
@@ -37,6 +38,7 @@ pub struct Metrics {
     pub detection: DetectionMetrics,
     pub serving: ServingMetrics,
     pub delivery: DeliveryMetrics,
+    pub outputs: Outputs,
     /// `keyhound_engine_failures_total`.
     pub engine_failures: IntCounter,
     /// `keyhound_config_last_reload_successful`: 1 or 0.
@@ -60,6 +62,7 @@ impl Metrics {
             detection: DetectionMetrics::new(&f),
             serving: ServingMetrics::new(&f),
             delivery: DeliveryMetrics::new(&f),
+            outputs: Outputs::new(&f),
             engine_failures: f.counter(
                 "keyhound_engine_failures_total",
                 "Times that the engine stopped with an error and started again; decisions were served meanwhile.",

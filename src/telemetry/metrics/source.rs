@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
-use super::family::{Families, raise, signed, start_at_zero};
+use super::family::{Families, raise, seconds, signed, start_at_zero};
 use crate::{decode::Reject, telemetry::reading::SourceReading};
 
 /// Records, events, rejects, losses and lag of each source.
@@ -17,6 +17,9 @@ pub(super) struct SourceMetrics {
     offset_resets: IntCounterVec,
     lost_records: IntCounterVec,
     short_retention: IntGaugeVec,
+    connected: IntGaugeVec,
+    contact_at: GaugeVec,
+    blocked_seconds: GaugeVec,
     lag_records: IntGaugeVec,
     lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
@@ -59,6 +62,20 @@ impl SourceMetrics {
                 "keyhound_source_short_retention_topics",
                 "Topics that keep records for too short a time to survive a restart, as found at the start.",
             ),
+            connected: gauges(
+                "keyhound_source_connected",
+                "Whether everything that a source reads is in reach (1) or has not been for 15 s (0), by source.",
+            ),
+            contact_at: f.real_gauges(
+                "keyhound_source_contact_timestamp_seconds",
+                "When everything that a source reads was last in reach, in seconds since the Unix epoch.",
+                &["source"],
+            ),
+            blocked_seconds: f.real_gauges(
+                "keyhound_source_open_transaction_seconds",
+                "For how long the same open transaction has kept the records behind it from being read; 0 = none.",
+                &["source"],
+            ),
             lag_records: gauges("keyhound_source_lag_records", "Records that wait at a source."),
             lag_bytes: gauges("keyhound_source_lag_bytes", "Bytes of plain files that wait at a source."),
             lag_seconds: f.real_gauges(
@@ -83,6 +100,11 @@ impl SourceMetrics {
         start_at_zero(&self.rejected, &[label, &Reject::ALL.map(Reject::as_str)]);
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
+        }
+        if let Some(connected) = source.connected {
+            self.connected.with_label_values(label).set(i64::from(connected));
+            self.contact_at.with_label_values(label).set(seconds(source.contact_at_ms));
+            self.blocked_seconds.with_label_values(label).set(source.blocked_seconds);
         }
         // A lag that is not known any more, as of files that are gone, must not stay as it was. That there is nothing
         // to remove is no error.

@@ -48,7 +48,7 @@ pub struct Kafka {
     pub secured: String,
     /// The authority that signed the broker's certificate, as a PEM file.
     pub authority: PathBuf,
-    _broker: Program,
+    broker: Program,
     _folder: Folder,
 }
 
@@ -81,7 +81,13 @@ impl Kafka {
         let plain = format!("127.0.0.1:{plain}");
         broker.wait_until("answering a metadata request", START_LIMIT, || knows_a_broker(&plain));
         let secured = format!("127.0.0.1:{secured}");
-        Self { plain, secured, authority: certificates.authority, _broker: broker, _folder: folder }
+        Self { plain, secured, authority: certificates.authority, broker, _folder: folder }
+    }
+
+    /// Sends the broker a signal by its name, such as `STOP`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        self.broker.signal(name);
     }
 
     /// Creates a topic of a unique name that begins with `name`.
