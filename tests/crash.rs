@@ -14,6 +14,10 @@ mod gone;
 mod lives;
 #[path = "crash/signals.rs"]
 mod signals;
+#[path = "crash/state.rs"]
+mod state;
+#[path = "crash/table.rs"]
+mod table;
 #[path = "crash/turned.rs"]
 mod turned;
 

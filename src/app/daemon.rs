@@ -1,10 +1,10 @@
 //! `keyhound run`: starts everything, waits for a signal or the end of the input, drains.
 
 use std::{
-    future::Future,
     path::PathBuf,
     sync::{
         Arc,
+        atomic::AtomicBool,
         mpsc::{SyncSender, TrySendError},
     },
     time::Duration,
@@ -14,11 +14,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
-    sync::watch,
 };
 
 use super::{
-    life::{self, DRAIN, Lives},
+    descriptors,
+    life::{self, Lives},
+    listeners::Listeners,
     parts::{self, Named},
     reload::{Reloader, reload_on_hangup, tell_loaded},
     signals::obey_signals,
@@ -33,19 +34,12 @@ use crate::{
     serve::{
         Asked, Board, Checks, Commander, Decisions, Operators,
         commands::CommandError,
-        listener::{self, Limits},
         operators::{Access, ready_report},
     },
     slot::{Ask, Change, Status},
     telemetry::{Metrics, build},
 };
 
-/// Operators and Prometheus, which asks at least every few minutes.
-const OF_OPERATORS: Limits =
-    Limits { connections_max: 128, idle_within: Duration::from_mins(5), http2: false };
-/// A gateway may be silent for longer than the hour after which Envoy closes a connection itself: one that is closed
-/// under it fails a question.
-const GATEWAY_IDLE_WITHIN: Duration = Duration::from_mins(65);
 /// Ended decisions are swept, and notices logged, so often.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -68,6 +62,8 @@ pub(super) struct Shared {
     pub clock: WallClock,
     /// The way to the slot, while there is one.
     pub asks: ArcSwapOption<Asks>,
+    /// The table for gateways was filled from the decisions file, and not from the database yet.
+    pub filled_from_file: AtomicBool,
 }
 
 impl Shared {
@@ -89,6 +85,7 @@ impl Shared {
             status,
             clock,
             asks: ArcSwapOption::empty(),
+            filled_from_file: AtomicBool::new(false),
         }
     }
 }
@@ -108,7 +105,12 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         let _in_runtime = runtime.enter();
         signal(SignalKind::hangup())?
     };
-    let log = life::open(&config, &pepper)?;
+    descriptors::check(&config);
+    // Before anything listens: a state that is another's is no business of this process.
+    let opened = match life::open(&config, &pepper) {
+        Err(error) if life::is_final(&error) => return Err(error),
+        opened => opened,
+    };
     let clock = WallClock::system();
     let metrics = Arc::new(Metrics::new(build::VERSION, build::REVISION));
     metrics.watch(status.clone());
@@ -126,9 +128,9 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
     );
     let shared = Arc::new(Shared::new(&config, (reference, geo), metrics, status, clock));
 
-    // Listeners first: whoever probes sees a process that is alive and not ready while state is restored.
-    let stopping = watch::Sender::new(false);
-    let servers = serve(&runtime, &config, &shared, access, &pepper, &stopping)?;
+    // The listener for operators first: whoever probes sees a process that is alive and not ready while state is
+    // restored.
+    let listeners = listeners(&runtime, &config, &shared, access, &pepper)?;
     runtime.spawn(housekeeping(shared.clone(), config.serve.ready_lag_seconds_max));
     let reloader = Reloader { path, overrides, pepper: pepper.clone(), shared: shared.clone() };
     runtime.spawn(reload_on_hangup(reloader, hangups));
@@ -137,28 +139,24 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         config: &config,
         pepper: &pepper,
         shared: &shared,
+        listeners: &listeners,
         interrupted: Some(interrupted),
+        looks_for_a_record: false,
     };
-    let end = lives.live(log)?;
-    let _ = stopping.send(true);
-    runtime.block_on(async {
-        for server in servers {
-            let _ = tokio::time::timeout(DRAIN, server).await;
-        }
-    });
+    let end = lives.live(opened)?;
+    listeners.close(&runtime);
     tracing::info!(event = "stopped", end = ?end, "stopped");
     Ok(())
 }
 
-/// Both listeners, served until `stopping` says so.
-fn serve(
+/// Opens the listener for operators, and takes the address for gateways.
+fn listeners(
     runtime: &Runtime,
     config: &Config,
     shared: &Arc<Shared>,
     access: Access,
     pepper: &Arc<Pepper>,
-    stopping: &watch::Sender<bool>,
-) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
+) -> anyhow::Result<Listeners> {
     let operators = Operators {
         board: shared.board.clone(),
         commands: commander(shared.clone()),
@@ -175,24 +173,9 @@ fn serve(
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
     };
-    let stopped = |mut watched: watch::Receiver<bool>| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let _ = watched.wait_for(|stop| *stop).await;
-        })
-    };
-    let mut tasks = Vec::new();
-    let connections_max = config.serve.connections_max as usize;
-    let of_gateways = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN, http2: true };
-    for (field, address, router, limits) in [
-        ("listen", config.listen, operators.router(), OF_OPERATORS),
-        ("gateways_listen", config.gateways_listen, checks.router(), of_gateways),
-    ] {
-        let bound = runtime.block_on(listener::bind(field, address))?;
-        tracing::info!(event = "listening", listener = field, address = %bound.address, "listening");
-        let (metrics, stop) = (shared.metrics.clone(), stopped(stopping.subscribe()));
-        tasks.push(runtime.spawn(listener::serve(bound, router, limits, metrics, stop)));
-    }
-    Ok(tasks)
+    let _in_runtime = runtime.enter();
+    let (operators, gateways) = (operators.router(), checks.router());
+    Ok(Listeners::open_for_operators(config, operators, gateways, shared.metrics.clone())?)
 }
 
 /// Hands operators' commands to the slot.
@@ -214,7 +197,7 @@ async fn housekeeping(shared: Arc<Shared>, ready_lag_seconds_max: u32) {
     let mut is_ready = false;
     loop {
         ticks.tick().await;
-        let report = ready_report(shared.metrics.reading(), shared.clock.now(), ready_lag_seconds_max);
+        let report = ready_report(&shared.metrics, shared.clock.now(), ready_lag_seconds_max);
         match (is_ready, report.ready) {
             (false, true) => tracing::info!(event = "ready", "ready"),
             (true, false) => {

@@ -1,9 +1,11 @@
 //! One life of the engine: the store, the slot on its thread, and who delivers what it commits.
 //!
 //! Gateways are answered from a table that outlives it: a full disk or a broker that went away must not take down what
-//! stands before every API. So after an error, there is another life.
+//! stands before every API. So after an error, there is another life. Where the database cannot be read at the start,
+//! the table is filled from the decisions file beside it.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -13,23 +15,26 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
-use tokio::{runtime::Runtime, sync::oneshot};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc::UnboundedReceiver, oneshot},
+};
 
-use super::{daemon::Shared, parts};
+use super::{
+    daemon::Shared,
+    delivery::{Delivery, Plan},
+    listeners::Listeners,
+    parts,
+};
 use crate::{
     config::Config,
     decode::Pepper,
-    deliver::{
-        Deliver, Dispatcher, Stop, WallTime,
-        alertmanager::{Notifier, ToAlertmanagers},
-        topics::{self, ToTopics},
-    },
-    incident::Incident,
+    deliver::{Deliver as _, WallTime, alertmanager::ToAlertmanagers, topics::ToTopics},
     serve::ToServe,
-    slot::{Ask, Change, End, Gap, Reading, Slot, SlotSettings},
-    store::{EmbeddedLog, Log as _, Outbox, StoreError, SystemClock},
-    telemetry::logs,
+    slot::{Ask, Change, Culprit, End, Gap, Reading, Slot, SlotSettings},
+    source::Settings,
+    store::{DecisionsFile, EmbeddedLog, LogError, Run, StoreError, SystemClock},
+    telemetry::{faults::Fault, logs},
 };
 
 /// Commands and changes that may wait for the slot.
@@ -37,7 +42,7 @@ const ASKS_MAX: usize = 64;
 /// How long alerts may take to leave at the end.
 pub const DRAIN: Duration = Duration::from_secs(5);
 /// Between an error and the next life.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 
 /// What every life is made from.
 pub struct Lives<'a> {
@@ -45,43 +50,110 @@ pub struct Lives<'a> {
     pub config: &'a Config,
     pub pepper: &'a Pepper,
     pub shared: &'a Arc<Shared>,
+    pub listeners: &'a Listeners,
     /// Comes with the first signal; `None` = it has come.
     pub interrupted: Option<oneshot::Receiver<()>>,
+    /// The last life ended at a record that panics.
+    pub looks_for_a_record: bool,
 }
 
 impl Lives<'_> {
-    /// Lives until a signal, until no record will ever come again, or until an error before state was ever restored:
-    /// that is for whoever started the process to see. Any later error leaves gateways answered, and is tried again.
-    pub fn live(mut self, log: EmbeddedLog) -> anyhow::Result<End> {
+    /// Lives until a signal, until no record will ever come again, or until an error of the first start that leaves
+    /// nobody to answer: that is for whoever started the process to see. Any other error is tried again.
+    pub fn live(mut self, mut opened: anyhow::Result<EmbeddedLog>) -> anyhow::Result<End> {
         let mut has_run = false;
         // What a reader of standard input held goes with it: whoever writes there has to know.
-        let reads_again = log.rewindable();
-        let mut opened = Ok(log);
+        let reads_again =
+            !self.config.sources.iter().any(|source| matches!(source.source, Settings::Stdin(_)));
         loop {
             let ended = opened.and_then(|log| self.live_once(log));
             has_run |= self.shared.status.is_restored();
             let error = match ended {
-                Err(error) if has_run && reads_again && !self.is_interrupted() && !is_final(&error) => error,
-                ended => return ended,
+                Err(error) if reads_again && !self.is_interrupted() && !is_final(&error) => error,
+                ended => return ended.map_err(|error| explained(error, self.config)),
             };
-            self.shared.status.went_away();
-            self.shared.metrics.engine_failures.inc();
-            let error = logs::with_causes(&error);
-            tracing::error!(
-                event = "engine_stopped",
-                error,
-                "the engine stopped; decisions that were made are served on, and it starts again in {} s",
-                PAUSE.as_secs()
-            );
+            has_run |= self.looks_for_a_record;
+            if !(self.answers_without_engine(&error) || has_run) {
+                return Err(explained(error, self.config));
+            }
+            self.went_away(error);
             // A signal ends the process at once from here on: nothing has been begun.
             thread::sleep(PAUSE);
             opened = open(self.config, self.pepper);
         }
     }
 
+    fn went_away(&self, error: anyhow::Error) {
+        self.shared.status.went_away();
+        self.shared.metrics.engine_failures.inc();
+        let error = logs::with_causes(&explained(error, self.config));
+        self.shared.metrics.faults.set(Fault::EngineStopped, format!("the engine stopped: {error}"));
+        tracing::error!(
+            event = "engine_stopped",
+            error,
+            "the engine stopped; decisions that were made are served on, and it starts again in {} s",
+            PAUSE.as_secs()
+        );
+    }
+
     /// Whether the signal has come, be it while something was being ended.
     fn is_interrupted(&mut self) -> bool {
         self.interrupted.as_mut().is_none_or(|interrupted| interrupted.try_recv().is_ok())
+    }
+
+    /// Whether gateways are refused something, or would be if something could be read: then the process goes on.
+    fn answers_without_engine(&self, error: &anyhow::Error) -> bool {
+        if self.listeners.is_open_for_gateways() {
+            return !self.shared.decisions.is_empty();
+        }
+        let Some(store) = store_error(error) else { return false };
+        match self.fill_from_file() {
+            Ok(()) => true,
+            Err(file) => {
+                let file = logs::with_causes(&file);
+                tracing::error!(
+                    event = "decisions_file_unreadable",
+                    error = file,
+                    "no decisions to answer from"
+                );
+                self.listeners
+                    .say_closed(&format!("neither the database nor the decisions file can be read ({file})"));
+                // There is a database, and who mends it may do so while this process waits.
+                matches!(
+                    store,
+                    StoreError::Database(_)
+                        | StoreError::Unreadable { .. }
+                        | StoreError::Damaged { .. }
+                        | StoreError::Changed { .. }
+                )
+            }
+        }
+    }
+
+    /// Fills the table for gateways from the decisions file, and opens their listener.
+    fn fill_from_file(&self) -> anyhow::Result<()> {
+        let Shared { decisions, board, clock, metrics, .. } = self.shared.as_ref();
+        let file = decisions_file(self.config, self.pepper);
+        let kept = file.read()?;
+        let age = clock.now().since(WallTime(kept.written_at_ms));
+        let count = kept.decisions.len();
+        let read = kept
+            .decisions
+            .iter()
+            .filter_map(|(value, at)| Some((serde_json::from_slice(value).ok()?, WallTime(*at))));
+        self.shared.filled_from_file.store(true, Relaxed);
+        ToServe::new(decisions.clone(), board.clone(), clock.clone(), metrics.clone())
+            .restore(read.collect(), Vec::new());
+        tracing::warn!(
+            event = "decisions_file_used",
+            path = %file.path().display(),
+            decisions = count,
+            left_out = kept.left_out,
+            age_seconds = age.as_secs(),
+            "gateways are answered from the decisions file, since the database cannot be read"
+        );
+        let _in_runtime = self.runtime.enter();
+        Ok(self.listeners.open_for_gateways()?)
     }
 
     fn live_once(&mut self, log: EmbeddedLog) -> anyhow::Result<End> {
@@ -94,7 +166,8 @@ impl Lives<'_> {
     }
 
     fn live_with(&mut self, log: EmbeddedLog, asked: Receiver<Ask<Change>>) -> anyhow::Result<End> {
-        let Self { runtime, config, pepper, shared, .. } = self;
+        self.tell_taken_over(&log);
+        let Self { runtime, config, pepper, shared, listeners, .. } = self;
         let (reference, geo) = shared.in_force.load_full().as_ref().clone();
         let reading = Reading::new(
             parts::decoders(config, pepper)?,
@@ -106,8 +179,10 @@ impl Lives<'_> {
         );
         let outbox = log.outbox();
         shared.status.tells_of(outbox.clone());
-        let delivery = Delivery::start(runtime, config, shared, &outbox)?;
-        let outcome = self.run_slot(log, reading, asked);
+        let (presence, file) = (log.presence(), decisions_file(config, pepper));
+        let plan = Plan { runtime, config, shared, listeners, outbox: &outbox, presence, file };
+        let (delivery, failures) = Delivery::start(plan)?;
+        let outcome = self.run_slot(log, reading, asked, failures);
         // What comes while the rest is delivered is for the next life.
         self.shared.asks.store(None);
         delivery.drain(self.runtime);
@@ -119,18 +194,32 @@ impl Lives<'_> {
         outcome
     }
 
-    /// Lets the slot run until its end or a signal.
+    /// A database that is new beside a decisions file was lost.
+    fn tell_taken_over(&self, log: &EmbeddedLog) {
+        let Some(count) = log.taken_over() else { return };
+        let text = format!(
+            "state.dir {}: there was no database, though a decisions file is there: {count} decisions are taken over \
+             from it; profiles and open incidents are lost. If there is a backup, stop Keyhound and put it there",
+            self.config.state_dir.display()
+        );
+        if self.shared.metrics.faults.set(Fault::StateLost, text.as_str()) {
+            tracing::error!(event = "state_lost", decisions = count, "{text}");
+        }
+    }
+
+    /// Lets the slot run until its end, a signal, or an error of a thread that reads the same database.
     fn run_slot(
         &mut self,
         log: EmbeddedLog,
         reading: Reading,
         asked: Receiver<Ask<Change>>,
+        mut failures: UnboundedReceiver<anyhow::Error>,
     ) -> anyhow::Result<End> {
         let halt = Arc::new(AtomicBool::new(false));
         let (ended, end) = oneshot::channel();
         let slot = spawn_slot(log, reading, asked, self.shared, halt.clone(), ended)?;
         let interrupted = &mut self.interrupted;
-        self.runtime.block_on(async {
+        let failed = self.runtime.block_on(async {
             let signal = async {
                 match interrupted {
                     Some(interrupted) => drop(interrupted.await),
@@ -141,12 +230,42 @@ impl Lives<'_> {
                 () = signal => {
                     tracing::info!(event = "stopping", "stopping on a signal");
                     *interrupted = None;
+                    None
                 }
-                _ = end => {}
+                Some(failed) = failures.recv() => Some(failed),
+                _ = end => None,
             }
         });
         halt.store(true, Relaxed);
-        slot.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the slot's thread panicked")))
+        let outcome = slot.join().unwrap_or_else(|_| Err(self.panicked()));
+        failed.map_or(outcome, Err)
+    }
+
+    /// Says at which record the slot's thread panicked, as far as that is known. Nobody has to start the process anew
+    /// for it: the next life looks for the record, or passes it over.
+    fn panicked(&mut self) -> anyhow::Error {
+        match self.shared.status.panicked() {
+            Culprit::None => anyhow::anyhow!("the slot's thread panicked while no record was being judged"),
+            Culprit::Among(runs) => {
+                self.looks_for_a_record = true;
+                let inputs = runs.len();
+                anyhow::anyhow!(
+                    "the slot's thread panicked at a record of {inputs} inputs; it is looked for one record at a time"
+                )
+            }
+            Culprit::Record(Run { from, .. }, input) => {
+                self.looks_for_a_record = true;
+                tracing::error!(
+                    event = "record_set_aside",
+                    input,
+                    offset = from,
+                    "Keyhound panics at this record; it is passed over. This is a bug: report it with the place above"
+                );
+                anyhow::anyhow!(
+                    "the slot's thread panicked at record {from} of {input}, which is passed over"
+                )
+            }
+        }
     }
 }
 
@@ -160,16 +279,37 @@ pub fn open(config: &Config, pepper: &Pepper) -> anyhow::Result<EmbeddedLog> {
     Ok(EmbeddedLog::open(dir, &identity, parts::sources(config)?, &dispatchers)?)
 }
 
-/// Whether it would be the same next time: the state is another's, or not for these settings.
-fn is_final(error: &anyhow::Error) -> bool {
-    use StoreError::{Codec, InUse, Partitions, Pepper, TopicPrefix};
-    let store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
-    store.is_some_and(|store| {
-        matches!(store, InUse { .. } | Codec { .. } | Partitions { .. } | TopicPrefix { .. } | Pepper { .. })
+fn decisions_file(config: &Config, pepper: &Pepper) -> DecisionsFile {
+    DecisionsFile::new(&config.state_dir, &parts::identity(config, pepper).pepper_check)
+}
+
+fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<LogError>() {
+        Some(LogError::Store(store)) => Some(store),
+        _ => cause.downcast_ref::<StoreError>(),
     })
 }
 
-/// The slot on its own thread. Restoring is part of it, so that the listeners answer meanwhile.
+/// Whether it would be the same next time: the state is another's, or not for these settings.
+pub fn is_final(error: &anyhow::Error) -> bool {
+    use StoreError::{InUse, Partitions, Pepper, TopicPrefix};
+    store_error(error).is_some_and(|store| {
+        matches!(store, InUse { .. } | Partitions { .. } | TopicPrefix { .. } | Pepper { .. })
+    })
+}
+
+/// With the path and what to do, where an error of the database says neither.
+fn explained(error: anyhow::Error, config: &Config) -> anyhow::Error {
+    let dir: &Path = &config.state_dir;
+    match store_error(&error).and_then(|store| store.remedy(dir)) {
+        Some(remedy) => {
+            let told = logs::with_causes(&error);
+            anyhow::anyhow!("state.dir {}: {told}: {remedy}", dir.display())
+        }
+        None => error,
+    }
+}
+
 fn spawn_slot(
     log: EmbeddedLog,
     reading: Reading,
@@ -178,13 +318,24 @@ fn spawn_slot(
     halt: Arc<AtomicBool>,
     ended: oneshot::Sender<()>,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<End>>> {
-    let status = shared.status.clone();
+    let shared = shared.clone();
     let body = move || -> anyhow::Result<End> {
         // Dropped at the end of the thread, however it ends: that is what the main thread waits for.
         let _ended = ended;
+        let status = shared.status.clone();
         let mut slot =
             Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
+        shared.metrics.faults.clear(Fault::EngineStopped);
         let back = status.returned();
+        if back.damaged_entries > 0 {
+            let text = format!(
+                "{} entries of the state had other bytes than were written, and are left out: what was learnt of so \
+                 many keys is lost. The disk, or a program that writes to it, is not to be trusted",
+                back.damaged_entries
+            );
+            shared.metrics.faults.set(Fault::StateLost, text.as_str());
+            tracing::error!(event = "state_damaged", entries = back.damaged_entries, "{text}");
+        }
         for Gap { input, from, to, reason } in &back.gaps {
             tracing::error!(
                 event = "replay_gap",
@@ -207,85 +358,6 @@ fn spawn_slot(
     Ok(thread::Builder::new().name("keyhound-slot".to_owned()).spawn(body)?)
 }
 
-/// What delivers, to be drained at the end.
-struct Delivery {
-    notifier: Arc<Notifier>,
-    stop: Arc<Stop>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Delivery {
-    fn start(runtime: &Runtime, config: &Config, shared: &Shared, outbox: &Outbox) -> anyhow::Result<Self> {
-        let open: Vec<Incident> = outbox
-            .open_incidents()?
-            .iter()
-            .filter_map(|record| serde_json::from_slice(&record.value).ok())
-            .collect();
-        let notifier = {
-            let _in_runtime = runtime.enter();
-            let (clock, metrics) = (shared.clock.clone(), shared.metrics.clone());
-            Notifier::start(&config.alertmanagers, config.links.clone(), clock, metrics, &open)?
-        };
-        let mut delivery = Self { notifier: Arc::new(notifier), stop: Arc::default(), threads: Vec::new() };
-        if let Err(error) = delivery.spawn(runtime, config, shared, outbox, open) {
-            // What was begun ends with the life that began it.
-            delivery.drain(runtime);
-            return Err(error);
-        }
-        let (newest, ring) = (outbox.newest(), delivery.stop.clone());
-        runtime.spawn(async move { ring.ring_with(newest).await });
-        Ok(delivery)
-    }
-
-    fn spawn(
-        &mut self,
-        runtime: &Runtime,
-        config: &Config,
-        shared: &Shared,
-        outbox: &Outbox,
-        open: Vec<Incident>,
-    ) -> anyhow::Result<()> {
-        let (decisions, board) = (shared.decisions.clone(), shared.board.clone());
-        let mut to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
-        let current = outbox.current_decisions()?;
-        let current = current
-            .iter()
-            .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))));
-        to_serve.restore(current.collect(), open);
-        self.spawn_dispatcher(outbox, ToAlertmanagers(self.notifier.clone()))?;
-        self.spawn_dispatcher(outbox, to_serve)?;
-        if let Some(brokers) = parts::brokers(config)? {
-            runtime
-                .block_on(topics::ensure(&brokers, &config.topic_prefix, config.partitions))
-                .context("Keyhound's own topics")?;
-            let publisher = ToTopics::new(&brokers, &config.topic_prefix, shared.metrics.clone())?;
-            self.spawn_dispatcher(outbox, publisher)?;
-        }
-        Ok(())
-    }
-
-    fn spawn_dispatcher<D: Deliver + 'static>(
-        &mut self,
-        outbox: &Outbox,
-        destination: D,
-    ) -> anyhow::Result<()> {
-        let dispatcher = Dispatcher::new(Arc::new(outbox.clone()), destination)?;
-        let stop = self.stop.clone();
-        let name = format!("keyhound-{}", D::NAME);
-        self.threads.push(thread::Builder::new().name(name).spawn(move || dispatcher.run(&stop))?);
-        Ok(())
-    }
-
-    /// Lets what was committed leave.
-    fn drain(self, runtime: &Runtime) {
-        self.stop.stop();
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!(event = "dispatcher_panicked", "a dispatcher panicked");
-            }
-        }
-        if let Some(notifier) = Arc::into_inner(self.notifier) {
-            runtime.block_on(notifier.shutdown(DRAIN));
-        }
-    }
-}
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

@@ -4,11 +4,15 @@
 //! notifier run on a small tokio runtime that the slot never waits for.
 
 pub mod daemon;
+mod delivery;
 pub mod demo;
+mod descriptors;
 mod life;
+mod listeners;
 pub mod parts;
 mod reload;
 mod signals;
+mod state_keeper;
 pub mod secrecy;
 
 pub use daemon::run;

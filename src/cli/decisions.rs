@@ -110,8 +110,13 @@ fn list(daemon: &Daemon, output: Output, all: bool, key: Option<&str>) -> anyhow
 }
 
 fn render(list: &DecisionList) -> String {
+    let paused = if list.automation_paused {
+        "Automatic steps are paused, until: keyhound decisions resume\n"
+    } else {
+        ""
+    };
     if list.decisions.is_empty() {
-        return "No decision is in force.\n".to_owned();
+        return format!("{paused}No decision is in force.\n");
     }
     let mut rows = table::table(&["STEP", "STATE", "KEY", "UNTIL", "RULE", "DECISION", "WHY"]);
     for shown in &list.decisions {
@@ -126,7 +131,7 @@ fn render(list: &DecisionList) -> String {
             plain(&decision.reason),
         ]);
     }
-    format!("{rows}\n")
+    format!("{paused}{rows}\n")
 }
 
 fn print_answer(output: Output, name: &str, answer: &CommandAnswer) -> anyhow::Result<()> {
@@ -255,10 +260,16 @@ mod tests {
             reason: "214 requests in 21 s\u{1b}[31m".to_owned(),
             ..decision(1, 7, Step::Throttle)
         };
-        let list = DecisionList { decisions: vec![ShownDecision { state: "served".to_owned(), decision }] };
+        let list = DecisionList {
+            automation_paused: true,
+            decisions: vec![ShownDecision { state: "served".to_owned(), decision }],
+        };
         insta::assert_snapshot!(render(&list));
         insta::assert_snapshot!(serde_json::to_string_pretty(&list).unwrap());
-        assert_eq!(render(&DecisionList { decisions: Vec::new() }), "No decision is in force.\n");
+        assert_eq!(
+            render(&DecisionList { automation_paused: false, decisions: Vec::new() }),
+            "No decision is in force.\n"
+        );
     }
 
     #[test]

@@ -62,6 +62,12 @@ impl Stop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 
+    /// Waits for a stop, or `at_most`.
+    pub fn pause(&self, at_most: Duration) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(state, at_most, |state| !state.1));
+    }
+
     /// Rings whenever `newest` changes, for as long as it lives.
     pub async fn ring_with(&self, mut newest: tokio::sync::watch::Receiver<u64>) {
         while newest.changed().await.is_ok() {
@@ -123,21 +129,23 @@ impl<D: Deliver> Dispatcher<D> {
         Ok(records.len())
     }
 
-    /// Turns until it is stopped and nothing is left, or until it is stopped and cannot deliver.
-    pub fn run(mut self, stop: &Stop) {
+    /// Turns until it is stopped and nothing is left, or until it is stopped and cannot deliver. Where the outbox cannot
+    /// be read, it ends at once: what commits to the same database has to know.
+    pub fn run(mut self, stop: &Stop) -> Result<(), OutboxError> {
         let mut seen = 0;
         loop {
             let wait = match self.turn() {
-                Ok(0) if stop.is_stopped() => return,
+                Ok(0) if stop.is_stopped() => return Ok(()),
                 Ok(0) => {
                     self.destination.idle();
                     IDLE
                 }
                 Ok(_) => continue,
+                Err(TurnError::Outbox(error)) => return Err(error),
                 Err(error) => {
                     tracing::warn!(event = "delivery_failed", dispatcher = D::NAME, %error, "delivery failed; it will be retried");
                     if stop.is_stopped() {
-                        return;
+                        return Ok(());
                     }
                     AFTER_FAILURE
                 }
@@ -213,7 +221,7 @@ mod tests {
         let outbox = outbox(&["a", "b"]);
         let stop = Stop::default();
         stop.stop();
-        Dispatcher::new(outbox.clone(), Fragile::default()).unwrap().run(&stop);
+        Dispatcher::new(outbox.clone(), Fragile::default()).unwrap().run(&stop).unwrap();
         assert_eq!(outbox.acknowledged("fragile").unwrap(), 2);
     }
 }

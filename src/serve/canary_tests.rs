@@ -143,7 +143,7 @@ async fn no_byte_of_a_raw_key_comes_back() {
         clock: WallClock::from_fn(|| WallTime(NOW.0 + 1)),
         metrics: metrics.clone(),
     };
-    let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let bound = listener::bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = bound.address;
     let limits = listener::Limits {
         connections_max: CANARIES,

@@ -3,12 +3,17 @@
 //! One current decision a subject: the one with the greatest epoch that came in time. Records may come twice and in
 //! any order. A decision is served until it ends by the wall clock; in shadow mode it is counted and never served.
 //! An automatic decision that came later than a limit ([`FRESH_WITHIN`] by default) after its evidence neither begins
-//! nor ends anything: a backlog must not act. What has ended stays until nothing older could come back, for its epoch.
+//! nor ends anything: a backlog must not act. What has ended stays until nothing older could come back, for its epoch;
+//! and until its time has passed by a clock that is never set, too: if the wall clock was ahead for a while, what it
+//! ended then is in force again once it is right.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use super::bucket::Bucket;
@@ -85,6 +90,8 @@ pub struct InForce {
     aliases: Vec<KeyId>,
     known: Bucket,
     kept_until: WallTime,
+    /// The same by the clock that nobody sets.
+    kept_for: Duration,
 }
 
 /// The answer about one key.
@@ -102,6 +109,9 @@ pub enum Verdict {
     Unjudged(Arc<InForce>),
 }
 
+/// Time since some fixed moment, by a clock that nobody sets.
+type Elapsed = Box<dyn Fn() -> Duration + Send + Sync>;
+
 /// The table. Readers share; writers go one at a time, and hold up one shard for one insertion.
 pub struct Decisions {
     shards: Box<[RwLock<Shard>]>,
@@ -109,6 +119,9 @@ pub struct Decisions {
     fresh_for: Duration,
     /// How many decisions there are. Its lock is also what makes writers go one at a time.
     writer: Mutex<usize>,
+    elapsed: Elapsed,
+    /// How often it has changed.
+    changes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -122,13 +135,29 @@ impl Decisions {
     /// A table for at most `limit` subjects.
     pub fn new(limit: usize) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, limit, fresh_for: FRESH_WITHIN, writer: Mutex::new(0) }
+        let start = Instant::now();
+        let elapsed: Elapsed = Box::new(move || start.elapsed());
+        Self {
+            elapsed,
+            shards,
+            limit,
+            fresh_for: FRESH_WITHIN,
+            writer: Mutex::new(0),
+            changes: AtomicU64::new(0),
+        }
     }
 
     /// The same, with another age of evidence up to which an automatic decision acts.
     #[must_use]
     pub fn fresh_for(mut self, fresh_for: Duration) -> Self {
         self.fresh_for = fresh_for;
+        self
+    }
+
+    /// The same, with another way to tell how much time has passed.
+    #[must_use]
+    pub fn elapsed_by(mut self, elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.elapsed = Box::new(elapsed);
         self
     }
 
@@ -154,9 +183,10 @@ impl Decisions {
             }
         }
         *count += usize::from(before.is_none());
-        let in_force = Arc::new(InForce::of(decision, before.as_deref()));
+        let in_force = Arc::new(InForce::of(decision, before.as_deref(), now, (self.elapsed)()));
         let applied = in_force.applied(now);
         self.insert(key, in_force, before.as_deref());
+        self.changes.fetch_add(1, Relaxed);
         applied
     }
 
@@ -180,6 +210,18 @@ impl Decisions {
         let mut count = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         *count -= self.drop_ended(now);
         *count
+    }
+
+    /// Keeps the decisions on these keys only.
+    pub fn retain(&self, is_known: impl Fn(&KeyId) -> bool) {
+        let mut count = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        *count -= self.drop_where(|key, _| !is_known(key));
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    /// How often it has taken a decision: whoever keeps a copy compares.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Relaxed)
     }
 
     /// How many subjects have a decision, those that ended lately included.
@@ -208,10 +250,15 @@ impl Decisions {
     }
 
     fn drop_ended(&self, now: WallTime) -> usize {
+        let elapsed = (self.elapsed)();
+        self.drop_where(|_, found| found.kept_until <= now && found.kept_for <= elapsed)
+    }
+
+    fn drop_where(&self, is_out: impl Fn(&KeyId, &InForce) -> bool) -> usize {
         let mut dropped = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            dropped.extend(shard.decisions.extract_if(|_, found| found.kept_until <= now));
+            dropped.extend(shard.decisions.extract_if(|key, found| is_out(key, found)));
         }
         for (key, found) in &dropped {
             for alias in &found.aliases {
@@ -244,13 +291,16 @@ impl Decisions {
 }
 
 impl InForce {
-    fn of(decision: &Decision, before: Option<&Self>) -> Self {
+    fn of(decision: &Decision, before: Option<&Self>, now: WallTime, elapsed: Duration) -> Self {
         let expires_at = WallTime(decision.expires().0);
         let remembered = if decision.step.is_enforced() {
             expires_at
         } else {
             WallTime(decision.as_of().0).after(LIFT_KEPT_FOR)
         };
+        // Until then, a record that this one supersedes could still be delivered again and not be over.
+        let kept_until = before.map_or(remembered, |before| before.kept_until.max(remembered));
+        let kept_for = elapsed.saturating_add(kept_until.since(now));
         let rate = decision.rate.map_or(0.0, |rate| rate.known);
         let aliases = decision.subject.aliases.iter().filter_map(|alias| alias.parse().ok());
         Self {
@@ -261,8 +311,8 @@ impl InForce {
             epoch: decision.epoch,
             aliases: aliases.take(ALIASES).collect(),
             known: before.map_or_else(|| Bucket::new(rate), |before| Bucket::renewed(rate, &before.known)),
-            // Until then, a record that this one supersedes could still be delivered again and not be over.
-            kept_until: before.map_or(remembered, |before| before.kept_until.max(remembered)),
+            kept_until,
+            kept_for: before.map_or(kept_for, |before| before.kept_for.max(kept_for)),
         }
     }
 

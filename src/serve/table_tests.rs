@@ -107,6 +107,62 @@ fn a_backlog_never_acts_and_an_operator_always_may() {
     );
 }
 
+/// A table whose other clock is turned by hand.
+fn table_and_its_clock(limit: usize) -> (Decisions, impl Fn(u64)) {
+    let seconds = Arc::new(AtomicU64::new(0));
+    let shown = seconds.clone();
+    let table = Decisions::new(limit).elapsed_by(move || Duration::from_secs(shown.load(Relaxed)));
+    (table, move |now| seconds.store(now, Relaxed))
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_and_back_ends_nothing_for_good() {
+    let (table, passed) = table_and_its_clock(10);
+    table.apply(&decision(1, 1, Step::Revoke), NOW, NOW);
+    table.apply(&decision(2, 1, Step::Throttle), NOW, NOW);
+    passed(10);
+    // Two hours ahead for some seconds: by the wall clock both are over.
+    assert_eq!(table.sweep(at(7_210)), 2);
+    check(&table, 1, 7_210, "allowed");
+    passed(20);
+    check(&table, 1, 20, "refused");
+    check(&table, 2, 20, "within");
+    // Then their time comes by both clocks.
+    passed(3_600);
+    assert_eq!(table.sweep(at(3_600)), 0);
+}
+
+#[test]
+fn a_decision_that_comes_while_the_clock_is_wrong_ends_when_it_says() {
+    let (table, passed) = table_and_its_clock(10);
+    let revoked = decision(1, 1, Step::Revoke);
+    // Behind: it is kept for longer than it holds.
+    table.apply(&revoked, NOW, at(-7_200));
+    check(&table, 1, 10, "refused");
+    check(&table, 1, 3_600, "allowed");
+    // Ahead: over when it comes, and swept. Whoever finds that the clock was set back brings it again.
+    let (table, _) = table_and_its_clock(10);
+    assert_eq!(table.apply(&revoked, NOW, at(7_200)), Applied::Ended);
+    assert_eq!(table.sweep(at(7_201)), 0);
+    assert_eq!(table.apply(&revoked, NOW, at(10)), Applied::Served);
+    passed(10);
+}
+
+#[test]
+fn a_full_table_gives_no_room_for_a_clock_that_is_ahead() {
+    let (table, passed) = table_and_its_clock(1);
+    table.apply(&decision(1, 1, Step::Revoke), NOW, NOW);
+    let later = Decision {
+        as_of: at(7_200).rfc3339(),
+        expires_at: at(9_000).rfc3339(),
+        ..decision(2, 1, Step::Throttle)
+    };
+    assert_eq!(table.apply(&later, at(7_200), at(7_200)), Applied::Full);
+    check(&table, 1, 20, "refused");
+    passed(3_600);
+    assert_eq!(table.apply(&later, at(7_200), at(7_200)), Applied::Served);
+}
+
 #[test]
 fn an_alias_is_treated_as_its_key() {
     let table = Decisions::new(10);
@@ -122,9 +178,10 @@ fn an_alias_is_treated_as_its_key() {
 
 #[test]
 fn a_full_table_makes_room_by_what_is_over_and_says_so_otherwise() {
-    let table = Decisions::new(2);
+    let (table, passed) = table_and_its_clock(2);
     table.apply(&decision(1, 1, Step::Throttle), NOW, NOW);
     table.apply(&decision(2, 1, Step::Throttle), NOW, NOW);
+    passed(3_600);
     assert_eq!(table.apply(&decision(3, 1, Step::Throttle), NOW, NOW), Applied::Full);
     let later = Decision {
         as_of: at(4_000).rfc3339(),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Slot, judge::Judge};
+use super::{
+    Slot,
+    judge::{Judge, Outcome, PANICKED},
+};
 use crate::store::{CODEC_VERSION, Clock, Committed, Entry, InputPosition, Log, LogError, Mark, Progress};
 
 /// With so many bytes of outputs waiting, a commit is due whatever the interval.
@@ -51,8 +54,23 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let committed = self.log.commit()?;
         self.positions.clear();
         self.sequence.clear();
+        self.count_passed_over();
         self.after(start, checkpoint, committed);
         Ok(())
+    }
+
+    fn count_passed_over(&mut self) {
+        if self.passed_over.is_empty() {
+            return;
+        }
+        let mut outcome = Outcome::default();
+        for (source, record) in self.passed_over.drain(..) {
+            let tally = outcome.tally(source);
+            tally.records += 1;
+            tally.rejected.push((PANICKED, 1));
+            self.status.forget_passed_over(record);
+        }
+        self.status.count(&outcome.tallies);
     }
 
     /// Gives every changed entry to the log, and returns how many.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    judge::{Judge, Outcome, Tally},
+    judge::{Judge, Outcome, PANICKED, Rejection, Tally},
     outputs::Outputs,
     watermark::Watermarks,
 };
@@ -90,6 +90,7 @@ impl<J: Judge> Course<J> {
         match entry {
             // Batches come by `records`, since their bytes are not in the entry.
             Entry::Batch { .. } => {}
+            Entry::PassedOver { run, name, length } => self.pass_over(*run, name, *length),
             Entry::Opened(inputs) => inputs.iter().for_each(|&input| self.watermarks.open(input)),
             Entry::Idle(inputs) => inputs.iter().for_each(|&input| self.watermarks.idle(input)),
             Entry::Timeless(inputs) => inputs.iter().for_each(|&(input, log_ms)| {
@@ -103,6 +104,14 @@ impl<J: Judge> Course<J> {
                 self.settle();
             }
         }
+    }
+
+    /// Its place is told, and nothing of what it holds: not even a hash, since nobody may read it once more.
+    fn pass_over(&mut self, run: Run, name: &str, length: usize) {
+        self.watermarks.open(run.input);
+        let Run { input, from: offset, .. } = run;
+        let rejection = Rejection { input, offset, index: 0, reason: PANICKED, length, hash: 0 };
+        self.outputs.rejection(&rejection, name);
     }
 
     fn watermark(&mut self, time: EventTime) {

@@ -73,6 +73,9 @@ pub struct Rejection {
     pub hash: u128,
 }
 
+/// The reason of a record that is passed over, since the slot panicked at it.
+pub const PANICKED: &str = "panicked";
+
 /// Counts of one source in one batch, to be added to the metrics after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

@@ -9,6 +9,7 @@ mod commit;
 mod course;
 mod judge;
 mod outputs;
+mod quarantine;
 mod reading;
 mod start;
 mod status;
@@ -30,10 +31,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+pub(crate) use self::reading::planted;
 use self::{cadence::Cadence, course::Course};
 pub use self::{
     cadence::CadenceSettings,
     judge::{FurtherRejections, Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
+    quarantine::Culprit,
     reading::{Change, Reading},
     start::{Comparison, Gap, Return},
     status::{CAUGHT_UP_BELOW, Status},
@@ -41,7 +45,7 @@ pub use self::{
     watermark::OUT_OF_ORDER,
 };
 use crate::{
-    engine::{Command, Effect},
+    engine::{Command, Effect, Told},
     source::{Batch, Notice},
     store::{Clock, Entry, InputPosition, Log, LogError, Progress, Run},
 };
@@ -109,6 +113,10 @@ pub struct Slot<L, J: Judge, C> {
     asks: Receiver<Ask<J::Change>>,
     status: Arc<Status>,
     batch: Batch,
+    /// Records are read one at a time, since one of those that come may panic.
+    singly: bool,
+    /// Records that were passed over since the last commit, with their sources: counted once that is sure.
+    passed_over: Vec<(u16, Run)>,
     cadence: Cadence,
     progress: Progress,
     /// Since the last commit.
@@ -139,7 +147,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     ) -> Result<Self, LogError> {
         let mut course = Course::new(judge);
         let mut batch = Batch::new(settings.batch_records);
-        let (progress, back) = start::come_back(&mut log, &mut course, &mut batch)?;
+        let (progress, back) = start::come_back(&mut log, &mut course, &mut batch, &status)?;
         let comparison = back.comparison;
         status.came_back(back, clock.wall_ms());
         status.beat(clock.wall_ms());
@@ -153,6 +161,8 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             asks,
             status,
             batch,
+            singly: false,
+            passed_over: Vec::new(),
             progress,
             sequence: Vec::new(),
             positions: BTreeMap::new(),
@@ -178,7 +188,14 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
                 self.course.adopt(&told);
                 self.commit(true)?;
             }
-            Comparison::New => {}
+            Comparison::New => {
+                // Of a store that is gone, and whose decisions were taken over.
+                let told = start::told(&mut self.log)?;
+                if told != Told::default() {
+                    self.course.adopt(&told);
+                    self.commit(true)?;
+                }
+            }
         }
         self.enter(Entry::Reference(self.course.judge.references()));
         Ok(())
@@ -206,7 +223,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.take_asks();
         let now = self.clock.now();
         let wait = self.cadence.wait(now, self.settings.wait);
-        self.batch.clear();
+        self.make_batch();
         self.log.poll_batch(&mut self.batch, now, wait)?;
         self.take_opened();
         self.take_batch();
@@ -250,6 +267,16 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         }
     }
 
+    /// Empties the batch; it takes a single record while one of those that come may panic.
+    fn make_batch(&mut self) {
+        let singly = self.status.is_quarantine_on();
+        if singly != self.singly {
+            self.singly = singly;
+            self.batch = Batch::new(if singly { 1 } else { self.settings.batch_records });
+        }
+        self.batch.clear();
+    }
+
     fn take_batch(&mut self) {
         if self.batch.is_empty() {
             return;
@@ -257,8 +284,14 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let at_ms = self.clock.wall_ms();
         let runs = runs_of(&self.batch);
         self.course.name_inputs(&runs, |input| self.log.input_name(input));
+        if self.singly && self.pass_over(&runs) {
+            return;
+        }
+        let name = self.singly.then(|| input_name(&self.log, runs[0].input));
+        self.status.take_in_hand(&runs, name);
         self.course.records(&self.batch, at_ms);
         let tallies = self.course.end_batch(&runs, |input| self.log.input_name(input));
+        self.status.let_go();
         self.status.count(&tallies);
         for run in &runs {
             let newest_ms = self.course.watermarks.newest_ms(run.input);
@@ -273,6 +306,23 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             self.quiet.remove(&run.input);
         }
         self.sequence.push(Entry::Batch { at_ms, runs });
+    }
+
+    /// Passes over a record that has panicked. Gives whether it was one.
+    #[cold]
+    fn pass_over(&mut self, runs: &[Run]) -> bool {
+        let (&[run], Some(record)) = (runs, self.batch.records().next()) else { return false };
+        if !self.status.is_condemned(&run) {
+            return false;
+        }
+        let (source, length) = (record.source, record.bytes.len());
+        let newest_ms = self.course.watermarks.newest_ms(run.input);
+        self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
+        self.passed_over.push((source, run));
+        self.quiet.remove(&run.input);
+        let name = input_name(&self.log, run.input);
+        self.enter(Entry::PassedOver { run, name, length });
+        true
     }
 
     /// Says which inputs hold nothing for now: that comes from outside, so it is recorded.
@@ -304,6 +354,11 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             self.enter(Entry::Idle(idle));
         }
     }
+}
+
+/// The name of an input, for people.
+fn input_name<L: Log>(log: &L, input: u32) -> String {
+    log.input_name(input).unwrap_or_else(|| format!("input {input}"))
 }
 
 /// The runs of a batch, whose records are sorted by input. Positions go back where a log was made anew.

@@ -3,8 +3,6 @@
 //! The digest is a chain of SHA-256: of the digest before, the topic, the key and the value of each output. A replay
 //! makes it again from the checkpoint on, with the outputs themselves suppressed.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -13,11 +11,8 @@ use crate::{
     detect::Finding,
     engine::{Action, Command, Effect},
     event::{EventTime, KeyId},
-    store::{Kept, Output, Topic},
+    store::{KEPT_AFTER_END, Kept, Output, Topic},
 };
-
-/// What has ended is still shown for so long, and a decision's tombstone comes then.
-const KEPT_AFTER_END: Duration = Duration::from_hours(7 * 24);
 
 /// A finding as its topic carries it.
 #[derive(Serialize)]

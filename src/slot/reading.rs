@@ -95,6 +95,8 @@ impl Reading {
             tally.bytes += record.bytes.len() as u64;
             // Whoever sets a record's time may have the same wrong clock as who wrote the log.
             let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
+            #[cfg(test)]
+            planted::panic_in_decoding(record.bytes);
             let mut index = 0u16;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
@@ -117,15 +119,21 @@ impl Reading {
                 index = index.saturating_add(1);
             });
             if chunk.len() >= AHEAD {
-                engines.apply_events(&chunk, &mut out.effects);
+                apply(engines, &chunk, out);
                 chunk.clear();
             }
             if arena.allocated_bytes() >= ARENA_BYTES_MAX {
                 break;
             }
         }
-        engines.apply_events(&chunk, &mut out.effects);
+        apply(engines, &chunk, out);
     }
+}
+
+fn apply(engines: &mut Engines, chunk: &[Event<'_>], out: &mut Outcome) {
+    #[cfg(test)]
+    planted::panic_in_judging(chunk);
+    engines.apply_events(chunk, &mut out.effects);
 }
 
 impl Judge for Reading {
@@ -228,6 +236,7 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         ..EngineCounts::default()
     };
     reading.state_bytes = sum.bytes;
+    reading.paused = engines.is_paused();
     let table = |table, entries, limit| TableReading { table, entries, limit };
     reading.tables = vec![
         table("keys", sum.keys, sum.keys_max),
@@ -265,4 +274,25 @@ fn reject(record: &Record<'_>, index: u16, reason: Reject, hash_key: &[u8; 16], 
     };
     let (input, offset, length) = (record.input, record.offset, record.bytes.len());
     out.reject(record.source, Rejection { input, offset, index, reason: reason.as_str(), length, hash });
+}
+
+/// Panics where tests plant them, in decoding and in judging.
+#[cfg(test)]
+pub(crate) mod planted {
+    use crate::event::Event;
+
+    /// In a record, it panics when that is decoded.
+    pub const IN_DECODING: &str = "planted-panic-in-decoding";
+    /// As a route, it panics when the request is judged.
+    pub const IN_JUDGING: &str = "/planted-panic-in-judging";
+
+    pub fn panic_in_decoding(record: &[u8]) {
+        let text = String::from_utf8_lossy(record);
+        assert!(!text.contains(IN_DECODING), "planted, with {text}");
+    }
+
+    pub fn panic_in_judging(chunk: &[Event<'_>]) {
+        let route = chunk.iter().map(|event| event.route.text).find(|route| *route == IN_JUDGING);
+        assert!(route.is_none(), "planted, with {route:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{course::Course, judge::Judge, watermark::Watermarks};
+use super::{Status, course::Course, input_name, judge::Judge, runs_of, watermark::Watermarks};
 use crate::{
     engine::Told,
     event::EventTime,
@@ -22,7 +22,7 @@ pub enum Comparison {
     Differs,
     /// The rules, the catalogue or the place databases are not those of then, so the effects may be others.
     ReferenceChanged,
-    /// Not all of the input could be read again, so there is nothing to compare. What could be replayed is taken.
+    /// Not all of the state or of the input could be read again, so there is nothing to compare. What could be replayed is taken.
     Incomplete,
 }
 
@@ -46,6 +46,8 @@ pub struct Return {
     pub entries: u64,
     /// Records that were read again.
     pub records: u64,
+    /// Entries of the checkpoint that were left out, since their bytes had changed.
+    pub damaged_entries: u64,
     /// What could not be.
     pub gaps: Vec<Gap>,
     /// When the checkpoint was taken, in milliseconds since the Unix epoch; `None` = there was none.
@@ -53,6 +55,12 @@ pub struct Return {
 }
 
 impl Return {
+    /// Notes that a record was left out at which this version panics.
+    fn pass_over(&mut self, record: Run, name: &str) {
+        let reason = "Keyhound panics at this record".to_owned();
+        self.gaps.push(Gap { input: name.to_owned(), from: record.from, to: record.to, reason });
+    }
+
     /// Notes that a part of `run` is gone, and returns where to go on; any other error may pass, and is given back.
     fn miss(&mut self, run: Run, name: Option<String>, error: LogError) -> Result<u64, LogError> {
         let Some((from, to)) = error.gone(run).filter(|(_, to)| *to > run.from) else { return Err(error) };
@@ -71,14 +79,16 @@ pub fn come_back<L: Log, J: Judge>(
     log: &mut L,
     course: &mut Course<J>,
     batch: &mut Batch,
+    status: &Status,
 ) -> Result<(Progress, Return), LogError> {
     let Resume { mark, progress, sequence } = log.assign()?;
     let Some(progress) = progress else { return Ok((Progress::default(), Return::default())) };
     let mut back = Return::default();
     if let Some(mark) = mark {
         back.checkpoint_at_ms = Some(mark.at_ms);
-        log.restore(&mut |key, value| {
-            back.entries += 1;
+        let entries = &mut back.entries;
+        back.damaged_entries = log.restore(&mut |key, value| {
+            *entries += 1;
             course.judge.restore(key, value).map_err(LogError::State)
         })?;
         course.watermarks = Watermarks::restore(&mark.inputs, EventTime(mark.progress.watermark_ms));
@@ -90,7 +100,7 @@ pub fn come_back<L: Log, J: Judge>(
     }
     course.outputs.suppress(true);
     for entry in &sequence {
-        replay(log, course, batch, entry, &mut back)?;
+        replay(log, course, batch, entry, (status, &mut back))?;
     }
     course.outputs.suppress(false);
     back.comparison = compare(course, &progress, &back);
@@ -112,22 +122,18 @@ fn replay<L: Log, J: Judge>(
     course: &mut Course<J>,
     batch: &mut Batch,
     entry: &Entry,
-    back: &mut Return,
+    (status, back): (&Status, &mut Return),
 ) -> Result<(), LogError> {
     let Entry::Batch { at_ms, runs } = entry else {
         course.enter(entry);
         return Ok(());
     };
-    batch.clear();
     course.name_inputs(runs, |input| log.input_name(input));
-    let mut records = 0;
-    let mut apply = |batch: &mut Batch| {
-        if !batch.is_empty() {
-            records += batch.len() as u64;
-            course.records(batch, *at_ms);
-            batch.clear();
-        }
-    };
+    // One of these has panicked: one at a time, to find it or to pass it over.
+    let singly = status.may_panic(runs);
+    let mut of_one = Batch::new(1);
+    let batch = if singly { &mut of_one } else { batch };
+    batch.clear();
     for &run in runs {
         let mut rest = run;
         while rest.from < rest.to {
@@ -136,18 +142,39 @@ fn replay<L: Log, J: Judge>(
                 Err(error) => back.miss(rest, log.input_name(run.input), error)?,
             };
             if rest.from < rest.to || batch.room() == 0 {
-                apply(batch);
+                apply(course, batch, *at_ms, (status, back), singly.then(|| input_name(log, run.input)));
             }
         }
     }
-    apply(batch);
-    back.records += records;
+    apply(course, batch, *at_ms, (status, back), None);
     course.end_batch(runs, |input| log.input_name(input));
+    status.let_go();
     Ok(())
 }
 
+/// Applies the records of a batch again, and empties it; `name` is that of the input of a single one.
+fn apply<J: Judge>(
+    course: &mut Course<J>,
+    batch: &mut Batch,
+    at_ms: u64,
+    (status, back): (&Status, &mut Return),
+    name: Option<String>,
+) {
+    let runs = runs_of(batch);
+    if let ([record], Some(name)) = (runs.as_slice(), &name)
+        && status.is_condemned(record)
+    {
+        back.pass_over(*record, name);
+    } else if !runs.is_empty() {
+        back.records += batch.len() as u64;
+        status.take_in_hand(&runs, name);
+        course.records(batch, at_ms);
+    }
+    batch.clear();
+}
+
 fn compare<J: Judge>(course: &Course<J>, progress: &Progress, back: &Return) -> Comparison {
-    if !back.gaps.is_empty() {
+    if !back.gaps.is_empty() || back.damaged_entries > 0 {
         Comparison::Incomplete
     } else if course.judge.references() != progress.references {
         Comparison::ReferenceChanged

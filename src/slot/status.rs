@@ -11,11 +11,12 @@ use std::{
 
 use super::{
     judge::Tally,
+    quarantine::{Culprit, Quarantine},
     start::{Comparison, Return},
 };
 use crate::{
     source::{Contact, InputLag, Notice},
-    store::Outbox,
+    store::{Outbox, Run},
     telemetry::{self, EngineCounts, Reading, SlotTimers, SourceReading},
 };
 
@@ -39,6 +40,7 @@ pub struct Status {
     notice_counts: Mutex<BTreeMap<&'static str, u64>>,
     notices: Mutex<Vec<Notice>>,
     back: Mutex<Return>,
+    quarantine: Mutex<Quarantine>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -106,6 +108,35 @@ impl Status {
     /// What coming back took.
     pub fn returned(&self) -> Return {
         locked(&self.back).clone()
+    }
+
+    /// The slot's thread has panicked: at which record, as far as that can be known.
+    pub fn panicked(&self) -> Culprit {
+        locked(&self.quarantine).panicked()
+    }
+
+    pub(super) fn is_quarantine_on(&self) -> bool {
+        locked(&self.quarantine).is_on()
+    }
+
+    pub(super) fn may_panic(&self, runs: &[Run]) -> bool {
+        locked(&self.quarantine).may_hold(runs)
+    }
+
+    pub(super) fn is_condemned(&self, record: &Run) -> bool {
+        locked(&self.quarantine).is_condemned(record)
+    }
+
+    pub(super) fn take_in_hand(&self, runs: &[Run], name: Option<String>) {
+        locked(&self.quarantine).take_in_hand(runs, name);
+    }
+
+    pub(super) fn let_go(&self) {
+        locked(&self.quarantine).let_go();
+    }
+
+    pub(super) fn forget_passed_over(&self, record: Run) {
+        locked(&self.quarantine).committed(record);
     }
 
     /// Adds the counts of a batch, by source.

@@ -5,6 +5,7 @@ mod crashes;
 mod embedded;
 mod engines;
 mod gaps;
+mod panics;
 mod reading;
 mod toy;
 

@@ -10,9 +10,11 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
+    decisions_file::DecisionsFile,
     delta,
+    presence::{Presence, PresenceError},
     record::CODEC_VERSION,
-    tables::{SCHEMA, meta, set_meta},
+    tables::{SCHEMA, codec, meta, set_codec, set_meta, take_over},
 };
 
 /// The database's file in the state directory.
@@ -60,10 +62,47 @@ pub enum StoreError {
     Codec { dir: PathBuf, kept: u16 },
     #[error("table {table} of the store cannot be read: {source}")]
     Unreadable { table: &'static str, source: serde_json::Error },
+    #[error("table {table} of the store holds an entry whose checksum is not that of its content")]
+    Changed { table: &'static str },
     #[error("table {table} of the store holds an entry that ends early")]
     Damaged { table: &'static str },
+    #[error(transparent)]
+    Presence(#[from] PresenceError),
     #[error("the store failed: {0}")]
     Database(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    /// What to do about it, where its text does not say so.
+    pub fn remedy(&self, dir: &Path) -> Option<String> {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+            PermissionDenied, ReadOnly, SystemIoFailure,
+        };
+        let dir = dir.display();
+        let damaged = format!(
+            "{FILE} is damaged. Stop Keyhound; put a backup in its place, or move {dir}/{FILE}, {FILE}-wal and \
+             {FILE}-shm away: it then begins with an empty state and takes over the decisions in force"
+        );
+        let code = match self {
+            Self::Unreadable { .. } | Self::Damaged { .. } | Self::Changed { .. } => return Some(damaged),
+            Self::Directory { .. } => {
+                return Some(format!("{dir} has to be a directory that Keyhound may write to"));
+            }
+            Self::Database(error) => error.sqlite_error_code()?,
+            _ => return None,
+        };
+        Some(match code {
+            DatabaseCorrupt | NotADatabase => damaged,
+            ReadOnly | PermissionDenied | CannotOpen => {
+                format!("make {dir} and the files in it writable for the user that runs Keyhound")
+            }
+            DiskFull => format!("make room on the file system of {dir}"),
+            DatabaseBusy | DatabaseLocked => format!("another program holds a lock on {dir}/{FILE}: end it"),
+            SystemIoFailure => format!("the file system of {dir} fails: look at the kernel's log (dmesg)"),
+            _ => return None,
+        })
+    }
 }
 
 /// Takes the state directory for this process, and creates it if it is not there.
@@ -80,18 +119,33 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens the store for writing, and creates it if it is not there. The directory has to be locked.
-pub(super) fn open(dir: &Path, identity: &Identity) -> Result<Connection, StoreError> {
-    let db = open_again(dir)?;
-    check(&db, dir, identity)?;
+/// Opens the store for writing, and creates it if it is not there. The directory has to be locked. Gives how many
+/// decisions a new one took over from the decisions file, if there is such a file.
+pub(super) fn open(dir: &Path, identity: &Identity) -> Result<(Connection, Option<usize>), StoreError> {
+    let db = Connection::open(dir.join(FILE))?;
+    settle(&db)?;
+    let taken_over = check(&db, dir, identity)?;
+    Ok((db, taken_over))
+}
+
+/// Opens a store that this process has opened before, and never another one. The directory has to be locked.
+pub(super) fn open_again(dir: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open_with_flags(
+        dir.join(FILE),
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    settle(&db)?;
     Ok(db)
 }
 
-/// The same of a store that this process has opened before. The directory has to be locked.
-pub(super) fn open_again(dir: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open(dir.join(FILE))?;
-    settle(&db)?;
-    Ok(db)
+/// The files of the store in `dir`, as they are now.
+pub(super) fn presence(dir: &Path) -> Presence {
+    Presence::of(dir, &[FILE.to_owned(), format!("{FILE}-wal")])
+}
+
+/// The same without the write-ahead log, which goes when the last connection is closed.
+pub(super) fn presence_when_closed(dir: &Path) -> Presence {
+    Presence::of(dir, &[FILE.to_owned()])
 }
 
 /// A write-ahead log, synced at every commit: a commit survives a loss of power, and readers never wait.
@@ -108,16 +162,20 @@ fn settle(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Compares the store with the settings; an empty one takes them.
-fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<(), StoreError> {
+/// Compares the store with the settings; an empty one takes them, and the decisions that lie beside it.
+fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<Option<usize>, StoreError> {
     let dir = || dir.to_owned();
-    let Some(codec) = meta::<u16>(db, "codec")? else {
+    let Some(codec) = codec(db)? else {
         let tx = db.unchecked_transaction()?;
         set_meta(&tx, "partitions", &identity.partitions)?;
         set_meta(&tx, "topic_prefix", &identity.topic_prefix)?;
         set_meta(&tx, "pepper_check", &identity.pepper_check)?;
-        set_meta(&tx, "codec", &CODEC_VERSION)?;
-        return Ok(tx.commit()?);
+        set_codec(&tx, CODEC_VERSION)?;
+        // Where there is none, or it cannot be read, this is a first start as far as anybody can tell.
+        let kept = DecisionsFile::new(&dir(), &identity.pepper_check).read().ok();
+        let taken_over = kept.map(|kept| take_over(&tx, kept.decisions)).transpose()?;
+        tx.commit()?;
+        return Ok(taken_over);
     };
     if codec != CODEC_VERSION {
         return Err(StoreError::Codec { dir: dir(), kept: codec });
@@ -133,7 +191,7 @@ fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<(), StoreEr
     if meta::<String>(db, "pepper_check")?.as_deref() != Some(&identity.pepper_check) {
         return Err(StoreError::Pepper { dir: dir() });
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A connection that only reads, for threads other than the slot's.

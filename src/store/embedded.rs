@@ -11,8 +11,9 @@ use super::{
     log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
     places,
+    presence::Presence,
     record::{Entry, InputPosition, Mark, Output, Progress, Resume, Run, Topic},
-    tables,
+    seal, tables,
 };
 use crate::source::{Batch, Contact, InputLag, InputName, Notice, Source};
 
@@ -34,6 +35,7 @@ pub struct EmbeddedLog {
     sources: Vec<Box<dyn Source>>,
     inputs: InputTable,
     outbox: Outbox,
+    taken_over: Option<usize>,
     /// The acknowledgements that the last commit wrote.
     acknowledged: Vec<u64>,
     /// The source to ask first at the next poll, so that a busy one cannot starve the others.
@@ -53,7 +55,7 @@ impl EmbeddedLog {
         dispatchers: &[String],
     ) -> Result<Self, StoreError> {
         let lock = database::lock(&dir)?;
-        let db = database::open(&dir, identity)?;
+        let (db, taken_over) = database::open(&dir, identity)?;
         places::settle(&db, &sources.iter().map(|source| source.reads()).collect())?;
         let inputs = InputTable::load(&db)?;
         let outbox = Outbox::open(&dir, &db, dispatchers)?;
@@ -66,6 +68,7 @@ impl EmbeddedLog {
             inputs,
             acknowledged: Vec::new(),
             outbox,
+            taken_over,
             turn: 0,
             newest_output,
             share: 0,
@@ -76,6 +79,16 @@ impl EmbeddedLog {
     /// The committed outputs.
     pub fn outbox(&self) -> Outbox {
         self.outbox.clone()
+    }
+
+    /// How many decisions were taken over from the decisions file: there was such a file, and no database.
+    pub const fn taken_over(&self) -> Option<usize> {
+        self.taken_over
+    }
+
+    /// The files that are open, to be compared with those that stand at their path.
+    pub fn presence(&self) -> Presence {
+        database::presence(&self.dir)
     }
 
     fn source_of(&self, input: u32) -> Option<&dyn Source> {
@@ -109,18 +122,23 @@ impl Log for EmbeddedLog {
         Ok(resume)
     }
 
-    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError> {
+    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<u64, LogError> {
         let tx = self.db.transaction().map_err(StoreError::from)?;
         delta::fold(&tx, u64::MAX)?;
         tx.commit().map_err(StoreError::from)?;
         let mut statement =
             self.db.prepare("SELECT key, value FROM state ORDER BY key").map_err(StoreError::from)?;
         let mut rows = statement.query([]).map_err(StoreError::from)?;
+        let mut changed = 0;
         while let Some(row) = rows.next().map_err(StoreError::from)? {
             let column = |index| row.get_ref(index).ok().and_then(|value| value.as_blob().ok());
-            entry(column(0).unwrap_or_default(), column(1).unwrap_or_default())?;
+            let (key, sealed) = (column(0).unwrap_or_default(), column(1).unwrap_or_default());
+            match seal::open(key, sealed) {
+                Some(value) => entry(key, value)?,
+                None => changed += 1,
+            }
         }
-        Ok(())
+        Ok(changed)
     }
 
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError> {
@@ -206,7 +224,8 @@ impl Log for EmbeddedLog {
     }
 
     fn keep(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), LogError> {
-        self.pending.changes.push(key, value);
+        let sealed = value.map(|value| seal::seal(key, value));
+        self.pending.changes.push(key, sealed.as_deref());
         Ok(())
     }
 

@@ -35,8 +35,9 @@ pub trait Log: Send {
     /// Takes the inputs over: opens them where the last commit left off, and says what was kept.
     fn assign(&mut self) -> Result<Resume, LogError>;
 
-    /// Hands over every entry of the last checkpoint's state, in the order of keys.
-    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<(), LogError>;
+    /// Hands over every entry of the last checkpoint's state, in the order of keys, but those whose bytes are not what
+    /// was written. Gives how many those are.
+    fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<u64, LogError>;
 
     /// The current record of each key of a topic that keeps them.
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError>;

@@ -7,6 +7,7 @@
 
 mod clock;
 mod database;
+mod decisions_file;
 mod delta;
 mod embedded;
 mod inputs;
@@ -14,18 +15,25 @@ mod log;
 mod memory;
 mod outbox;
 mod places;
+mod presence;
 mod record;
+mod seal;
 mod tables;
 
 #[cfg(test)]
 mod tests;
 
+/// What has ended is still kept for so long, and a decision's tombstone comes then.
+pub const KEPT_AFTER_END: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use database::{Identity, StoreError};
+pub use decisions_file::{DecisionsFile, DecisionsFileError, Kept as KeptDecisions};
 pub use embedded::EmbeddedLog;
 pub use log::{Committed, Log, LogError, ReadEntry};
 pub use memory::{Crash, Disk, MemoryLog, ScriptedBatch, Tape};
 pub use outbox::{Dispatcher, OutRecord, Outbox};
+pub use presence::{Presence, PresenceError};
 pub use record::{
     CODEC_VERSION, Entry, InputPosition, InputState, Kept, Mark, Output, Progress, References, Resume, Run,
     Topic,

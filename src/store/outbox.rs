@@ -12,12 +12,14 @@ use std::{
     },
 };
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tokio::sync::watch;
 
 use super::{
-    database::{StoreError, lock, open_again, open_to_read},
+    database::{StoreError, lock, open_again, open_to_read, presence_when_closed},
+    presence::Presence,
     record::Topic,
+    seal,
     tables::{signed, unsigned},
 };
 
@@ -46,6 +48,7 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
+    presence: Presence,
     /// Reads are short, so one connection does for all dispatchers.
     reader: Mutex<Connection>,
     newest: watch::Sender<u64>,
@@ -74,8 +77,9 @@ impl Outbox {
         }
         let reader = Mutex::new(open_to_read(dir)?);
         let newest = watch::Sender::new(newest);
+        let presence = presence_when_closed(dir);
         let (dir, dropped) = (dir.to_owned(), AtomicU64::new(0));
-        Ok(Self { shared: Arc::new(Shared { dir, reader, newest, dropped, acknowledged }) })
+        Ok(Self { shared: Arc::new(Shared { dir, presence, reader, newest, dropped, acknowledged }) })
     }
 
     /// The sequence number of the newest committed output; 0 = none. Changes after each commit with outputs.
@@ -108,10 +112,12 @@ impl Outbox {
         let mut statement = db.prepare_cached(
             "SELECT seq, key, value FROM current WHERE topic = ?1 AND (until_ms IS NULL OR NOT ?2) ORDER BY key",
         )?;
-        let rows = statement.query_map(params![topic as u8, open], |row| {
-            Ok(OutRecord { seq: unsigned(row.get(0)?), topic, key: row.get(1)?, value: row.get(2)? })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query(params![topic as u8, open])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(current_record(row, topic)?);
+        }
+        Ok(records)
     }
 
     /// The current record of every incident that is open.
@@ -126,12 +132,12 @@ impl Outbox {
         let mut statement = db.prepare_cached(
             "SELECT seq, key, value, committed_ms FROM current WHERE topic = ?1 ORDER BY key",
         )?;
-        let rows = statement.query_map([Topic::Decisions as u8], |row| {
-            let seq = unsigned(row.get(0)?);
-            let record = OutRecord { seq, topic: Topic::Decisions, key: row.get(1)?, value: row.get(2)? };
-            Ok((record, unsigned(row.get(3)?)))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query([Topic::Decisions as u8])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push((current_record(row, Topic::Decisions)?, unsigned(row.get(3)?)));
+        }
+        Ok(records)
     }
 
     /// The dispatcher of this name, if the log was opened with it.
@@ -155,6 +161,8 @@ impl Outbox {
     /// Writes acknowledgements down that came after the last commit. For when the log is closed: as long as it is open,
     /// its commits write them, and this is refused.
     pub fn write_last(&self) -> Result<(), StoreError> {
+        // Never into a file that somebody has put there meanwhile, and never into a new one.
+        self.shared.presence.clone().check()?;
         let _lock = lock(&self.shared.dir)?;
         let mut db = open_again(&self.shared.dir)?;
         let tx = db.transaction()?;
@@ -196,6 +204,14 @@ impl Outbox {
         self.shared.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// A row of `current`: its number, its key and its sealed value.
+fn current_record(row: &Row<'_>, topic: Topic) -> Result<OutRecord, StoreError> {
+    let key: String = row.get(1)?;
+    let sealed = row.get_ref(2)?.as_blob().unwrap_or_default();
+    let value = seal::open(key.as_bytes(), sealed).ok_or(StoreError::Changed { table: "current" })?.to_vec();
+    Ok(OutRecord { seq: unsigned(row.get(0)?), topic, key, value })
 }
 
 impl Dispatcher {

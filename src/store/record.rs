@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Command;
 
 /// The version of everything that is written here. A store of another version is refused.
-pub const CODEC_VERSION: u16 = 4;
+pub const CODEC_VERSION: u16 = 5;
 
 /// Records of one input that were applied one after the other: those with `from <= offset < to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,12 @@ pub enum Entry {
     /// Event time has come so far, in milliseconds.
     Watermark(u64),
     Command(Command),
+    /// A record at which the slot panicked before: passed over. With its input's name and its length in bytes.
+    PassedOver {
+        run: Run,
+        name: String,
+        length: usize,
+    },
     /// Other rules, another catalogue or other place databases, right after a checkpoint.
     Reference(References),
 }

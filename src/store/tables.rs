@@ -6,10 +6,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    KEPT_AFTER_END,
     clock::{Clock as _, SystemClock},
     database::StoreError,
     record::{Entry, Kept, Mark, Output, Progress, Topic},
+    seal,
 };
+use crate::respond::Decision;
 
 /// The tables. `STRICT` so that a value of the wrong type is an error where it is written.
 pub(super) const SCHEMA: &str = "
@@ -47,7 +50,24 @@ pub(super) fn meta<T: DeserializeOwned>(
         .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
         .optional()?;
-    text.map(|text| parse(name, &text)).transpose()
+    text.map(|text| parse(name, opened(name, name, &text)?)).transpose()
+}
+
+/// The version of the form of everything else, in a form that every version reads.
+pub(super) fn codec(db: &Connection) -> Result<Option<u16>, StoreError> {
+    let text: Option<String> =
+        db.query_row("SELECT value FROM meta WHERE name = 'codec'", [], |row| row.get(0)).optional()?;
+    text.map(|text| parse("codec", &text)).transpose()
+}
+
+/// Writes it.
+pub(super) fn set_codec(db: &Connection, codec: u16) -> Result<(), StoreError> {
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('codec', ?1)", [json(&codec)])?;
+    Ok(())
+}
+
+fn opened<'a>(table: &'static str, key: &str, sealed: &'a str) -> Result<&'a str, StoreError> {
+    seal::open_text(key, sealed).ok_or(StoreError::Changed { table })
 }
 
 /// Writes one value of `meta`.
@@ -56,7 +76,7 @@ pub(super) fn set_meta(
     name: &'static str,
     value: &impl Serialize,
 ) -> Result<(), StoreError> {
-    let text = json(value);
+    let text = seal::seal_text(name, &json(value));
     db.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?.execute(params![name, text])?;
     Ok(())
 }
@@ -71,11 +91,13 @@ fn json(value: &impl Serialize) -> String {
 
 /// The recorded sequence since the last checkpoint.
 pub(super) fn sequence(db: &Connection) -> Result<Vec<Entry>, StoreError> {
-    let mut statement = db.prepare("SELECT entries FROM sequence ORDER BY number")?;
+    let mut statement = db.prepare("SELECT entries, number FROM sequence ORDER BY number")?;
     let mut rows = statement.query([])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        all.append(&mut parse::<Vec<Entry>>("sequence", row.get_ref(0)?.as_str().unwrap_or_default())?);
+        let sealed = row.get_ref(0)?.as_str().unwrap_or_default();
+        let text = opened("sequence", &row.get::<_, i64>(1)?.to_string(), sealed)?;
+        all.append(&mut parse::<Vec<Entry>>("sequence", text)?);
     }
     Ok(all)
 }
@@ -101,10 +123,27 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
                 Kept::Open => None,
                 Kept::Until(ms) => Some(signed(ms)),
             };
-            current.execute(params![topic, output.key, output.value, signed(seq), until, committed])?;
+            let sealed = seal::seal(output.key.as_bytes(), &output.value);
+            current.execute(params![topic, output.key, sealed, signed(seq), until, committed])?;
         }
     }
     Ok(())
+}
+
+/// Writes the current decisions of a store that is gone into a new one. Gives how many.
+pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) -> Result<usize, StoreError> {
+    let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, 0, ?4, ?5)")?;
+    let mut count = 0;
+    for (value, committed_ms) in decisions {
+        // Of a later version, perhaps: then it is one that gateways are told nothing of either.
+        let Ok(decision) = serde_json::from_slice::<Decision>(&value) else { continue };
+        let until = decision.expires().after(KEPT_AFTER_END).0;
+        let topic = Topic::Decisions as u8;
+        let sealed = seal::seal(decision.subject.id.as_bytes(), &value);
+        current.execute(params![topic, decision.subject.id, sealed, signed(until), signed(committed_ms)])?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// The decisions whose time has passed, as the tombstones that are to follow them.
@@ -132,8 +171,9 @@ pub(super) fn write_progress(
 ) -> Result<(), StoreError> {
     set_meta(tx, "progress", progress)?;
     if !sequence.is_empty() {
+        let number = signed(progress.commit);
         tx.prepare_cached("INSERT INTO sequence VALUES (?1, ?2)")?
-            .execute(params![signed(progress.commit), json(&sequence)])?;
+            .execute(params![number, seal::seal_text(&number.to_string(), &json(&sequence))])?;
     }
     Ok(())
 }

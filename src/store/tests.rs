@@ -46,7 +46,7 @@ fn two_processes_cannot_share_a_state_directory() {
 fn an_input_that_ended_is_forgotten_and_its_index_never_given_again() {
     let dir = tempfile::tempdir().unwrap();
     database::lock(dir.path()).unwrap();
-    let mut db = database::open(dir.path(), &identity()).unwrap();
+    let mut db = database::open(dir.path(), &identity()).unwrap().0;
     let mut table = inputs::InputTable::load(&db).unwrap();
     let name = |text: &str| InputName(text.to_owned());
     assert_eq!(table.input(0, &name("file:1")), (0, None));
@@ -78,7 +78,7 @@ fn an_input_that_ended_is_forgotten_and_its_index_never_given_again() {
 fn an_input_that_comes_back_before_it_is_forgotten_is_opened_again_and_keeps_its_position() {
     let dir = tempfile::tempdir().unwrap();
     database::lock(dir.path()).unwrap();
-    let mut db = database::open(dir.path(), &identity()).unwrap();
+    let mut db = database::open(dir.path(), &identity()).unwrap().0;
     let mut table = inputs::InputTable::load(&db).unwrap();
     let name = InputName("file:1".to_owned());
     for told in [false, true] {

@@ -10,5 +10,5 @@ pub mod metrics;
 pub mod reading;
 
 pub use logs::{LogFormat, LogSettings};
-pub use metrics::{Metrics, SlotTimers, start_at_zero};
+pub use metrics::{Metrics, SlotTimers, faults, start_at_zero};
 pub use reading::{EngineCounts, PartitionReading, Reading, SourceReading, Status, TableReading};

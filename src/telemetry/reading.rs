@@ -22,6 +22,8 @@ pub struct Reading {
     pub restored: bool,
     /// Wall-clock time of the slot loop's last turn, in milliseconds since the Unix epoch; 0 = none yet.
     pub heartbeat_ms: u64,
+    /// An operator has paused what is automatic.
+    pub paused: bool,
     pub sources: Vec<SourceReading>,
     pub partitions: Vec<PartitionReading>,
     /// Bounded tables (caches, profiles, outbox), by name.

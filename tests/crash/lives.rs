@@ -7,11 +7,11 @@ use super::{
     gone::{append, is_ready, lines, wait},
 };
 
-const STOLEN: &str = "live-5f2be0c9a7d1440b";
-const NEIGHBOUR: &str = "live-91c0d2e4b7aa3f10";
+pub const STOLEN: &str = "live-5f2be0c9a7d1440b";
+pub const NEIGHBOUR: &str = "live-91c0d2e4b7aa3f10";
 
 /// The status that a gateway is answered which asks for a request with this key.
-fn check(site: &Site, key: &str) -> String {
+pub fn check(site: &Site, key: &str) -> String {
     let listen = &site.gateways_listen;
     let question =
         format!("GET /check HTTP/1.1\r\nHost: {listen}\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n");
@@ -20,10 +20,15 @@ fn check(site: &Site, key: &str) -> String {
 }
 
 /// What an operator is answered who revokes a key.
-fn revoke(site: &Site, key: &str) -> String {
+pub fn revoke(site: &Site, key: &str) -> String {
+    post_decision(site, "revoke", key)
+}
+
+/// What an operator is answered who does this to a key.
+pub fn post_decision(site: &Site, action: &str, key: &str) -> String {
     let id = fingerprint(&Pepper::new(PEPPER).expect("a pepper"), key.as_bytes());
     let body = format!("{{\"key\":\"{id}\",\"reason\":\"a test\",\"by\":\"tests\"}}");
-    http::post(&site.listen, "/api/v1/decisions/revoke", &body).expect("somebody answers")
+    http::post(&site.listen, &format!("/api/v1/decisions/{action}"), &body).expect("somebody answers")
 }
 
 /// Whoever else writes to the store holds up all who want to: as on a full disk, no commit succeeds.

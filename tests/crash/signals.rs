@@ -65,10 +65,25 @@ fn a_second_signal_ends_an_end_that_takes_long() {
     wait(&site, "the request", || site.metric("keyhound_connections") == Some(2));
     daemon.signal("TERM");
     waits_for(&site, &mut daemon, "stopping on a signal");
+    // One that comes sooner is the same signal.
+    std::thread::sleep(Duration::from_millis(1_200));
     daemon.signal("INT");
     // That it does not end as the first signal would have it is told by its code.
     let status = daemon.end_within(LIMIT).unwrap_or_else(|| panic!("it goes on: {}", site.last_words()));
     assert_eq!(status.code(), Some(1), "{}", site.last_words());
+}
+
+#[test]
+fn a_second_signal_at_once_is_the_same_one() {
+    let site = Site::new(&[FileSource { name: "none", format: "nginx", key: "raw" }], true, "");
+    let mut daemon = site.start(&[]);
+    waits_for(&site, &mut daemon, "\"event\":\"state_restored\"");
+    // As a terminal's Ctrl-C and a supervisor's TERM come for one stop.
+    let pid = daemon.id().to_string();
+    let both = format!("kill -TERM {pid}; kill -INT {pid}; kill -TERM {pid}");
+    std::process::Command::new("sh").args(["-c", &both]).status().expect("a shell");
+    let status = daemon.end_within(LIMIT).unwrap_or_else(|| panic!("it goes on: {}", site.last_words()));
+    assert_eq!(status.code(), Some(0), "{}", site.last_words());
 }
 
 #[test]

@@ -145,7 +145,10 @@ fn listen(
     router: axum::Router,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<SocketAddr> {
-    let bound = runtime.block_on(listener::bind("demo", loopback()))?;
+    let bound = {
+        let _in_runtime = runtime.enter();
+        listener::bind("demo", loopback())?
+    };
     let address = bound.address;
     let forever = std::future::pending();
     runtime.spawn(listener::serve(bound, router, LIMITS, metrics.clone(), forever));

@@ -10,6 +10,7 @@ pub mod roster;
 pub mod settings;
 
 mod dispatch;
+mod losses;
 mod peer;
 mod queue;
 mod text;

@@ -9,6 +9,7 @@ use tokio::{task::JoinHandle, time};
 
 use super::{
     alert::{Alert, Links},
+    losses::Losses,
     peer::{ClientError, HttpPeer, Post},
     queue::{CAPACITY, Queue},
     roster::{INTERVAL, Roster},
@@ -48,6 +49,7 @@ struct Shared {
 struct Lane {
     name: String,
     queue: Arc<Queue>,
+    losses: Arc<Losses>,
 }
 
 impl Notifier {
@@ -79,7 +81,7 @@ impl Notifier {
         let mut lanes = Vec::new();
         let mut senders = Vec::new();
         for (name, post) in posts {
-            let lane = Lane { name, queue: Arc::default() };
+            let lane = Lane { name, queue: Arc::default(), losses: Arc::default() };
             for counter in [
                 &metrics.delivery.notifications_sent,
                 &metrics.delivery.notifications_errors,
@@ -143,6 +145,9 @@ impl Shared {
         let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let alerts = roster.due(self.clock.now());
         self.queue(&alerts);
+        for lane in &self.lanes {
+            lane.tell_losses(0);
+        }
     }
 
     fn queue(&self, alerts: &[Alert]) {
@@ -157,8 +162,8 @@ impl Shared {
     }
 
     fn count_dropped(&self, lane: &Lane, dropped: usize) {
+        lane.tell_losses(dropped);
         if dropped > 0 {
-            tracing::warn!(event = "alerts_dropped", alertmanager = lane.name, dropped, "alerts dropped");
             self.metrics
                 .delivery
                 .notifications_dropped
@@ -169,6 +174,12 @@ impl Shared {
 }
 
 impl Lane {
+    fn tell_losses(&self, dropped: usize) {
+        if let Some(dropped) = self.losses.add(dropped) {
+            tracing::warn!(event = "alerts_dropped", alertmanager = self.name, dropped, "alerts dropped");
+        }
+    }
+
     fn show_length(&self, metrics: &Metrics) {
         let length = i64::try_from(self.queue.len()).unwrap_or(i64::MAX);
         metrics.delivery.notifications_queue_length.with_label_values(&[self.name.as_str()]).set(length);

@@ -30,7 +30,7 @@ use hyper_util::{
 };
 use prometheus::IntGauge;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time,
@@ -57,6 +57,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WITHIN: Duration = Duration::from_secs(20);
 /// How long requests that have begun may take once it is told to stop.
 const END_WITHIN: Duration = Duration::from_secs(4);
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How long accepting rests when the process has no file descriptor left.
 const REST: Duration = Duration::from_millis(200);
 
@@ -71,18 +73,49 @@ pub struct BindError {
 
 /// A bound listener.
 pub struct Bound {
-    field: &'static str,
+    pub field: &'static str,
     listener: TcpListener,
     /// The address that it got: the port may have been left to the system.
     pub address: SocketAddr,
 }
 
-/// Binds `address`, which the settings call `field`.
-pub async fn bind(field: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
-    let wrong = |source| BindError { field, address, source };
-    let listener = TcpListener::bind(address).await.map_err(wrong)?;
-    let address = listener.local_addr().map_err(wrong)?;
-    Ok(Bound { field, listener, address })
+/// An address that is taken while nobody listens on it yet: whoever connects is refused.
+pub struct Reserved {
+    field: &'static str,
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+/// Takes `address`, which the settings call `field`, without listening on it.
+pub fn reserve(field: &'static str, address: SocketAddr) -> Result<Reserved, BindError> {
+    let taken = || -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart finds connections of the process before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    let socket = taken().map_err(|source| BindError { field, address, source })?;
+    Ok(Reserved { field, socket, address })
+}
+
+impl Reserved {
+    /// Listens. Has to be called within a runtime.
+    pub fn listen(self) -> Result<Bound, BindError> {
+        let Self { field, socket, address } = self;
+        let listen = || -> io::Result<_> {
+            let listener = socket.listen(BACKLOG)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = listen().map_err(|source| BindError { field, address, source })?;
+        Ok(Bound { field, listener, address })
+    }
+}
+
+/// Binds `address`, which the settings call `field`, and listens. Has to be called within a runtime.
+pub fn bind(field: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
+    reserve(field, address)?.listen()
 }
 
 /// What a listener bears.

@@ -15,12 +15,12 @@ struct Served {
     ended: tokio::task::JoinHandle<()>,
 }
 
-async fn served(connections_max: usize, metrics: Arc<Metrics>) -> Served {
+fn served(connections_max: usize, metrics: Arc<Metrics>) -> Served {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/never", get(std::future::pending::<()>))
         .route("/body", post(|body: axum::body::Bytes| async move { body.len().to_string() }));
-    let bound = bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let bound = bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = bound.address;
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
@@ -73,7 +73,7 @@ fn metrics() -> Arc<Metrics> {
 
 #[tokio::test]
 async fn a_client_that_sends_half_a_head_is_cut_off() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let slow = connect(&served, "GET /healthz HTTP/1.1\r\nHo").await;
     let quick = connect(&served, LAST).await;
     assert!(rest(quick).await.starts_with("HTTP/1.1 200"));
@@ -85,7 +85,7 @@ async fn a_client_that_sends_half_a_head_is_cut_off() {
 #[tokio::test]
 async fn one_connection_too_many_is_closed_at_once_and_the_other_listener_answers() {
     let metrics = metrics();
-    let (full, other) = (served(1, metrics.clone()).await, served(1, metrics).await);
+    let (full, other) = (served(1, metrics.clone()), served(1, metrics));
     let mut held = connect(&full, ASK).await;
     assert_eq!(first_line(&mut held).await, "HTTP/1.1 200 OK");
     assert_eq!(rest(TcpStream::connect(full.address).await.unwrap()).await, "");
@@ -108,7 +108,7 @@ async fn one_connection_too_many_is_closed_at_once_and_the_other_listener_answer
 
 #[tokio::test]
 async fn a_large_body_and_a_large_head_are_refused() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let body = "x".repeat(BODY_BYTES_MAX + 1);
     let head = "POST /body HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length";
     let mut large = connect(&served, &format!("{head}: {}\r\n\r\n{body}", body.len())).await;
@@ -125,7 +125,7 @@ async fn a_large_body_and_a_large_head_are_refused() {
 
 #[tokio::test]
 async fn the_end_comes_in_time_whoever_is_connected() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let mut idle = connect(&served, ASK).await;
     assert_eq!(first_line(&mut idle).await, "HTTP/1.1 200 OK");
     let stuck = connect(&served, "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
@@ -140,7 +140,7 @@ async fn the_end_comes_in_time_whoever_is_connected() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let slow =
         connect(&served, "POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc").await;
     assert!(rest(connect(&served, LAST).await).await.starts_with("HTTP/1.1 200"));
@@ -166,7 +166,7 @@ async fn ask_over(sender: &mut Sender) -> hyper::Result<StatusCode> {
 
 #[tokio::test]
 async fn http2_is_spoken_and_its_connections_wait_as_long_as_their_client_answers_pings() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let (mut sender, _connection) = http2(&served).await;
     assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK);
     // Pings go to and fro on a real socket: time may not leap over them, but may pass fast.
@@ -183,7 +183,7 @@ async fn http2_is_spoken_and_its_connections_wait_as_long_as_their_client_answer
 
 #[tokio::test]
 async fn an_http2_connection_that_is_old_is_told_to_end_and_its_place_is_free() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let (mut sender, connection) = http2(&served).await;
     assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK);
     // One that wants an answer and never takes it does not keep it.
@@ -207,7 +207,7 @@ async fn an_http2_connection_that_is_old_is_told_to_end_and_its_place_is_free() 
 
 #[tokio::test]
 async fn an_http2_connection_is_told_of_the_end() {
-    let served = served(10, metrics()).await;
+    let served = served(10, metrics());
     let (mut sender, connection) = http2(&served).await;
     assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK);
     let _ = served.stop.send(());

@@ -37,6 +37,9 @@ const BY_MAX: usize = 100;
 /// The answer to `GET /api/v1/decisions`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DecisionList {
+    /// An operator has paused what is automatic.
+    #[serde(default)]
+    pub automation_paused: bool,
     pub decisions: Vec<ShownDecision>,
 }
 
@@ -103,7 +106,8 @@ pub(super) async fn list(
         state: if is_over(&shown, now) { "ended" } else { shown.applied.as_str() }.to_owned(),
         decision: Decision::clone(&shown.decision),
     };
-    Ok(Json(DecisionList { decisions: found.into_iter().map(show).collect() }))
+    let automation_paused = operators.metrics.reading().is_some_and(|reading| reading.paused);
+    Ok(Json(DecisionList { automation_paused, decisions: found.into_iter().map(show).collect() }))
 }
 
 pub(super) async fn command(

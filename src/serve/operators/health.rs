@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Operators;
 use crate::{
     deliver::WallTime,
-    telemetry::{Reading, SourceReading},
+    telemetry::{Metrics, Reading, SourceReading},
 };
 
 /// How long the slot's loop may be silent.
@@ -21,8 +21,12 @@ pub struct ReadyReport {
     /// Why not; empty if it is.
     pub reasons: Vec<String>,
     /// What is wrong and makes nobody turn to another instance.
+    #[serde(default)]
     pub warnings: Vec<String>,
     pub restored: bool,
+    /// An operator has paused what is automatic.
+    #[serde(default)]
+    pub automation_paused: bool,
     pub heartbeat_age_seconds: Option<f64>,
     pub lag_seconds: f64,
     pub lag_seconds_max: u32,
@@ -45,16 +49,26 @@ pub struct ReadySource {
 }
 
 pub(super) async fn ready(State(operators): State<Arc<Operators>>) -> impl IntoResponse {
-    let mut report =
-        report(operators.metrics.reading(), operators.clock.now(), operators.ready_lag_seconds_max);
-    let faults = operators.metrics.outputs.faults().into_iter();
-    report.warnings.extend(faults.map(|(output, fault)| format!("output {output} is out of reach: {fault}")));
+    let report = ready_report(&operators.metrics, operators.clock.now(), operators.ready_lag_seconds_max);
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))
 }
 
-/// Whether a slot that gives `reading` is ready, and if not, why.
-pub fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> ReadyReport {
+/// Whether the process is ready, and if not, why.
+pub fn ready_report(metrics: &Metrics, now: WallTime, lag_seconds_max: u32) -> ReadyReport {
+    let mut report = report(metrics.reading(), now, lag_seconds_max);
+    report.reasons.extend(metrics.faults.reasons());
+    report.warnings.extend(metrics.faults.warnings());
+    let outputs = metrics.outputs.faults().into_iter();
+    report
+        .warnings
+        .extend(outputs.map(|(output, fault)| format!("output {output} is out of reach: {fault}")));
+    report.ready = report.reasons.is_empty();
+    report
+}
+
+/// What the slot alone says of it.
+fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> ReadyReport {
     let reading = reading.unwrap_or_default();
     let heartbeat = (reading.heartbeat_ms > 0).then(|| now.since(WallTime(reading.heartbeat_ms)));
     let lag_seconds = reading.lag_seconds();
@@ -87,8 +101,9 @@ pub fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> 
     ReadyReport {
         ready: reasons.is_empty(),
         reasons,
-        warnings: Vec::new(),
+        warnings: paused_warning(reading.paused),
         restored: reading.restored,
+        automation_paused: reading.paused,
         heartbeat_age_seconds: heartbeat.map(|age| age.as_secs_f64()),
         lag_seconds,
         lag_seconds_max,
@@ -108,6 +123,12 @@ fn out_of_reach(source: &SourceReading, now: WallTime) -> Option<String> {
     }
     let age = now.since(WallTime(source.contact_at_ms)).as_secs();
     Some(format!("source {name} has been out of reach for {age} s: {fault}"))
+}
+
+fn paused_warning(is_paused: bool) -> Vec<String> {
+    let text = "automatic steps are paused by an operator: nothing is throttled by itself until \
+                keyhound decisions resume";
+    is_paused.then(|| text.to_owned()).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -130,6 +151,13 @@ mod tests {
         for (reason, words) in report.reasons.iter().zip(expected) {
             assert!(reason.contains(words), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_pause_is_said_and_leaves_it_ready() {
+        let report = report(Some(reading(|reading| reading.paused = true)), WallTime(1_500), 300);
+        assert!(report.ready && report.automation_paused && report.reasons.is_empty());
+        assert!(report.warnings[0].contains("paused"), "{:?}", report.warnings);
     }
 
     #[test]

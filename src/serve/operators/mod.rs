@@ -33,7 +33,7 @@ use axum::{
 
 pub use access::Access;
 pub use decisions::{CommandAnswer, CommandRequest, DecisionList, ShownDecision};
-pub use health::{ReadyReport, ReadySource, report as ready_report};
+pub use health::{ReadyReport, ReadySource, ready_report};
 pub use incidents::IncidentList;
 pub use problem::Problem;
 

@@ -32,6 +32,8 @@ pub struct Toy {
     read_at_ms: u64,
     rules: String,
     told: Told,
+    /// Of a version that panics at what others do not.
+    pub fragile: bool,
 }
 
 impl Toy {
@@ -103,6 +105,8 @@ impl Judge for Toy {
         for record in batch.records() {
             out.tally(record.source).records += 1;
             let text = String::from_utf8_lossy(record.bytes);
+            assert!(!text.contains("panic"), "planted, with {text}");
+            assert!(!(self.fragile && text.contains("fragile")), "planted, with {text}");
             let Some((seconds, key)) =
                 text.split_once(' ').and_then(|(t, key)| Some((t.parse::<u64>().ok()?, key)))
             else {

@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 
 use self::{
-    delivery::DeliveryMetrics, detection::DetectionMetrics, family::Families, outputs::Outputs,
-    process::ProcessMetrics, serving::ServingMetrics, slot::SlotMetrics,
+    delivery::DeliveryMetrics, detection::DetectionMetrics, family::Families, faults::Faults,
+    outputs::Outputs, process::ProcessMetrics, serving::ServingMetrics, slot::SlotMetrics,
 };
 use super::reading::{Reading, Status};
 
 mod delivery;
 mod detection;
 mod engine;
+pub mod faults;
 mod family;
 mod outputs;
 mod process;
@@ -39,6 +40,8 @@ pub struct Metrics {
     pub serving: ServingMetrics,
     pub delivery: DeliveryMetrics,
     pub outputs: Outputs,
+    /// `keyhound_fault{fault}`, with what `/readyz` says of each.
+    pub faults: Faults,
     /// `keyhound_engine_failures_total`.
     pub engine_failures: IntCounter,
     /// `keyhound_config_last_reload_successful`: 1 or 0.
@@ -63,6 +66,7 @@ impl Metrics {
             serving: ServingMetrics::new(&f),
             delivery: DeliveryMetrics::new(&f),
             outputs: Outputs::new(&f),
+            faults: Faults::new(&f),
             engine_failures: f.counter(
                 "keyhound_engine_failures_total",
                 "Times that the engine stopped with an error and started again; decisions were served meanwhile.",

@@ -16,6 +16,7 @@ pub(super) struct SlotMetrics {
     engine: EngineMetrics,
     state_restored: IntGauge,
     heartbeat: Gauge,
+    paused: IntGauge,
     commits: IntCounter,
     checkpoints: IntCounter,
     checkpoint_at: Gauge,
@@ -37,6 +38,10 @@ impl SlotMetrics {
             heartbeat: f.real_gauge(
                 "keyhound_heartbeat_timestamp_seconds",
                 "Time of the last main-loop iteration, in seconds since the Unix epoch.",
+            ),
+            paused: f.gauge(
+                "keyhound_automation_paused",
+                "Whether an operator has paused automatic steps (1) or not (0).",
             ),
             commits: f.counter("keyhound_commits_total", "Commits of positions and outputs."),
             checkpoints: f.counter("keyhound_checkpoints_total", "Checkpoints of the state."),
@@ -71,6 +76,7 @@ impl SlotMetrics {
         self.engine.set(reading);
         self.state_restored.set(i64::from(reading.restored));
         self.heartbeat.set(seconds(reading.heartbeat_ms));
+        self.paused.set(i64::from(reading.paused));
         for (dispatcher, records) in &reading.outbox {
             self.outbox.with_label_values(&[dispatcher.as_str()]).set(signed(*records));
         }

@@ -1,0 +1,157 @@
+//! A record at which the judgement panics: found within one restart, told with its position, passed over.
+
+use std::{
+    fmt::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::*;
+use crate::slot::quarantine::Culprit;
+
+/// What a run leaves that is ended by panics and crashes, with what each panic told.
+struct Survived {
+    left: Left,
+    culprits: Vec<Culprit>,
+    rejected: Vec<(&'static str, u64)>,
+}
+
+/// Runs a tape to its end over panics and crashes. The process lives on over a panic, and not over a crash.
+fn survive(tape: &Tape, crashes: &[Crash]) -> Survived {
+    let (disk, tape) = (Disk::default(), Arc::new(tape.clone()));
+    let clock = VirtualClock::new(START_MS);
+    let sources = ["tape".to_owned()];
+    let mut status = Arc::new(Status::new(&sources));
+    let (mut crashes, mut culprits) = (crashes.iter().copied(), Vec::new());
+    for _ in 0..100 {
+        let log = MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), crashes.next());
+        let (_ask, asks) = mpsc::channel();
+        let life = || {
+            let slot = Slot::start(log, Toy::default(), clock.clone(), settings(256), asks, status.clone());
+            slot.and_then(|mut slot| slot.run(&AtomicBool::new(false)))
+        };
+        match catch_unwind(AssertUnwindSafe(life)) {
+            Err(_) => culprits.push(status.panicked()),
+            Ok(Err(LogError::Crashed { .. })) => status = Arc::new(Status::new(&sources)),
+            Ok(end) => {
+                assert_eq!(end.unwrap(), End::Finished);
+                let reading = status.read();
+                assert_eq!(reading.digest_mismatches, 0, "a replay led elsewhere");
+                let progress = disk.progress().expect("a run commits");
+                let (digest, watermark_ms) = (progress.digest, progress.watermark_ms);
+                let left = Left { outputs: disk.outputs(), state: disk.state(), digest, watermark_ms };
+                let rejected = reading.sources[0].rejected.clone();
+                return Survived { left, culprits, rejected };
+            }
+        }
+    }
+    panic!("it never comes to the end: {culprits:?}");
+}
+
+/// Ten batches of 20 records of two inputs; at the places in `planted` a record panics.
+fn tape_with(planted: &[usize]) -> Tape {
+    let mut text = String::new();
+    for n in 0..200 {
+        let key = if planted.contains(&n) { "panic-sk_live_secret" } else { ["a", "b", "c"][n % 3] };
+        let _ = writeln!(text, "{} {n} {key}", n % 2);
+        if n % 20 == 19 {
+            text.push_str("---\n");
+        }
+    }
+    tape(2, &text)
+}
+
+/// The input and offset of each record that was rejected.
+fn rejected(left: &Left) -> Vec<(String, u64)> {
+    let read = |text: String| {
+        assert!(!text.contains("secret") && text.contains("\"reason\":\"panicked\""), "{text}");
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (record["input"].as_str().unwrap().to_owned(), record["offset"].as_u64().unwrap())
+    };
+    texts(&left.outputs, Topic::Rejected).into_iter().map(read).collect()
+}
+
+/// The requests that each key's state has counted.
+fn counted(left: &Left) -> Vec<String> {
+    let of_keys = left.state.iter().filter(|(key, _)| key[0] != 0);
+    of_keys
+        .map(|(key, value)| {
+            let all = String::from_utf8_lossy(value);
+            format!("{} {}", String::from_utf8_lossy(key), all.split(' ').next().unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn a_record_that_panics_is_found_within_one_restart_and_passed_over() {
+    // The record 75 is the 37th of input 1.
+    let Survived { left, culprits, rejected: counts } = survive(&tape_with(&[75]), &[]);
+    assert!(matches!(&culprits[0], Culprit::Among(runs) if runs.len() == 2), "{culprits:?}");
+    let record = Run { input: 1, from: 37, to: 38 };
+    assert_eq!(culprits[1..], [Culprit::Record(record, "tape:1".to_owned())]);
+    assert_eq!(rejected(&left), [("tape:1".to_owned(), 37)]);
+    assert_eq!(counts, [("panicked", 1)]);
+    assert_eq!(counted(&left), ["a 66", "b 67", "c 66"], "all others are judged");
+}
+
+#[test]
+fn records_that_panic_at_the_ends_of_batches_and_side_by_side_are_all_passed_over() {
+    let Survived { left, culprits, .. } = survive(&tape_with(&[0, 19, 20, 100, 101, 102, 199]), &[]);
+    let places = [(0, 0), (1, 9), (0, 10), (0, 50), (1, 50), (0, 51), (1, 99)];
+    let mut found = rejected(&left);
+    let mut expected = places.map(|(input, offset)| (format!("tape:{input}"), offset));
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert!(culprits.len() <= 14, "two panics a record at most: {}", culprits.len());
+    assert_eq!(counted(&left), ["a 65", "b 64", "c 64"]);
+}
+
+#[test]
+fn what_was_passed_over_is_passed_over_again_by_a_replay() {
+    let tape = tape_with(&[75]);
+    // A crash at each call of the life that passes it over, and at some of those that do not get so far.
+    let mut replays = 0;
+    for at_call in 1..200 {
+        let crashes: Vec<Crash> = [0, 0, at_call, at_call, at_call]
+            .map(|at_call| Crash { at_call, after: true })
+            .into_iter()
+            .collect();
+        let Survived { left, .. } = survive(&tape, &crashes);
+        assert_eq!(rejected(&left), [("tape:1".to_owned(), 37)], "crash at call {at_call}");
+        assert_eq!(counted(&left), ["a 66", "b 67", "c 66"], "crash at call {at_call}");
+        replays += 1;
+    }
+    assert_eq!(replays, 199);
+}
+
+#[test]
+fn a_record_that_panics_only_in_a_replay_is_left_out_and_what_is_out_stays() {
+    // It was judged and committed by a version that did not panic.
+    let (disk, tape) =
+        (Disk::default(), Arc::new(tape(1, "0 1 a\n0 2 a\n0 3 fragile\n0 4 a\n---\n0 5 a\n---")));
+    let clock = VirtualClock::new(START_MS);
+    let status = Arc::new(Status::default());
+    let start = |judge: Toy| {
+        let log = MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), None);
+        let (_ask, asks) = mpsc::channel();
+        Slot::start(log, judge, clock.clone(), settings(8), asks, status.clone())
+    };
+    let mut slot = start(Toy::default()).unwrap();
+    slot.step().unwrap();
+    slot.commit(false).unwrap();
+    drop(slot);
+    let fragile = || {
+        let mut toy = Toy::default();
+        toy.fragile = true;
+        toy
+    };
+    for _ in 0..2 {
+        assert!(catch_unwind(AssertUnwindSafe(|| start(fragile()))).is_err());
+        assert_ne!(status.panicked(), Culprit::None);
+    }
+    let mut slot = start(fragile()).unwrap();
+    let back = status.returned();
+    assert_eq!(back.comparison, Comparison::Incomplete);
+    assert!(back.gaps[0].reason.contains("panics") && (back.gaps[0].from, back.gaps[0].to) == (2, 3));
+    assert_eq!(slot.run(&AtomicBool::new(false)).unwrap(), End::Finished);
+}
