@@ -14,7 +14,7 @@ use crate::{
     serve::{
         Applied, Board, Checks, Commander, Decisions, Operators, ServeSettings, listener, operators::Access,
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, build},
 };
 
 /// The listeners, what they answer from, and a client.
@@ -53,7 +53,7 @@ impl Gate {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let settings = ServeSettings::default();
         let decisions = Arc::new(Decisions::new(settings.table_limit as usize));
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), ""));
+        let metrics = Arc::new(Metrics::new(build::VERSION, build::REVISION));
         let router = Checks {
             decisions: decisions.clone(),
             settings: settings.checks,

@@ -19,6 +19,7 @@ use crate::{
         commands::CommandError,
         table::tests::{NOW, decision, key},
     },
+    telemetry::logs::testing::json_lines,
 };
 
 /// A raw key whose appearance anywhere is a failure.
@@ -153,6 +154,24 @@ async fn a_command_is_applied_answered_and_counted() {
     let expected = Action::Take { key: key(3).to_string(), step: Step::Revoke, for_seconds: 60 };
     assert_eq!(*daemon.commands.lock().unwrap(), [expected]);
     assert_eq!(daemon.metrics.serving.commands.with_label_values(&["revoke", "applied"]).get(), 1);
+}
+
+#[test]
+fn a_command_leaves_a_line_in_the_log_without_what_looks_like_a_key() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lines = json_lines(|| {
+        runtime.block_on(async {
+            let reason = format!("{CANARY} was in a gist");
+            let body = json!({"key": key(3).to_string(), "reason": reason, "by": "ana"});
+            assert_eq!(daemon(Ok(revoked())).post("revoke", body).await.0, 200);
+        });
+    });
+    let fields = ["event", "by", "action", "key", "reason", "outcome"];
+    let key = key(3).to_string();
+    assert_eq!(
+        fields.map(|field| lines[0][field].as_str().unwrap_or_default()),
+        ["operator_command", "ana", "revoke", &key, "[removed] was in a gist", "applied"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
