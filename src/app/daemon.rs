@@ -119,7 +119,7 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         event = "started",
         version = build::VERSION,
         revision = build::REVISION,
-        target = build::TARGET,
+        platform = build::TARGET,
         rules = reference.rules.rules.len(),
         catalogue = reference.catalogue.len(),
         geo = reference.geo_version,
