@@ -10,7 +10,7 @@ use crate::profile::{
     tail::{self},
 };
 
-/// How the rest of the key's group is used, for each scale up to the hour: requests observed and expected.
+/// How the mature keys of a group are used, for each scale up to the hour: requests observed and expected.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupUse {
     pub observed: [f64; 3],
@@ -18,7 +18,10 @@ pub struct GroupUse {
 }
 
 /// Requests that the group's usual use is worth as a prior.
-const GROUP_PRIOR: f64 = 10.0;
+pub const GROUP_PRIOR: f64 = 10.0;
+/// No group counts more of a key than this many of its quotas in a window of each scale: [`crate::profile::Hot::group_quota`]
+/// is for five minutes, and a window meets one pane more than it is long.
+const QUOTAS: [u32; 3] = [20, 20, 130];
 /// The group explains at most this many times the usual.
 const GROUP_MAX: f64 = 30.0;
 
@@ -98,7 +101,11 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse],
 /// `groups` are those that the key belongs to: the one that is most above its usual explains most.
 fn expected(hot: &Hot, scale: Scale, n: u32, groups: &[GroupUse]) -> Expected {
     let alone = hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, 1.0);
-    let others = groups.iter().map(|group| group.others(scale, f64::from(n), alone.mean)).fold(1.0, f64::max);
+    // What the groups may have counted of the key itself.
+    let quotas = QUOTAS.get(scale as usize).map_or(0, |quotas| u32::from(hot.group_quota) * quotas);
+    let own = if hot.group_quota == 0 { 0.0 } else { alone.mean };
+    let others =
+        groups.iter().map(|group| group.others(scale, f64::from(n.min(quotas)), own)).fold(1.0, f64::max);
     hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, others)
 }
 

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{enforce::Force, engine::Engine};
+use super::{enforce::Force, engine::Engine, seam::GroupCount};
 use crate::{
     event::{EventTime, KeyId, KeyKind},
     incident::Case,
@@ -56,7 +56,14 @@ impl Engine {
         out.uint(self.watermark.0);
         out.raw(&self.now.numbering.to_le_bytes());
         out.uint(self.group_counts.len() as u64);
-        out.counts(self.group_counts.iter().copied());
+        out.counts(self.group_counts.iter().flat_map(|count| [count.strict, count.wide]));
+        out.uint(self.group_joined.len() as u64);
+        for (group, usual) in &self.group_joined {
+            out.uint((*group).into());
+            for usual in usual {
+                out.float(*usual);
+            }
+        }
         out.uint(self.pending.len() as u64);
         for (key, shown) in &self.pending {
             out.raw(&id_bytes(key));
@@ -97,11 +104,23 @@ impl Engine {
         self.watermark = EventTime(input.uint()?);
         let numbering = u64::from_le_bytes(input.array()?);
         let length = input.u32()? as usize;
-        let counts = input.counts(length)?;
         // Where the tenants are others, their numbers are too; the fleet's stays.
-        let known = if numbering == self.now.numbering { counts.len() } else { 1 };
-        for (slot, count) in self.group_counts.iter_mut().zip(counts).take(known) {
-            *slot = count;
+        let known = if numbering == self.now.numbering { length } else { 1 };
+        for group in 0..length {
+            let count = GroupCount { strict: input.u32()?, wide: input.u32()? };
+            if let Some(slot) = self.group_counts.get_mut(group).filter(|_| group < known) {
+                *slot = count;
+            }
+        }
+        for _ in 0..input.uint()? {
+            let group = input.u16()?;
+            let mut usual = [0.0; 24];
+            for usual in &mut usual {
+                *usual = input.float()?;
+            }
+            if usize::from(group) < known {
+                self.group_joined.insert(group, usual);
+            }
         }
         for _ in 0..input.uint()? {
             let key = id_of(input.raw(17)?)?;

@@ -44,6 +44,7 @@ fn use_keys(engines: &mut Engines, keys: u8) {
         for n in 1..=keys {
             let time = START.after(Duration::from_secs(second));
             engines.apply_events(&[plain(key(n), time)], &mut Vec::new());
+            engines.make_mature(&key(n));
         }
     }
 }

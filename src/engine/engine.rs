@@ -12,7 +12,7 @@ use super::{
     enforce::Force,
     groups::second_of,
     ids::IdKey,
-    seam::{Context, Effect, Input, Reference},
+    seam::{Context, Effect, GroupCount, Input, Reference},
     shown::Shown,
 };
 use crate::{
@@ -142,7 +142,9 @@ pub struct Engine {
     /// Keys whose spike waits for the next context, with the first request of each that looked like one.
     pub(super) pending: BTreeMap<KeyId, Shown>,
     pub(super) groups: Vec<GroupUse>,
-    pub(super) group_counts: Vec<u32>,
+    pub(super) group_counts: Vec<GroupCount>,
+    /// What keys usually do that have become mature since the last tick, by group.
+    pub(super) group_joined: BTreeMap<u16, [f32; 24]>,
     pub(super) signals: Vec<Signal>,
     pub(super) counts: Counts,
     pub(super) watermark: EventTime,
@@ -171,7 +173,8 @@ impl Engine {
             counters: Counters::default(),
             pending: BTreeMap::new(),
             groups: Vec::new(),
-            group_counts: vec![0],
+            group_counts: vec![GroupCount::default()],
+            group_joined: BTreeMap::new(),
             signals: Vec::new(),
             counts: Counts::default(),
             watermark: EventTime(0),
@@ -202,9 +205,10 @@ impl Engine {
         // fleet, at least: other tenants have other numbers.
         if now.numbering != self.now.numbering {
             self.group_counts.truncate(1);
+            self.group_joined.retain(|group, _| *group == 0);
             self.groups.truncate(1);
         }
-        self.group_counts.resize(now.groups.len() + 1, 0);
+        self.group_counts.resize(now.groups.len() + 1, GroupCount::default());
         self.table.forget_groups();
         self.counters.refer(&now.watch.counting);
         self.now = now;

@@ -2,22 +2,32 @@
 //!
 //! Partitions count for the groups of their keys; here the counts are summed, and compared with each group's own
 //! profile. Group 0 is the whole fleet.
+//!
+//! Anybody can invent keys, and a stolen key must not excuse another: keys without a mature profile do not count, and
+//! the others count up to a quota, a few times their own usual. A group whose use within the quotas is up twofold is one
+//! of which about half the usual use is up. Then, and only then, how far the rise goes is taken from a wider quota.
 
-use super::seam::{Context, Partial};
+use super::seam::{Context, GroupCount, Partial};
 use crate::{
-    detect::{GroupUse, Scale},
+    detect::{GroupUse, Scale, volume::GROUP_PRIOR},
     event::EventTime,
     profile::{CodecError, Reader, Season, Writer, panes::Panes},
 };
 
 /// Groups that are told apart; tenants beyond belong to the fleet alone.
 pub const GROUPS_MAX: usize = 10_000;
+/// The wide quota, in quotas.
+pub const WIDE: u32 = 10;
+/// A group is up if its use within the quotas is so many times its usual.
+const UP: f64 = 2.0;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Group {
     first_seen: u32,
     last_seen: u32,
     season: Season,
+    /// Requests within the strict quotas.
+    strict: (Panes<u32, 12, 5>, Panes<u32, 10, 30>),
     minute: Panes<u32, 12, 5>,
     five: Panes<u32, 10, 30>,
     hour: Panes<u32, 12, 300>,
@@ -33,6 +43,8 @@ impl Group {
             self.first_seen = second;
         } else {
             self.season.advance(from, second, self.first_seen, false);
+            self.strict.0.advance(from, second);
+            self.strict.1.advance(from, second);
             self.minute.advance(from, second);
             self.five.advance(from, second);
             self.hour.advance(from, second);
@@ -40,23 +52,37 @@ impl Group {
         self.last_seen = second;
     }
 
-    fn count(&mut self, second: u32, n: u32) {
+    fn count(&mut self, second: u32, count: GroupCount) {
+        self.strict.0.add(self.last_seen, second, count.strict);
+        self.strict.1.add(self.last_seen, second, count.strict);
+        let n = if self.is_up() { count.wide } else { count.strict };
         self.minute.add(self.last_seen, second, n);
         self.five.add(self.last_seen, second, n);
         self.hour.add(self.last_seen, second, n);
         self.season.count_many(n);
     }
 
+    fn expected(&self, scale: Scale) -> f64 {
+        // The level would follow a crowd; the profile alone is what is usual.
+        let e = self.season.expect(self.last_seen, scale.seconds(), self.first_seen, 1.0);
+        e.mean / if scale < Scale::Hour { f64::from(self.season.level()) } else { 1.0 }
+    }
+
+    fn is_up(&self) -> bool {
+        let rise = |sum: u32, scale| (f64::from(sum) + GROUP_PRIOR) / (self.expected(scale) + GROUP_PRIOR);
+        rise(self.strict.0.sum(), Scale::Minute) >= UP || rise(self.strict.1.sum(), Scale::FiveMinutes) >= UP
+    }
+
     fn now(&self) -> GroupUse {
-        let expected = |scale: Scale| {
-            // The level would follow a crowd; the profile alone is what is usual.
-            let e = self.season.expect(self.last_seen, scale.seconds(), self.first_seen, 1.0);
-            e.mean / if scale < Scale::Hour { f64::from(self.season.level()) } else { 1.0 }
-        };
         GroupUse {
             observed: [self.minute.sum(), self.five.sum(), self.hour.sum()].map(f64::from),
-            expected: [Scale::Minute, Scale::FiveMinutes, Scale::Hour].map(expected),
+            expected: [Scale::Minute, Scale::FiveMinutes, Scale::Hour].map(|scale| self.expected(scale)),
         }
+    }
+
+    fn raw(&self) -> impl Iterator<Item = u32> {
+        let (minute, five) = (self.strict.0.raw(), self.strict.1.raw());
+        minute.chain(five).chain(self.minute.raw()).chain(self.five.raw()).chain(self.hour.raw())
     }
 }
 
@@ -81,10 +107,15 @@ impl Groups {
     /// Sums what the partitions counted.
     pub fn add(&mut self, partial: &Partial) {
         let second = second_of(partial.at);
-        for (group, n) in &partial.counts {
+        for (group, usual) in &partial.joined {
+            if let Some(group) = self.groups.get_mut(usize::from(*group)) {
+                group.season.join(usual);
+            }
+        }
+        for (group, count) in &partial.counts {
             if let Some(group) = self.groups.get_mut(usize::from(*group)) {
                 group.advance(second);
-                group.count(second, *n);
+                group.count(second, *count);
             }
         }
     }
@@ -105,7 +136,7 @@ impl Groups {
         for group in &self.groups {
             out.counts([group.first_seen, group.last_seen].into_iter());
             group.season.write(out);
-            out.counts(group.minute.raw().chain(group.five.raw()).chain(group.hour.raw()));
+            out.counts(group.raw());
         }
     }
 
@@ -118,6 +149,10 @@ impl Groups {
                 first_seen: input.u32()?,
                 last_seen: input.u32()?,
                 season: Season::read(input)?,
+                strict: (
+                    Panes::from_raw(input.counts(12)?.into_iter()),
+                    Panes::from_raw(input.counts(10)?.into_iter()),
+                ),
                 minute: Panes::from_raw(input.counts(12)?.into_iter()),
                 five: Panes::from_raw(input.counts(10)?.into_iter()),
                 hour: Panes::from_raw(input.counts(12)?.into_iter()),
@@ -131,3 +166,7 @@ impl Groups {
 pub fn second_of(time: EventTime) -> u32 {
     u32::try_from(time.0 / 1000).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+#[path = "groups_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@ use super::{
     admit::is_success,
     enforce::Force,
     engine::Engine,
-    groups::second_of,
+    groups::{WIDE, second_of},
     seam::{Effect, Partial},
     shown::Shown,
 };
@@ -63,10 +63,17 @@ impl Engine {
             return;
         }
         let frozen = hot.frozen;
+        let was_mature = hot.group_quota > 0;
         hot.advance(second);
+        let is_mature = hot.group_quota > 0;
         if is_served(event.status) {
             hot.count(second);
-            self.count_for_group(index, event);
+            if is_mature {
+                self.count_for_group(index, event);
+            }
+        }
+        if is_mature && !was_mature {
+            self.join_groups(index, event);
         }
         // What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody
         // made up.
@@ -81,16 +88,39 @@ impl Engine {
     }
 
     fn count_for_group(&mut self, index: u32, event: &Event<'_>) {
+        let hot = self.table.hot(index);
+        let (n, quota) = (hot.hour.at(hot.last_seen), u32::from(hot.group_quota));
+        if n > WIDE * quota {
+            return;
+        }
+        let group = self.group_of(index, event);
+        let strict = u32::from(n <= quota);
+        self.group_counts[0].add(strict);
+        if group > 0 {
+            self.group_counts[usize::from(group)].add(strict);
+        }
+    }
+
+    /// The key's profile has become mature: from now on its groups expect its requests.
+    #[cold]
+    fn join_groups(&mut self, index: u32, event: &Event<'_>) {
+        let group = self.group_of(index, event);
+        let hot = self.table.hot(index);
+        let usual = hot.season.usual_day(hot.last_seen, hot.first_seen);
+        for group in if group == 0 { vec![0] } else { vec![0, group] } {
+            let sums = self.group_joined.entry(group).or_insert([0.0; 24]);
+            sums.iter_mut().zip(usual).for_each(|(sum, usual)| *sum += usual);
+        }
+    }
+
+    fn group_of(&mut self, index: u32, event: &Event<'_>) -> u16 {
         let mut group = self.table.hot(index).group;
         if group == UNRESOLVED {
             let entry = self.now.reference.catalogue.get(&event.key, event.handles.credential);
             group = entry.and_then(|entry| self.now.groups.get(&entry.tenant)).copied().unwrap_or(0);
             self.table.hot_mut(index).group = group;
         }
-        self.group_counts[0] += 1;
-        if group > 0 {
-            self.group_counts[usize::from(group)] += 1;
-        }
+        group
     }
 
     /// The rest of what a request teaches: refusals, places, spread, cost.
@@ -103,8 +133,6 @@ impl Engine {
         if is_refusal(event) {
             hot.count_refusal(second);
         }
-        hot.last_asn = event.place.asn;
-        hot.last_country = event.place.country;
         let Some(warm) = warm else { return };
         warm.advance(second, hot.frozen);
         if is_served(event.status) {
@@ -214,8 +242,12 @@ impl Engine {
 
     /// What was counted for the groups since the last time.
     pub(super) fn partial(&mut self, at: EventTime) -> Partial {
-        let counts = (0u16..).zip(&mut self.group_counts).filter(|(_, n)| **n > 0);
-        Partial { at, counts: counts.map(|(group, n)| (group, std::mem::take(n))).collect() }
+        let counts = (0u16..).zip(&mut self.group_counts).filter(|(_, count)| count.wide > 0);
+        Partial {
+            at,
+            counts: counts.map(|(group, count)| (group, std::mem::take(count))).collect(),
+            joined: std::mem::take(&mut self.group_joined).into_iter().collect(),
+        }
     }
 }
 

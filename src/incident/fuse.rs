@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Severity;
+pub use crate::profile::key::MATURE;
 use crate::{detect::Family, respond::Step};
 
 /// What one rule contributes to an incident.
@@ -36,8 +37,6 @@ pub struct Verdict {
 pub const AGREE: f64 = 6.0;
 /// From here on four families that agree are critical.
 const CRITICAL: f64 = 13.0;
-/// Below it a profile is too young for anything to be enforced, and for volume to say anything alone.
-pub const MATURE: f64 = 0.5;
 const VOLUME_STRONG: f64 = 8.0;
 
 const FAMILIES: [Family; 8] = [

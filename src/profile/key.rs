@@ -5,12 +5,16 @@ use super::{
     panes::Panes,
     season::Season,
 };
-use crate::event::{Country, KeyId, KeyKind};
+use crate::event::{KeyId, KeyKind};
 
 /// No index.
 pub const NONE: u32 = u32::MAX;
 /// A key's tenant has not been looked up since the reference data changed.
 pub const UNRESOLVED: u16 = u16::MAX;
+/// How far a profile must be trusted for its key to count as evidence about others, and for steps.
+pub const MATURE: f64 = 0.5;
+/// A key counts in its groups up to this many times its own usual.
+const GROUP_QUOTA: f32 = 3.0;
 /// A window with fewer requests than this is never called a spike.
 pub const CALLABLE: u32 = 20;
 
@@ -26,7 +30,9 @@ pub struct Hot {
     pub counted: bool,
     /// Index of the tenant's group in the engine, 0 = none known, or [`UNRESOLVED`].
     pub group: u16,
-    pub last_country: Country,
+    /// Requests that count in the key's groups in each pane of `hour`: a few times the usual of this hour of the day, at
+    /// least 1. 0 = the profile is not mature, and none counts.
+    pub group_quota: u16,
     pub first_seen: u32,
     /// The newest second counted; late events do not move it back.
     pub last_seen: u32,
@@ -47,7 +53,6 @@ pub struct Hot {
     pub refused_sum: u32,
     /// The usual share of refused requests.
     pub refused_usual: f32,
-    pub last_asn: u32,
     /// Index of the warm part, or [`NONE`].
     pub warm: u32,
 }
@@ -63,7 +68,7 @@ impl Hot {
             frozen: false,
             counted: false,
             group: UNRESOLVED,
-            last_country: Country::UNKNOWN,
+            group_quota: 0,
             first_seen: second,
             last_seen: second,
             total: 0,
@@ -77,7 +82,6 @@ impl Hot {
             refused: Panes::default(),
             refused_sum: 0,
             refused_usual: 0.01,
-            last_asn: 0,
             warm: NONE,
         }
     }
@@ -106,6 +110,21 @@ impl Hot {
             if second / 300 != from / 300 {
                 self.sums[2] -= self.hour.advance(from, second).min(self.sums[2]);
                 self.thresholds[2] = CALLABLE;
+                if second / 3600 != from / 3600 {
+                    self.renew_group_quota();
+                }
+            }
+        }
+    }
+
+    /// Of the hours of the day alone: the level would follow an attack.
+    #[cold]
+    fn renew_group_quota(&mut self) {
+        if self.season.is_known() && self.maturity() >= MATURE {
+            let usual = self.season.usual_hour(self.last_seen, self.first_seen) / 12.0;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+            {
+                self.group_quota = (GROUP_QUOTA * usual).ceil().clamp(1.0, 65_535.0) as u16;
             }
         }
     }
@@ -151,8 +170,7 @@ impl Hot {
     pub fn write(&self, out: &mut Writer) {
         out.raw(&[self.key.kind as u8, u8::from(self.frozen)]);
         out.raw(&self.key.hash);
-        out.raw(&self.last_country.0);
-        out.counts([self.first_seen, self.last_seen, self.total, self.last_asn].into_iter());
+        out.counts([self.first_seen, self.last_seen, self.total, self.group_quota.into()].into_iter());
         out.uint(self.epoch);
         self.season.write(out);
         out.counts(self.minute.raw().chain(self.five.raw()).chain(self.hour.raw()).chain(self.refused.raw()));
@@ -172,11 +190,10 @@ impl Hot {
         hot.frozen = frozen;
         // Whether there is one is found out at the next request.
         hot.counted = true;
-        hot.last_country = Country(input.array()?);
         hot.first_seen = input.u32()?;
         hot.last_seen = input.u32()?;
         hot.total = input.u32()?;
-        hot.last_asn = input.u32()?;
+        hot.group_quota = input.u16()?;
         hot.epoch = input.uint()?;
         hot.season = Season::read(input)?;
         hot.minute = Panes::from_raw(input.counts(12)?.into_iter());

@@ -69,6 +69,11 @@ impl<C: Count, const N: usize, const WIDTH: u32> Panes<C, N, WIDTH> {
         after - before
     }
 
+    /// The count of the pane that holds `second`, which must be within the window.
+    pub fn at(&self, second: u32) -> u32 {
+        self.panes[Self::pane_of(second) as usize % N].into()
+    }
+
     /// Sum over the window.
     pub fn sum(&self) -> u32 {
         self.panes.iter().fold(0u32, |sum, pane| sum.saturating_add((*pane).into()))

@@ -237,6 +237,25 @@ impl Season {
         Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
     }
 
+    /// Requests that are usual in the hour of the day and the weekday of `second`, whatever the level is.
+    pub fn usual_hour(&self, second: u32, since: u32) -> f32 {
+        let bin = (second / 3600 % 24) as usize;
+        self.bin_mean(bin, since, second) * self.weekday_factor(second / 86_400)
+    }
+
+    /// The means of the 24 hours of the day.
+    pub fn usual_day(&self, second: u32, since: u32) -> [f32; 24] {
+        std::array::from_fn(|bin| self.bin_mean(bin, since, second))
+    }
+
+    /// Adds what a newcomer usually does, by hour of the day: from now on its requests are among those that are counted.
+    pub fn join(&mut self, usual: &[f32; 24]) {
+        for (bin, usual) in self.bins.iter_mut().zip(usual) {
+            let before = if *bin == UNSEEN { 0.0 } else { mean_of(*bin) };
+            *bin = packed((before + usual).sqrt());
+        }
+    }
+
     /// Whether enough full hours were seen for there to be anything usual.
     pub fn is_known(&self) -> bool {
         self.bins.iter().filter(|bin| **bin != UNSEEN).count() >= HOURS_KNOWN
