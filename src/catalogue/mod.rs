@@ -14,11 +14,13 @@ use crate::event::KeyId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyClass {
-    /// A few servers in a few networks.
+    /// Nobody said. Treated with the care that a public key needs: see `mobile`.
     #[default]
+    Unknown,
+    /// A few servers in a few networks. Only such a key is throttled by what one network does.
     Server,
-    /// Shipped in an app: on many thousands of addresses. The rules of place and breadth that ship leave it out,
-    /// revoking is refused.
+    /// Shipped in an app: on many thousands of addresses, and in the hands of anybody. The rules of place and breadth that
+    /// ship leave it out, revoking is refused, and what one network does throttles nobody.
     Mobile,
     /// Shipped in a page: as `mobile`.
     Browser,
@@ -50,12 +52,28 @@ pub struct Entry {
     #[serde(default)]
     pub plan: String,
     /// What kind of client holds it. The rules that ship ask nothing about place and breadth of `mobile` and `browser`,
-    /// and those keys are not revoked.
+    /// and those keys are not revoked. Keys without a class, and those two, are not throttled automatically by errors or
+    /// volume from one network alone: set `server` where it holds.
     #[serde(default)]
     pub class: KeyClass,
     /// Nothing automatic beyond an alert is ever done to this key.
     #[serde(default)]
     pub protected: bool,
+}
+
+impl KeyClass {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Server, Self::Mobile, Self::Browser];
+
+    /// The word in files, conditions and texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Server => "server",
+            Self::Mobile => "mobile",
+            Self::Browser => "browser",
+        }
+    }
 }
 
 /// All entries, found by key id or by credential.

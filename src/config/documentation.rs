@@ -48,6 +48,7 @@ keys:
     contact: \"#payments\"
     tenant: acme
     plan: gold
+    class: server
   - credential: 1f4d5c1e-1a6e-4a44-b3a1-aa2b6e0c5f3e  # as the gateway's log shows it
     name: android-app
     tenant: acme

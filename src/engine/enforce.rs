@@ -125,7 +125,7 @@ impl Engine {
         let in_force = in_force.map_or(Step::Observe, |force| force.decision.step);
         let late = self.is_late(at);
         let Some(case) = self.cases.get_mut(&key) else { return };
-        let (step, rail) = rails::within_rails(wanted, mature, entry);
+        let (step, rail) = rails::within_rails(wanted, mature, case.tells_a_stranger(), entry);
         if let Some(rail) = rail {
             case.hold(wanted, rail);
         }
@@ -271,6 +271,11 @@ impl Engine {
                 // It became protected meanwhile: what is in force ends by itself.
                 continue;
             }
+            let has_new_place = self.cases.get(&key).is_some_and(Case::has_new_place);
+            if rails::may_be_public(entry) && !has_new_place {
+                // Whose requests are refused is not known: one client could keep all of them out for a day.
+                continue;
+            }
             force.asked = true;
             let before = force.decision.clone();
             let seconds = self.settings.throttle_for.as_secs();
@@ -364,3 +369,7 @@ fn reason_of(case: &Case) -> String {
 #[cfg(test)]
 #[path = "enforce_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "guardrail_tests.rs"]
+mod guardrail_tests;

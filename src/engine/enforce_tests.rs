@@ -34,6 +34,10 @@ fn settings() -> Settings {
 /// A grown-up key with an incident that asks for a throttle.
 fn attacked() -> Engine {
     let mut engine = Engine::new(std::sync::Arc::new(settings()));
+    let server = Entry { id: Some(KEY.to_string()), credential: None, ..entry(KeyClass::Server, false) };
+    let catalogue = Catalogue::new(vec![server], "c".to_owned()).unwrap();
+    let reference = Reference { catalogue: std::sync::Arc::new(catalogue), ..Reference::default() };
+    engine.refer(InForce::new(reference, &InForce::default()));
     let mut hot = Hot::new(KEY, second_of(START) - 8 * 86_400);
     hot.advance(second_of(START));
     hot.total = 100_000;
@@ -56,7 +60,8 @@ fn attacked() -> Engine {
 fn evidence(engine: &mut Engine, at: EventTime) -> Option<Decision> {
     let mut effects = Vec::new();
     let index = engine.table.find(&KEY).unwrap();
-    engine.propose(index, at, Step::Throttle, None, &mut effects);
+    let server = entry(KeyClass::Server, false);
+    engine.propose(index, at, Step::Throttle, Some(&server), &mut effects);
     grant(engine, effects)
 }
 

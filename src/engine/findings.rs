@@ -3,7 +3,7 @@
 use super::{engine::Engine, groups::second_of, seam::Effect, shown::Shown};
 use crate::{
     catalogue::{Catalogue, Entry},
-    detect::{Finding, Signal},
+    detect::{Family, Finding, Signal},
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, MATURE, Reason},
     respond::{SubjectRef, decision::Versions},
@@ -39,6 +39,9 @@ impl Engine {
             let (by, reason) = cause_of(rule, &finding);
             if let Some(case) = self.cases.get_mut(&case) {
                 case.handles = vec![shown.handle.clone()];
+                if by.family != Family::Place {
+                    case.origins.count(shown.origin);
+                }
                 case.add(at, by, reason, &shown.sample);
                 if !late {
                     case.is_seen_in_time();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Event, NetworkType, prefix_text},
-    incident::Sample,
+    incident::{Sample, origins},
     respond::Handle,
 };
 
@@ -15,6 +15,8 @@ pub(super) struct Shown {
     pub sample: Sample,
     /// Input and offset of the record.
     pub position: (u32, u64),
+    /// The network that it came from.
+    pub origin: u64,
 }
 
 impl Shown {
@@ -26,7 +28,7 @@ impl Shown {
             credential: event.handles.credential.to_owned(),
         };
         let position = (event.position.input, event.position.offset);
-        Self { handle, sample: sample_of(event, inputs), position }
+        Self { handle, sample: sample_of(event, inputs), position, origin: origins::network(event) }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    catalogue::{Catalogue, Entry},
     engine::{Effect, Engines, IdKey, Input, Reference, Settings},
     event::{Event, EventTime, KeyId},
     incident::Severity,
@@ -12,6 +13,7 @@ use crate::{
     rules::{
         Rule, RuleSet, RuleTest,
         runner::{self, Judge, Outcome, Reaction},
+        test_language::{Script, key_of},
     },
 };
 
@@ -32,7 +34,7 @@ pub fn run(set: &RuleSet, wanted: impl Fn(&Rule) -> bool) -> Vec<Report<'_>> {
     let tests = rules.flat_map(|rule| rule.tests.iter().map(move |test| (rule, test)));
     tests
         .map(|(rule, test)| {
-            let mut judge = EngineJudge::new(rule);
+            let mut judge = EngineJudge::new(rule, &test.script);
             Report { rule, test, outcome: runner::run(test, &mut judge) }
         })
         .collect()
@@ -81,7 +83,7 @@ struct EngineJudge {
 }
 
 impl EngineJudge {
-    fn new(rule: &Rule) -> Self {
+    fn new(rule: &Rule, script: &Script) -> Self {
         let mut engines = Engines::new(Settings {
             partitions: 1,
             keys_max: 10_000,
@@ -90,7 +92,16 @@ impl EngineJudge {
             fresh_within: FRESH_WITHIN,
             caps: Caps::default(),
         });
-        let reference = Reference { rules: Arc::new(RuleSet::alone(rule)), ..Reference::default() };
+        let entry = |key| Entry {
+            id: Some(key_of(key).to_string()),
+            class: script.class_of(key),
+            ..Entry::default()
+        };
+        let entries = script.keys().into_iter().map(entry).collect();
+        // Each key is named once, by its id.
+        let catalogue = Catalogue::new(entries, String::new()).unwrap_or_default();
+        let rules = Arc::new(RuleSet::alone(rule));
+        let reference = Reference { rules, catalogue: Arc::new(catalogue), ..Reference::default() };
         engines.apply(Input::Reference(&reference), &mut Vec::new());
         let notes = rule.severity == Severity::Info;
         Self { engines, effects: Vec::new(), watermark: EventTime::default(), notes }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Doing, Held, Incident, Reason, Sample, Severity,
+    Doing, Held, Incident, Origins, Reason, Sample, Severity,
     fuse::{self, Cause, Verdict},
 };
 use crate::{
@@ -38,6 +38,9 @@ pub struct Case {
     pub asked: Option<Step>,
     /// How gateways know the key, from the last request that was evidence.
     pub handles: Vec<Handle>,
+    /// Where the requests came from that were evidence of anything but a new place.
+    #[serde(default)]
+    pub origins: Origins,
 }
 
 impl Case {
@@ -53,6 +56,7 @@ impl Case {
             changed: false,
             asked: None,
             handles: Vec::new(),
+            origins: Origins::default(),
         }
     }
 
@@ -68,6 +72,7 @@ impl Case {
             asked: None,
             causes,
             handles,
+            origins: Origins::default(),
             record: Incident { severity_before: None, ..record },
         }
     }
@@ -212,6 +217,16 @@ impl Case {
     /// Whether other evidence than volume is there.
     pub fn is_corroborated(&self) -> bool {
         self.causes.iter().any(|cause| cause.family != Family::Volume)
+    }
+
+    /// Whether the key is used from a place that is new to it.
+    pub fn has_new_place(&self) -> bool {
+        self.causes.iter().any(|cause| cause.family == Family::Place)
+    }
+
+    /// Whether the evidence tells a stranger from the key's users: a new place, or many networks.
+    pub fn tells_a_stranger(&self) -> bool {
+        self.has_new_place() || self.origins.are_many()
     }
 
     /// Whether nothing may be learnt meanwhile. A young profile goes on learning: it would never know better.

@@ -4,10 +4,12 @@
 
 pub mod case;
 pub mod fuse;
+pub mod origins;
 pub mod record;
 #[cfg(test)]
 pub mod testing;
 
 pub use case::Case;
 pub use fuse::{Cause, MATURE, VERDICTS, Verdict};
+pub use origins::Origins;
 pub use record::{Doing, Evidence, Held, Incident, IncidentId, Outcome, Reason, Sample, Severity};

@@ -104,7 +104,8 @@ pub struct Doing {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     pub step: Step,
-    /// The rail: `maturity`, `ceiling`, `cap`, `protected`, `late` (the evidence was older than
+    /// The guardrail: `maturity`, `origin` (the key is not a server's, and the evidence comes from a few networks that are
+    /// not new to it), `ceiling`, `cap`, `protected`, `late` (the evidence was older than
     /// `response.fresh_within` when it was read), `class`, `paused`, `restart` (a crash undid it before anybody was told).
     pub by: String,
 }

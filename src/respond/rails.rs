@@ -5,9 +5,10 @@ use crate::catalogue::{Entry, KeyClass};
 
 /// Every guardrail and cap that can withhold an automatic step, as incidents name it: those of this module, of
 /// [`super::fleet`], and of the engine and the incident.
-pub const GUARDRAILS: [&str; 8] = [
+pub const GUARDRAILS: [&str; 9] = [
     "protected",
     "maturity",
+    "origin",
     "ceiling",
     "late",
     "paused",
@@ -19,8 +20,20 @@ pub const GUARDRAILS: [&str; 8] = [
 /// The hardest automatic step of this version.
 pub const CEILING: Step = Step::Throttle;
 
-/// The step that may be proposed, and the rail that made it less than what was wanted.
-pub fn within_rails(wanted: Step, mature: bool, entry: Option<&Entry>) -> (Step, Option<&'static str>) {
+/// Whether the key may be in anybody's hands: the catalogue does not say that it is a server's.
+pub fn may_be_public(entry: Option<&Entry>) -> bool {
+    entry.is_none_or(|entry| entry.class != KeyClass::Server)
+}
+
+/// The step that may be proposed, and the guardrail that made it less than what was wanted. `tells_a_stranger`: the
+/// evidence is a new place, or comes from many networks. Without it, anybody who has a public key could get its honest
+/// users refused.
+pub fn within_rails(
+    wanted: Step,
+    mature: bool,
+    tells_a_stranger: bool,
+    entry: Option<&Entry>,
+) -> (Step, Option<&'static str>) {
     if !wanted.is_enforced() {
         return (wanted, None);
     }
@@ -29,6 +42,9 @@ pub fn within_rails(wanted: Step, mature: bool, entry: Option<&Entry>) -> (Step,
     }
     if !mature {
         return (Step::Alert, Some("maturity"));
+    }
+    if may_be_public(entry) && !tells_a_stranger {
+        return (Step::Alert, Some("origin"));
     }
     if wanted > CEILING {
         return (CEILING, Some("ceiling"));

@@ -139,11 +139,7 @@ fn key_map<'v>(id: &'v str, entry: Option<&'v Entry>) -> CelMap<'v> {
             _ => Box::new(CelNull),
         }
     };
-    let class = entry.map(|entry| match entry.class {
-        KeyClass::Server => "server",
-        KeyClass::Mobile => "mobile",
-        KeyClass::Browser => "browser",
-    });
+    let class = entry.map_or(KeyClass::Unknown, |entry| entry.class).as_str();
     let protected: Box<dyn Val + 'v> = match entry {
         Some(entry) => Box::new(CelBool::from(entry.protected)),
         None => Box::new(CelNull),
@@ -154,7 +150,7 @@ fn key_map<'v>(id: &'v str, entry: Option<&'v Entry>) -> CelMap<'v> {
         text(entry.map(|entry| entry.name.as_str())),
         text(entry.map(|entry| entry.owner.as_str())),
         text(entry.map(|entry| entry.plan.as_str())),
-        text(class),
+        text(Some(class)),
         protected,
     ];
     map(OF_KEY.into_iter().zip(values))

@@ -109,12 +109,10 @@ fn key(view: &View<'_>, page: &mut Page) {
     let id = subject.id.parse::<KeyId>().map_or_else(|_| subject.id.clone(), |id| id.short());
     let _ = write!(text, "{}{id}", if text.is_empty() { "" } else { "  " });
     if let Some(entry) = view.entry {
-        let class = match entry.class {
-            KeyClass::Server => "server key",
-            KeyClass::Mobile => "mobile key",
-            KeyClass::Browser => "browser key",
-        };
-        let mut facts = vec![class.to_owned()];
+        let mut facts = vec![match entry.class {
+            KeyClass::Unknown => "key without a class".to_owned(),
+            class => format!("{} key", class.as_str()),
+        }];
         if !entry.plan.is_empty() {
             facts.push(format!("plan {}", entry.plan));
         }

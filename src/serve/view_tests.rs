@@ -11,7 +11,8 @@ fn stolen() -> Incident {
 }
 
 fn text(incident: &Incident) -> String {
-    let entry = Entry { plan: "gold".to_owned(), owner: "payments-oncall".to_owned(), ..Entry::default() };
+    let (plan, owner) = ("gold".to_owned(), "payments-oncall".to_owned());
+    let entry = Entry { plan, owner, class: KeyClass::Server, ..Entry::default() };
     let now = WallTime::parse("2026-11-22T03:13:30Z").unwrap();
     let effect = Some(Effect { served_before: 126, served_since: 72, refused: 631 });
     page(&View { incident, now, entry: Some(&entry), effect })

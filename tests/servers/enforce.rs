@@ -33,11 +33,15 @@ fn ask(gateway: &Example, key: &str) -> u16 {
     http::get(&gateway.url("/v1/orders/42"), &[(KEY_HEADER, key)]).status
 }
 
-/// A daemon in enforce mode that reads one log of this format.
+/// A daemon in enforce mode that reads one log of this format. The stolen key is a server's: another would not be throttled
+/// by what one address does.
 #[track_caller]
 fn keyhound(log: &std::path::Path, format: &str) -> Keyhound {
+    let catalogue = log.with_file_name("keys.yaml");
+    let entry = format!("keys: [{{ id: {}, name: stolen, class: server }}]\n", key_id(STOLEN));
+    std::fs::write(&catalogue, entry).expect("written");
     Keyhound::start(&format!(
-        "sources:\n- file: {{ paths: [{log:?}] }}\n  format: {format}\n  key: raw\nresponse: {{ mode: enforce }}\n"
+        "catalogue: {catalogue:?}\nsources:\n- file: {{ paths: [{log:?}] }}\n  format: {format}\n  key: raw\nresponse: {{ mode: enforce }}\n"
     ))
 }
 

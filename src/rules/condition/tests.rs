@@ -18,6 +18,7 @@ fn check(source: &str, known: bool, unknown: bool) {
         name: "billing-prod".to_owned(),
         tenant: "acme".to_owned(),
         plan: "gold".to_owned(),
+        class: KeyClass::Server,
         protected: true,
         ..Entry::default()
     };
@@ -52,6 +53,7 @@ fn a_condition_sees_the_finding_and_the_maturity() {
     check(r#"finding.detector in ["place.network", "place.country"]"#, true, true);
     check(r#"key.id.startsWith("kf1_")"#, true, true);
     check(r#"key.class == "server""#, true, false);
+    check(r#"key.class == "unknown""#, false, true);
 }
 
 #[test]

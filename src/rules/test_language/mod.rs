@@ -15,7 +15,10 @@ pub use expectation::{Expectation, Wanted};
 pub use lexicon::duration;
 pub use parse::parse;
 
-use crate::event::{Country, EventTime, Method, NetworkType};
+use crate::{
+    catalogue::KeyClass,
+    event::{Country, EventTime, Method, NetworkType},
+};
 
 /// Monday, 5 January 2026, 00:00 UTC: when each script starts.
 pub const START: EventTime = EventTime(1_767_571_200_000);
@@ -45,6 +48,8 @@ pub(super) struct Traffic {
     pub duration: Duration,
     /// `a` to `z`.
     pub key: char,
+    /// What the catalogue says of the key, where the line says it.
+    pub class: Option<KeyClass>,
     /// Requests in `per`.
     pub count: u32,
     pub per: Duration,
@@ -100,6 +105,12 @@ impl Script {
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// The class of a key: as the first line says that has one, else `server`.
+    pub fn class_of(&self, key: char) -> KeyClass {
+        let mut lines = self.blocks.iter().flat_map(|block| &block.lines).filter(|line| line.key == key);
+        lines.find_map(|line| line.class).unwrap_or(KeyClass::Server)
     }
 }
 

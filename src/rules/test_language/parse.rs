@@ -7,12 +7,14 @@ use super::{
     lexicon::{self, Word, words},
 };
 use crate::{
+    catalogue::KeyClass,
     detect::count::METHODS,
     event::{Country, EventTime, Method, NetworkType},
     rules::document::did_you_mean,
 };
 
-const ATTRIBUTES: [&str; 12] = [
+const ATTRIBUTES: [&str; 13] = [
+    "class",
     "from",
     "addresses",
     "networks",
@@ -101,6 +103,7 @@ fn traffic(duration: Duration, key: &Word<'_>, rate: &Word<'_>) -> Result<Traffi
     Ok(Traffic {
         duration,
         key: letter,
+        class: None,
         count,
         per,
         country: Country::UNKNOWN,
@@ -163,6 +166,13 @@ fn set_attribute(traffic: &mut Traffic, name: &str, value: &Word<'_>) -> Result<
                 let known = did_you_mean(value.text, &known);
                 value.wrong(format!("\"{}\" is not a kind of network; {known}", value.text))
             })?;
+        }
+        "class" => {
+            let class = KeyClass::ALL.into_iter().find(|class| class.as_str() == value.text);
+            traffic.class = Some(class.ok_or_else(|| {
+                let known = did_you_mean(value.text, &KeyClass::ALL.map(KeyClass::as_str));
+                value.wrong(format!("\"{}\" is not a class of keys; {known}", value.text))
+            })?);
         }
         "method" => {
             let known = METHODS.contains(&value.text).then(|| Method::parse(value.text));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reading::{FRESH_WITHIN, reading};
+use super::reading::{FRESH_WITHIN, reading, servers};
 use crate::{
     engine::Effect,
     event::EventTime,
@@ -23,7 +23,7 @@ fn said(lag: impl Fn(Duration) -> Duration) -> (Vec<Incident>, usize) {
     let mut traffic = Traffic::new(plan).unwrap();
     let leaked = EventTime(plan.start.0).after(Duration::from_hours(4 * 24 + 10));
     traffic.inject(Injection { scenario: Scenario::Leak, at: leaked, target: 3 }).unwrap();
-    let (mut reading, mut out) = (reading(RuleSet::shipped()), Outcome::default());
+    let (mut reading, mut out) = (reading(RuleSet::shipped(), servers(&traffic)), Outcome::default());
     let (mut incidents, mut steps, mut offset) = (Vec::new(), 0, 0);
     while let Some(line) = traffic.next_line() {
         let mut batch = Batch::new(1);

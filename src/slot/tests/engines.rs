@@ -1,7 +1,11 @@
 //! The real engines on a few days of traffic with a leaked key: crashes leave no trace in them either.
 
-use super::{reading::reading, *};
+use super::{
+    reading::{reading, servers},
+    *,
+};
 use crate::{
+    catalogue::Catalogue,
     event::EventTime,
     generate::{Injection, Plan, Scenario, Traffic},
     rules::RuleSet,
@@ -27,7 +31,7 @@ fn shipped_rules(volume: bool) -> RuleSet {
 }
 
 /// The traffic, in batches of one input.
-fn leak() -> Tape {
+fn leak() -> (Tape, Catalogue) {
     let plan = Plan { days: 5, keys: 10, tenants: 2, lines_max: 15_000, ..Plan::default() };
     let mut traffic = Traffic::new(plan).unwrap();
     let at = EventTime(plan.start.0).after(Duration::from_hours(4 * 24 + 10));
@@ -43,13 +47,13 @@ fn leak() -> Tape {
         let runs = vec![Run { input: 0, from, to }];
         tape.batches.push(ScriptedBatch { runs, idle: Vec::new(), after_ms: 90 });
     }
-    tape
+    (tape, servers(&traffic))
 }
 
 /// As many crashes at random calls, in each of as many rounds.
 fn check(rules: &RuleSet, rounds: u32, crashes: usize) -> Left {
-    let tape = leak();
-    let judge = || -> Reading { reading(rules.clone()) };
+    let (tape, catalogue) = leak();
+    let judge = || -> Reading { reading(rules.clone(), catalogue.clone()) };
     let (undisturbed, _) = run_with(judge, &tape, &[]);
     let incidents = texts(&undisturbed.outputs, Topic::Incidents).len();
     assert!(incidents > 0, "no incident");

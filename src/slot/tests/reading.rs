@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::START_MS;
 use crate::{
-    decode::{Decoder, Pepper, settings},
+    catalogue::{Catalogue, Entry, KeyClass},
+    decode::{Decoder, Pepper, fingerprint, settings},
     engine::{self, Engines, IdKey, Reference},
     enrich::Geo,
+    generate::{KeyProfile, Traffic},
     respond::Caps,
     rules::RuleSet,
     slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading},
@@ -16,9 +18,23 @@ use crate::{
 /// How late a record may be read and still count as seen in time.
 pub const FRESH_WITHIN: Duration = Duration::from_hours(3_650 * 24);
 
+fn pepper() -> Pepper {
+    Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap()
+}
+
+/// A catalogue that says of all keys of the traffic that servers hold them.
+pub fn servers(traffic: &Traffic) -> Catalogue {
+    let entry = |key: &KeyProfile| Entry {
+        id: Some(fingerprint(&pepper(), key.raw_key.reveal().as_bytes()).to_string()),
+        class: KeyClass::Server,
+        ..Entry::default()
+    };
+    Catalogue::new(traffic.keys().iter().map(entry).collect(), "servers".to_owned()).unwrap()
+}
+
 /// Empty engines behind the preset of nginx's logs, with these rules.
-pub fn reading(rules: RuleSet) -> Reading {
-    let pepper = Pepper::new(b"0123456789abcdef0123456789abcdef").unwrap();
+pub fn reading(rules: RuleSet, catalogue: Catalogue) -> Reading {
+    let pepper = pepper();
     let format = settings::Format::preset("nginx").unwrap();
     let settings = settings::Settings::new(format, settings::KeyPolicy::Raw);
     let decoder = Decoder::new(&settings, &pepper).unwrap();
@@ -31,7 +47,8 @@ pub fn reading(rules: RuleSet) -> Reading {
         fresh_within: FRESH_WITHIN,
         caps: Caps::default(),
     });
-    let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
+    let reference =
+        Reference { rules: Arc::new(rules), catalogue: Arc::new(catalogue), ..Reference::default() };
     Reading::new(vec![decoder], Arc::new(Geo::empty()), engines, reference, String::new(), &pepper)
 }
 
@@ -50,7 +67,7 @@ fn read(lines: &[String], log_time_ms: Option<u64>, at_ms: u64) -> Outcome {
         batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes, cut: false });
     }
     let mut out = Outcome::default();
-    reading(RuleSet::default()).read(&batch, at_ms, &mut out);
+    reading(RuleSet::default(), Catalogue::default()).read(&batch, at_ms, &mut out);
     out
 }
 
