@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::checkpoint::{id_bytes, id_of};
 use crate::{
-    event::{Event, KeyId},
+    event::{Event, Flags, KeyId},
     profile::{CodecError, Reader, Writer},
 };
 
@@ -80,10 +80,14 @@ impl Candidates {
     }
 }
 
-/// Recognises a record that was seen a short while ago, by a table of the last one in each slot.
+/// Set in a slot once a copy of its record was suppressed.
+const SUPPRESSED: u64 = 1 << 63;
+
+/// Recognises a second copy of a record: a producer that delivers at least once may write one twice, with another offset.
+/// What is read twice at the same position never gets here: positions are committed with what came of them.
 ///
-/// Callers choose the request id at many gateways, and one that never changes must hide nothing: what is delivered twice
-/// is the same in all else too.
+/// One copy at most is suppressed, and none where two requests may be the same in all that is compared: where the caller
+/// chose the request id, or times are whole seconds. It is a table of the last record in each slot.
 #[derive(Debug)]
 pub struct Repeats {
     slots: Vec<u64>,
@@ -97,16 +101,20 @@ impl Default for Repeats {
 }
 
 impl Repeats {
-    /// Whether this request was seen before; a request without an id never was.
+    /// Whether this is the second copy of a record that came before.
     #[allow(clippy::cast_possible_truncation)] // the low bits choose the slot
     pub fn is_repeat(&mut self, event: &Event<'_>) -> bool {
-        if event.request_id == 0 {
+        let may_repeat = Flags::GATEWAY_ID | Flags::WHOLE_SECONDS;
+        if event.request_id == 0 || event.flags.0 & may_repeat != Flags::GATEWAY_ID {
             return false;
         }
         self.changed = true;
-        let id = fingerprint(event);
+        let id = fingerprint(event) & !SUPPRESSED;
         let slot = &mut self.slots[id as usize & (REPEATS - 1)];
-        std::mem::replace(slot, id) == id
+        let is_known = *slot & !SUPPRESSED == id;
+        let was_suppressed = is_known && *slot & SUPPRESSED != 0;
+        *slot = if is_known { id | SUPPRESSED } else { id };
+        is_known && !was_suppressed
     }
 
     /// The fingerprints in it as one entry, if any came since the last call.
@@ -156,16 +164,22 @@ fn number(value: Option<u32>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventTime, KeyKind, testing::plain};
+    use crate::event::{EventTime, KeyKind, Position, testing::plain};
 
     const KEY: KeyId = KeyId { kind: KeyKind::Raw, hash: [7; 16] };
 
+    /// Under an id that the gateway chose, with milliseconds.
+    fn request(ms: u64) -> Event<'static> {
+        Event { request_id: 1, flags: Flags(Flags::GATEWAY_ID), ..plain(KEY, EventTime(ms)) }
+    }
+
     #[test]
-    fn a_record_that_comes_twice_counts_once_and_a_callers_id_hides_nothing() {
+    fn one_copy_of_a_record_is_suppressed() {
         let mut repeats = Repeats::default();
-        let request = |ms| Event { request_id: 1, ..plain(KEY, EventTime(ms)) };
         assert!(!repeats.is_repeat(&request(1_000)));
-        assert!(repeats.is_repeat(&request(1_000)), "the same record once more");
+        let copy = Event { position: Position { offset: 9, ..Position::default() }, ..request(1_000) };
+        assert!(repeats.is_repeat(&copy), "the same record once more, at another offset");
+        assert!(!repeats.is_repeat(&copy) && !repeats.is_repeat(&copy), "one copy at most");
         assert!(
             (1..500).all(|n| !repeats.is_repeat(&request(1_000 + n))),
             "other requests under the same id"
@@ -173,6 +187,32 @@ mod tests {
         assert!(!repeats.is_repeat(&Event { status: Some(404), ..request(1_000) }));
         assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }));
         assert!(!repeats.is_repeat(&Event { request_id: 0, ..request(1) }), "nothing to tell them by");
+    }
+
+    #[test]
+    fn who_fixes_the_request_id_is_counted() {
+        for flags in [0, Flags::WHOLE_SECONDS, Flags::WHOLE_SECONDS | Flags::GATEWAY_ID] {
+            let mut repeats = Repeats::default();
+            // Forty requests a second with one id, in whole seconds.
+            let fixed = |n: u64| Event { flags: Flags(flags), ..request(n / 40 * 1_000) };
+            let counted = (0..1_120).filter(|n| !repeats.is_repeat(&fixed(*n))).count();
+            assert_eq!(counted, 1_120, "{flags}");
+        }
+        // A gateway that takes a caller's id for its own: all but one in a second.
+        let mut repeats = Repeats::default();
+        let counted = (0..1_120).filter(|n| !repeats.is_repeat(&request(n / 40 * 1_000))).count();
+        assert_eq!(counted, 1_120 - 28);
+    }
+
+    #[test]
+    fn what_was_suppressed_is_known_after_a_restart() {
+        let mut repeats = Repeats::default();
+        assert!(!repeats.is_repeat(&request(1)) && repeats.is_repeat(&request(1)));
+        assert!(!repeats.is_repeat(&request(2)));
+        let entry = repeats.checkpoint().unwrap();
+        let mut restored = Repeats::default();
+        restored.restore(&mut Reader::versioned(&entry.0).unwrap()).unwrap();
+        assert!(!restored.is_repeat(&request(1)) && restored.is_repeat(&request(2)));
     }
 
     #[test]
