@@ -387,9 +387,11 @@ impl Flags {
     pub const WHOLE_SECONDS: u16 = 64;
     /// The gateway chose the request id. Without it, the caller may have chosen it, and may choose it again.
     pub const GATEWAY_ID: u16 = 128;
+    /// Of the record only the key, and perhaps the time, could be read: no request is counted for it.
+    pub const UNREADABLE: u16 = 256;
 
     /// Each flag with the name that users see, in the order of its bit.
-    pub const NAMES: [(u16, &'static str); 8] = [
+    pub const NAMES: [(u16, &'static str); 9] = [
         (Self::CLEAR_KEY, "clear_key"),
         (Self::KEY_IN_QUERY, "key_in_query"),
         (Self::PLAIN_HTTP, "plain_http"),
@@ -398,6 +400,7 @@ impl Flags {
         (Self::CUT, "cut"),
         (Self::WHOLE_SECONDS, "whole_seconds"),
         (Self::GATEWAY_ID, "gateway_id"),
+        (Self::UNREADABLE, "unreadable"),
     ];
 
     /// The names of the flags that are set.
@@ -465,6 +468,31 @@ pub struct Event<'a> {
     pub request_id: u64,
     pub handles: Handles<'a>,
     pub position: Position,
+}
+
+impl Event<'_> {
+    /// A record of which only this can be read. `time`: the epoch if that is not known.
+    pub fn unreadable(key: KeyId, time: EventTime, position: Position) -> Self {
+        Self {
+            time,
+            key,
+            alias: None,
+            method: Method::Other,
+            status: None,
+            refusal: Refusal::None,
+            flags: Flags(Flags::UNREADABLE),
+            route: Name::NONE,
+            agent: Name::NONE,
+            request_bytes: None,
+            response_bytes: None,
+            latency_us: None,
+            address: ClientAddress::default(),
+            place: Place::default(),
+            request_id: 0,
+            handles: Handles::default(),
+            position,
+        }
+    }
 }
 
 #[cfg(test)]

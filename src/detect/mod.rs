@@ -11,6 +11,7 @@ pub mod finding;
 pub mod place;
 pub mod settings;
 pub mod signal;
+pub mod unreadable;
 pub mod volume;
 pub mod watch;
 
@@ -18,7 +19,8 @@ pub use count::Count;
 pub use counting::{CountUse, Counting};
 pub use finding::{Family, Finding};
 pub use settings::{
-    BeyondRoute, Detector, FanOut, NewPlace, ParameterError, RefusedShare, Scale, VolumeSpike,
+    BeyondRoute, Detector, FanOut, NewPlace, ParameterError, RefusedShare, Scale, UnreadableShare,
+    VolumeSpike,
 };
 pub use signal::Signal;
 pub use volume::GroupUse;

@@ -91,6 +91,20 @@ pub struct RefusedShare {
     pub at_least: u32,
 }
 
+/// Parameters of `records.unreadable`: the share of records that are cut or cannot be read against the key's usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadableShare {
+    /// The least surprise that is a finding.
+    pub surprise: f64,
+    /// The least share of such records in 5 min.
+    #[serde(default = "a_twentieth")]
+    pub share: f64,
+    /// The least count of such records in 5 min.
+    #[serde(default = "ten")]
+    pub at_least: u32,
+}
+
 /// Parameters of `breadth.addresses` and `breadth.networks`: how many different ones in 30 to 60 min.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +136,7 @@ pub enum Detector {
     NetworkFanOut(FanOut),
     SlowForRoute(BeyondRoute),
     LargeForRoute(BeyondRoute),
+    UnreadableShare(UnreadableShare),
     Count(Count),
 }
 
@@ -157,7 +172,8 @@ impl Detector {
             Self::NetworkFanOut(_) => Self::NAMES[5],
             Self::SlowForRoute(_) => Self::NAMES[6],
             Self::LargeForRoute(_) => Self::NAMES[7],
-            Self::Count(_) => Self::NAMES[8],
+            Self::UnreadableShare(_) => Self::NAMES[8],
+            Self::Count(_) => Self::NAMES[9],
         }
     }
 
@@ -169,6 +185,7 @@ impl Detector {
             Self::RefusedShare(_) => Family::Errors,
             Self::AddressFanOut(_) | Self::NetworkFanOut(_) => Family::Breadth,
             Self::SlowForRoute(_) | Self::LargeForRoute(_) => Family::Cost,
+            Self::UnreadableShare(_) => Family::Probing,
             Self::Count(count) => count.family(),
         }
     }
@@ -179,6 +196,9 @@ impl Detector {
             Self::VolumeSpike(p) => vec![("surprise", p.surprise)],
             Self::NewNetwork(p) | Self::NewCountry(p) => vec![("surprise", p.surprise)],
             Self::RefusedShare(p) => {
+                vec![("surprise", p.surprise), ("share", p.share), ("at_least", p.at_least.into())]
+            }
+            Self::UnreadableShare(p) => {
                 vec![("surprise", p.surprise), ("share", p.share), ("at_least", p.at_least.into())]
             }
             Self::AddressFanOut(p) | Self::NetworkFanOut(p) => {
@@ -223,7 +243,7 @@ pub struct Learning {
 }
 
 /// Every detector but `count`, in the order of the documentation.
-pub const LEARNING: [Learning; 8] = [
+pub const LEARNING: [Learning; 9] = [
     Learning {
         has_scale: true,
         ..learning("volume.spike", "far more requests than the key ever made", &[surprise(4.0)])
@@ -259,6 +279,15 @@ pub const LEARNING: [Learning; 8] = [
         "many responses larger than 99 % of the route's, in 5 min",
         &[surprise(2.0), at_least(3.0)],
     ),
+    learning(
+        "records.unreadable",
+        "a share of records that are cut or cannot be read far above the key's own, in 5 min",
+        &[
+            surprise(2.0),
+            Parameter { name: "share", least: 0.01, most: 1.0, default: Some(A_TWENTIETH) },
+            Parameter { default: Some(TEN as f64), ..at_least(1.0) },
+        ],
+    ),
 ];
 
 const fn learning(name: &'static str, finds: &'static str, numbers: &'static [Parameter]) -> Learning {
@@ -274,10 +303,15 @@ const fn at_least(least: f64) -> Parameter {
 }
 
 const A_FIFTH: f64 = 0.2;
+const A_TWENTIETH: f64 = 0.05;
 const TEN: u32 = 10;
 
 const fn a_fifth() -> f64 {
     A_FIFTH
+}
+
+const fn a_twentieth() -> f64 {
+    A_TWENTIETH
 }
 
 const fn ten() -> u32 {

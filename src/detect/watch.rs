@@ -1,6 +1,8 @@
 //! The detectors of all rules in force, sorted by what has to be looked at.
 
-use super::{BeyondRoute, CountUse, Counting, Detector, FanOut, NewPlace, RefusedShare, Scale};
+use super::{
+    BeyondRoute, CountUse, Counting, Detector, FanOut, NewPlace, RefusedShare, Scale, UnreadableShare,
+};
 use crate::profile::tail::ThresholdTable;
 
 /// A rule's index in the rule set, with its detector's parameters.
@@ -25,6 +27,7 @@ pub struct Watch {
     pub networks: Vec<Use<FanOut>>,
     pub slow: Vec<Use<BeyondRoute>>,
     pub large: Vec<Use<BeyondRoute>>,
+    pub unreadable: Vec<Use<UnreadableShare>>,
     pub counting: Counting,
 }
 
@@ -43,6 +46,7 @@ impl Watch {
                 Detector::NetworkFanOut(p) => watch.networks.push((rule, p)),
                 Detector::SlowForRoute(p) => watch.slow.push((rule, p)),
                 Detector::LargeForRoute(p) => watch.large.push((rule, p)),
+                Detector::UnreadableShare(p) => watch.unreadable.push((rule, p)),
                 Detector::Count(count) => counts.push(CountUse::new(rule, id, count)),
             }
         }

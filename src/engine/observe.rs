@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     detect,
-    event::{Event, EventTime, KeyId, Refusal},
+    event::{Event, EventTime, Flags, KeyId, Refusal},
     profile::{Beyond, Hot, key::UNRESOLVED, warm::WARM_AFTER},
     respond::Mode,
 };
@@ -36,6 +36,9 @@ impl Engine {
 
     /// `guess`: what [`Engine::guess`] said, if it was asked. No key may have been removed since.
     pub(super) fn observe(&mut self, event: &Event<'_>, guess: Option<u32>, effects: &mut Vec<Effect>) {
+        if event.flags.has(Flags::UNREADABLE) {
+            return self.observe_unreadable(event, effects);
+        }
         if self.is_ours(event) {
             self.press(event);
             return;
@@ -85,6 +88,34 @@ impl Engine {
         };
         self.note(index, event, beyond);
         self.judge(index, event, beyond, effects);
+    }
+
+    /// A record of which only the key, and perhaps the time, is known: nothing that it might be is counted for it. Without
+    /// a time, it is as old as the key's newest request: the time of reading could be days later.
+    #[cold]
+    fn observe_unreadable(&mut self, event: &Event<'_>, effects: &mut Vec<Effect>) {
+        let Some(index) = self.table.find(&event.key) else { return };
+        let hot = self.table.hot_mut(index);
+        let second = if event.time.0 == 0 { hot.last_seen } else { second_of(event.time) };
+        let was_mature = hot.group_quota > 0;
+        hot.advance(second);
+        let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
+        if hot.group_quota > 0 && !was_mature {
+            self.join_groups(index, event);
+        }
+        let (hot, warm) = self.table.parts_mut(index);
+        let Some(warm) = warm else { return };
+        warm.advance(second, hot.frozen);
+        warm.note_readable(second, true, hot.total, hot.frozen);
+        if !is_worth_a_look(warm.unreadable.sum()) {
+            return;
+        }
+        let mut signals = std::mem::take(&mut self.signals);
+        signals.clear();
+        detect::unreadable::judge(&self.now.watch, hot, warm, &mut signals);
+        let shown = Shown::of(&Event { time: at, ..*event }, &self.inputs);
+        self.take_in(index, at, &shown, &mut signals, effects);
+        self.signals = signals;
     }
 
     fn count_for_group(&mut self, index: u32, event: &Event<'_>) {
@@ -138,6 +169,7 @@ impl Engine {
         if is_served(event.status) {
             warm.count(second);
         }
+        warm.note_readable(second, event.flags.has(Flags::CUT), hot.total, hot.frozen);
         warm.note_place(event, hot.last_seen / 3600, hot.first_seen / 3600, hot.frozen);
         if beyond.slow {
             warm.slow.add(warm.last_second, second, 1);
@@ -179,6 +211,9 @@ impl Engine {
             let slow = beyond.slow && is_worth_a_look(warm.slow.sum());
             let large = beyond.large && is_worth_a_look(warm.large.sum());
             detect::cost::judge(watch, hot, warm, Beyond { slow, large, ..beyond }, &mut signals);
+            if event.flags.has(Flags::CUT) && is_worth_a_look(warm.unreadable.sum()) {
+                detect::unreadable::judge(watch, hot, warm, &mut signals);
+            }
         }
         if !signals.is_empty() {
             let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));

@@ -2,6 +2,9 @@
 //!
 //! A surprise is a log-probability, so that independent families add; each is capped, so that no single family
 //! can go far alone. Volume stays at low severity while its surprise is under 8 (`contracts`, windows).
+//!
+//! Probing, records that cannot be read, raises severity and never the step: it says that somebody hides, and not what
+//! he does.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,16 +68,14 @@ pub fn judge(causes: &[Cause], maturity: f64) -> Verdict {
     let families = contributions.iter().filter(|c| **c > 0.0).count();
     let has = |family: Family| contributions[family as usize] > 0.0;
     let agree = families >= 2 && score >= AGREE;
-    let respond = causes.iter().map(|cause| cause.respond).max().unwrap_or_default();
     let alone = causes.iter().map(|cause| alone(cause, maturity)).max().unwrap_or_default();
-    let (severity, step) = if agree {
-        let severity = if families >= 4 && score >= CRITICAL { Severity::Critical } else { Severity::High };
-        (severity, respond.min(Step::Throttle))
-    } else {
-        let strong = causes.iter().filter(|c| c.family == Family::Volume && c.score >= VOLUME_STRONG);
-        let volume = strong.map(|cause| cause.respond.min(Step::Throttle)).max().unwrap_or_default();
-        (alone, volume.max(if alone >= Severity::Low { Step::Alert } else { Step::Observe }))
+    let severity = match agree {
+        true if families >= 4 && score >= CRITICAL => Severity::Critical,
+        true => Severity::High,
+        false => alone,
     };
+    let told = if severity >= Severity::Low { Step::Alert } else { Step::Observe };
+    let step = step(causes, &contributions).max(told);
     // A young profile may be told about, but it does not wake anybody up.
     let severity = if maturity < MATURE { severity.min(Severity::Medium) } else { severity };
     let name = match () {
@@ -84,6 +85,21 @@ pub fn judge(causes: &[Cause], maturity: f64) -> Verdict {
         () => "KeyUnusual",
     };
     Verdict { name, severity, score, step }
+}
+
+/// The step that the findings ask for: what their rules allow if families agree without probing, or volume is strong.
+fn step(causes: &[Cause], contributions: &[f64; FAMILIES.len()]) -> Step {
+    let acting = |family: &&Family| **family != Family::Probing;
+    let scores = FAMILIES.iter().filter(acting).map(|family| contributions[*family as usize]);
+    let (families, score) =
+        scores.filter(|score| *score > 0.0).fold((0, 0.0), |(n, sum), score| (n + 1, sum + score));
+    let agree = families >= 2 && score >= AGREE;
+    let asks = |cause: &&Cause| match cause.family {
+        Family::Probing => false,
+        Family::Volume if cause.score >= VOLUME_STRONG => true,
+        _ => agree,
+    };
+    causes.iter().filter(asks).map(|cause| cause.respond.min(Step::Throttle)).max().unwrap_or_default()
 }
 
 /// How far one finding may go with no other family beside it.
@@ -150,6 +166,19 @@ mod tests {
         let causes =
             [cause(Family::Place, 3.0, Severity::Info), cause(Family::Errors, 30.0, Severity::Medium)];
         check(&causes, 0.9, ("KeyStolen", Severity::High, Step::Throttle));
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_page_and_never_step() {
+        let unreadable = || cause(Family::Probing, 30.0, Severity::High);
+        check(&[unreadable()], 0.9, ("KeyUnusual", Severity::High, Step::Alert));
+        let place = cause(Family::Place, 4.0, Severity::Info);
+        check(&[unreadable(), place.clone()], 0.9, ("KeyStolen", Severity::High, Step::Alert));
+        let errors = cause(Family::Errors, 4.0, Severity::Medium);
+        check(&[unreadable(), errors.clone(), place], 0.9, ("KeyStolen", Severity::High, Step::Throttle));
+        check(&[unreadable(), errors], 0.9, ("KeyProbing", Severity::High, Step::Alert));
+        let volume = cause(Family::Volume, 20.0, Severity::High);
+        check(&[unreadable(), volume], 0.9, ("KeyAbused", Severity::High, Step::Throttle));
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct Warm {
     pub large: Panes<u16, 10, 30>,
     pub slow_usual: f32,
     pub large_usual: f32,
+    /// Records that are cut or cannot be read, over 5 min, and their usual share.
+    pub unreadable: Panes<u16, 5, 60>,
+    pub unreadable_usual: f32,
     pub peaks: [Peak; 6],
     /// Second of the newest event seen by this part.
     pub last_second: u32,
@@ -85,6 +88,8 @@ impl Warm {
             large: Panes::default(),
             slow_usual: 0.01,
             large_usual: 0.01,
+            unreadable: Panes::default(),
+            unreadable_usual: 0.0,
             peaks: [Peak::default(); 6],
             last_second: second,
         }
@@ -100,6 +105,7 @@ impl Warm {
         if second / 30 != from / 30 {
             self.slow.advance(from, second);
             self.large.advance(from, second);
+            self.unreadable.advance(from, second);
         }
         if second / 3600 != from / 3600 {
             self.day_sum -= self.day.advance(from, second).min(self.day_sum);
@@ -127,6 +133,22 @@ impl Warm {
     /// Counts a request of `second`, which may be late, served by the upstream.
     pub fn count(&mut self, second: u32) {
         self.day_sum += self.day.add(self.last_second, second, 1);
+    }
+
+    /// Notes whether a record of `second` could be read whole. The usual share is that of the key's first records, and
+    /// follows the last few hundred. `total`: the key's requests so far.
+    pub fn note_readable(&mut self, second: u32, is_unreadable: bool, total: u32, frozen: bool) {
+        if is_unreadable {
+            self.unreadable.add(self.last_second, second, 1);
+        }
+        if !frozen {
+            let rate = match total.saturating_sub(WARM_AFTER) {
+                500.. => 0.002,
+                #[allow(clippy::cast_precision_loss)] // under 500
+                known => 1.0 / (known + 1) as f32,
+            };
+            self.unreadable_usual += rate * (f32::from(u8::from(is_unreadable)) - self.unreadable_usual);
+        }
     }
 
     /// Notes where a request came from. `frozen`: what is new stays new.
@@ -195,7 +217,8 @@ impl Warm {
 
     /// Appends the fields.
     pub fn write(&self, out: &mut Writer) {
-        out.counts(self.day.raw().chain(self.slow.raw()).chain(self.large.raw()));
+        let windows = self.day.raw().chain(self.slow.raw()).chain(self.large.raw());
+        out.counts(windows.chain(self.unreadable.raw()));
         out.counts([self.day_threshold, self.half_hour, self.last_second].into_iter());
         out.raw(&[self.known_types]);
         self.networks.write(out);
@@ -208,6 +231,7 @@ impl Warm {
         }
         out.float(self.slow_usual);
         out.float(self.large_usual);
+        out.float(self.unreadable_usual);
         for peak in &self.peaks {
             out.uint(u64::from(peak.hour));
             out.raw(&[peak.surprise]);
@@ -220,6 +244,7 @@ impl Warm {
         warm.day = Panes::from_raw(input.counts(24)?.into_iter());
         warm.slow = Panes::from_raw(input.counts(10)?.into_iter());
         warm.large = Panes::from_raw(input.counts(10)?.into_iter());
+        warm.unreadable = Panes::from_raw(input.counts(5)?.into_iter());
         warm.day_sum = warm.day.sum();
         warm.day_threshold = input.u32()?;
         warm.half_hour = input.u32()?;
@@ -235,6 +260,7 @@ impl Warm {
         }
         warm.slow_usual = input.float()?;
         warm.large_usual = input.float()?;
+        warm.unreadable_usual = input.float()?;
         for peak in &mut warm.peaks {
             *peak = Peak { hour: input.u32()?, surprise: input.byte()? };
         }

@@ -176,6 +176,7 @@ impl File<'_> {
             "breadth.networks" => self.parameters(with, path, Detector::NetworkFanOut),
             "cost.latency" => self.parameters(with, path, Detector::SlowForRoute),
             "cost.size" => self.parameters(with, path, Detector::LargeForRoute),
+            "records.unreadable" => self.parameters(with, path, Detector::UnreadableShare),
             _ => None,
         }
     }

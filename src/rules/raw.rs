@@ -8,7 +8,7 @@ use crate::{
     detect::{
         Detector, Scale,
         count::{Distinct, Match, ShareOf},
-        settings::{BeyondRoute, FanOut, LEARNING, NewPlace, RefusedShare, VolumeSpike},
+        settings::{BeyondRoute, FanOut, LEARNING, NewPlace, RefusedShare, UnreadableShare, VolumeSpike},
     },
     incident::Severity,
 };
@@ -111,6 +111,7 @@ pub fn schema() -> serde_json::Value {
         generator.subschema_for::<FanOut>(),
         generator.subschema_for::<BeyondRoute>(),
         generator.subschema_for::<BeyondRoute>(),
+        generator.subschema_for::<UnreadableShare>(),
     ];
     let mut conditions: Vec<_> = Detector::NAMES
         .iter()

@@ -49,9 +49,10 @@ pub struct RuleSet {
 }
 
 /// The rules that come with Keyhound: file name and text.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("rules/breadth.yaml", include_str!("../../rules/breadth.yaml")),
     ("rules/cost.yaml", include_str!("../../rules/cost.yaml")),
+    ("rules/records.yaml", include_str!("../../rules/records.yaml")),
     ("rules/errors.yaml", include_str!("../../rules/errors.yaml")),
     ("rules/place.yaml", include_str!("../../rules/place.yaml")),
     ("rules/volume.yaml", include_str!("../../rules/volume.yaml")),

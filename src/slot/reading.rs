@@ -16,7 +16,7 @@ use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
     engine::{AHEAD, Command, Counts, Engines, GROUPS_MAX, Input, Reference, Told},
     enrich::{Enricher, Geo, PLACES_KEPT},
-    event::{Event, EventTime, Flags, Place},
+    event::{Event, EventTime, Flags, Place, Position},
     source::{Batch, Record},
     store::References,
     telemetry::{self, EngineCounts, PartitionReading, TableReading},
@@ -114,7 +114,15 @@ impl Reading {
                         out.tally(record.source).anonymous += 1;
                         out.saw(record.input, time, clamped(time, log_time));
                     }
-                    Decoded::Rejected { reason, .. } => reject(&record, index, reason, hash_key, out),
+                    Decoded::Rejected { reason, key, time } => {
+                        reject(&record, index, reason, hash_key, out);
+                        // It counts for its key, so that nobody hides by breaking his records.
+                        if let Some(key) = key {
+                            let time = time.map(|time| clamped(time, log_time).unwrap_or(time));
+                            let position = Position { input: record.input, offset: record.offset, index };
+                            chunk.push(Event::unreadable(key, time.unwrap_or_default(), position));
+                        }
+                    }
                 }
                 index = index.saturating_add(1);
             });

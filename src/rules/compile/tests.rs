@@ -64,7 +64,7 @@ fn unknown_names_are_refused_with_their_place_and_the_known_ones() {
     check(
         &[("volume.spike", "volume.spik")],
         &[
-            "r.yaml:4:13: [0].detector: \"volume.spik\" is not a detector; did you mean volume.spike? known: volume.spike, place.network, place.country, errors.refused, breadth.addresses, breadth.networks, cost.latency, cost.size, count",
+            "r.yaml:4:13: [0].detector: \"volume.spik\" is not a detector; did you mean volume.spike? known: volume.spike, place.network, place.country, errors.refused, breadth.addresses, breadth.networks, cost.latency, cost.size, records.unreadable, count",
         ],
     );
     check(

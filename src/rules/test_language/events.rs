@@ -118,7 +118,7 @@ impl<'s> Request<'s> {
             method: line.method,
             status: Some(line.status),
             refusal,
-            flags: Flags::default(),
+            flags: Flags(if line.is_cut { Flags::CUT } else { 0 }),
             route: Name::new(self.route()),
             agent: Name::new(&line.agent),
             request_bytes: Some(150),

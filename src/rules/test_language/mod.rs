@@ -63,6 +63,10 @@ pub(super) struct Traffic {
     pub network_type: NetworkType,
     pub method: Method,
     pub status: u16,
+    /// The records end too early: their event has [`Flags::CUT`].
+    ///
+    /// [`Flags::CUT`]: crate::event::Flags::CUT
+    pub is_cut: bool,
     /// Routes that take turns; at least one.
     pub routes: Vec<String>,
     pub agent: String,

@@ -13,7 +13,7 @@ use crate::{
     rules::document::did_you_mean,
 };
 
-const ATTRIBUTES: [&str; 13] = [
+const ATTRIBUTES: [&str; 14] = [
     "class",
     "from",
     "addresses",
@@ -21,6 +21,7 @@ const ATTRIBUTES: [&str; 13] = [
     "network_type",
     "method",
     "status",
+    "record",
     "route",
     "routes",
     "agent",
@@ -113,6 +114,7 @@ fn traffic(duration: Duration, key: &Word<'_>, rate: &Word<'_>) -> Result<Traffi
         network_type: NetworkType::Unknown,
         method: Method::Get,
         status: 200,
+        is_cut: false,
         routes: vec!["/v1/orders/{n}".to_owned()],
         agent: "acme-sdk/4.2".to_owned(),
         response_bytes: 512,
@@ -159,6 +161,15 @@ fn set_attribute(traffic: &mut Traffic, name: &str, value: &Word<'_>) -> Result<
         "addresses" => traffic.addresses = number(value, 1, 100_000)?,
         "networks" => traffic.networks = number(value, 1, 10_000)?,
         "status" => traffic.status = number(value, 100, 599)?,
+        "record" => {
+            let known = ["whole", "cut"];
+            let found = known.iter().position(|word| *word == value.text);
+            let found = found.ok_or_else(|| {
+                let known = did_you_mean(value.text, &known);
+                value.wrong(format!("\"{}\" is not how a record can be; {known}", value.text))
+            })?;
+            traffic.is_cut = found == 1;
+        }
         "network_type" => {
             let known = NetworkType::ALL.map(NetworkType::as_str);
             let kind = NetworkType::ALL.into_iter().find(|kind| kind.as_str() == value.text);

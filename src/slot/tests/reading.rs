@@ -6,9 +6,10 @@ use super::START_MS;
 use crate::{
     catalogue::{Catalogue, Entry, KeyClass},
     decode::{Decoder, Pepper, fingerprint, settings},
-    engine::{self, Engines, IdKey, Reference},
+    engine::{self, Effect, Engines, IdKey, Reference},
     enrich::Geo,
     generate::{KeyProfile, Traffic},
+    incident::Severity,
     respond::Caps,
     rules::RuleSet,
     slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading},
@@ -111,4 +112,46 @@ fn a_flood_of_bad_records_is_counted_in_full_and_all_its_positions_are_kept() {
     offsets.sort_unstable();
     assert_eq!(offsets, (0..500).collect::<Vec<_>>());
     assert_eq!(out.tallies[0].rejected.iter().map(|(_, count)| count).sum::<u64>(), 500);
+}
+
+#[test]
+fn records_of_a_key_that_cannot_be_read_become_a_finding_and_no_step() {
+    const KEY: &str = "sk_live_4242424242424242";
+    let rules = [("records.yaml".to_owned(), include_str!("../../../rules/records.yaml").to_owned())];
+    let mut judge = reading(RuleSet::compile(&rules).unwrap(), Catalogue::default());
+    let mut read = |lines: &[String]| {
+        let mut batch = Batch::new(lines.len());
+        for (offset, line) in (0u64..).zip(lines) {
+            let bytes = line.as_bytes();
+            batch.push(Record {
+                source: 0,
+                input: 3,
+                offset,
+                next: offset + 1,
+                log_time_ms: None,
+                cut: false,
+                bytes,
+            });
+        }
+        let mut out = Outcome::default();
+        judge.read(&batch, START_MS + 30 * 86_400_000, &mut out);
+        judge.settle(&mut out);
+        out
+    };
+    // Three days, a request in each 20 s. One of a thousand has no time.
+    let time_lost = |line: String| line.replace("\"msec\":\"", "\"msec\":\"at ");
+    let learnt: Vec<String> = (0..3 * 4_320)
+        .map(|n| if n % 1_000 == 999 { time_lost(line(20 * n, KEY)) } else { line(20 * n, KEY) })
+        .collect();
+    let out = read(&learnt);
+    assert_eq!((out.effects.len(), out.tallies[0].events), (0, 3 * 4_320 - 12), "{:?}", out.effects);
+    let broken: Vec<String> = (0..12).map(|n| time_lost(line(3 * 86_400 + n, KEY))).collect();
+    let out = read(&broken);
+    assert_eq!(out.tallies[0].rejected.iter().map(|(_, count)| count).sum::<u64>(), 12);
+    let told = out.effects.iter().filter_map(|effect| match effect {
+        Effect::Incident(incident) => Some((incident.severity, incident.reasons[0].detector.as_str())),
+        Effect::Proposal(_) | Effect::Grant(_) | Effect::Decision(_) => panic!("{effect:?}"),
+        Effect::Finding(..) => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(Severity::High, "records.unreadable")]);
 }
