@@ -437,7 +437,7 @@ pub struct Position {
     pub input: u32,
     pub offset: u64,
     /// Index within the record, for records that hold several requests (arrays, batches).
-    pub index: u16,
+    pub index: u32,
 }
 
 /// One request in compact, typed form.

@@ -3,6 +3,9 @@
 //! `tests/golden/NAME.jsonl` holds records, each below a line that names its origin; `NAME.expected` what they
 //! decode to. `BLESS=1 cargo test --test formats` writes the expected text anew, to be read before it is committed.
 
+#[path = "formats/odd_records.rs"]
+mod odd_records;
+
 use std::{fmt::Write, fs, path::Path};
 
 use bumpalo::Bump;

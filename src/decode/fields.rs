@@ -4,6 +4,7 @@
 //! loses costs nothing. Has no `Debug`: a slot may hold a raw key.
 
 use super::mapping::Unit;
+use crate::event::Flags;
 
 /// What a field means. Each is one entry of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +109,8 @@ struct Held<'a> {
 /// The values of one request.
 pub(super) struct Fields<'a> {
     held: [Held<'a>; SLOTS],
+    /// What became of the record: repaired, cut.
+    pub flags: Flags,
     /// Some `refused_by_gateway` condition holds.
     pub refused_by_gateway: bool,
     /// Texts of wrappers that may hold the real record; the first has its own place, so that none is allocated.
@@ -119,6 +122,7 @@ impl<'a> Fields<'a> {
     pub fn new() -> Self {
         Self {
             held: [Held { text: "", rank: ABSENT, unit: Unit::S }; SLOTS],
+            flags: Flags::default(),
             refused_by_gateway: false,
             wrapped: None,
             more_wrapped: Vec::new(),

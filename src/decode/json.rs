@@ -3,20 +3,33 @@
 //! A general parser turns what it reads into values; records are mostly skipped over, and numbers are read later in
 //! the mapping's unit. Strict (RFC 8259): a property test holds that it accepts what `serde_json` accepts, and reads
 //! the same. `docs/decisions/010-json-reader.md` has the measurements that led to it.
+//!
+//! What the strict reader refuses is read once more by the lenient one (`lenient.rs`): the same code, in which
+//! `LENIENT` opens the branches for what is no JSON.
 
 use bumpalo::Bump;
 
-use super::{Reject, layout::Step, record::DEPTH_MAX, unescape::unescape};
+use super::{
+    Reject,
+    layout::Step,
+    plain_bytes::plain_bytes,
+    record::DEPTH_MAX,
+    unescape::{Escapes, repaired, unescape},
+};
 
 /// A place in a JSON text.
-pub(super) struct Json<'a> {
-    text: &'a str,
-    at: usize,
+pub(super) struct Json<'a, const LENIENT: bool = false> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
     /// Open brackets.
     depth: usize,
-    /// The string that was read last has escapes.
-    escaped: bool,
+    /// What escapes the string has that was read last.
+    pub(super) escapes: Escapes,
     failure: Reject,
+    /// A text had an escape that stands for no character, and was repaired.
+    pub is_repaired: bool,
+    /// The value to come is an array's element.
+    pub(super) in_array: bool,
 }
 
 /// The text is not JSON; [`Json::failure`] says why.
@@ -34,14 +47,39 @@ pub(super) enum Kind {
     Number,
     /// `true`, `false` or `null`.
     Literal,
+    /// No value where one should be; lenient only.
+    Missing,
 }
 
 impl<'a> Json<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0, escaped: false, failure: Reject::NotJson }
+        Self::at(text, 0, 0)
     }
 
-    /// The byte at which the reader stands.
+    /// Goes on behind what the lenient reader has read.
+    pub fn resume(&mut self, lenient: &Json<'a, true>) {
+        (self.depth, self.at) = (lenient.depth, lenient.at);
+    }
+}
+
+impl<'a, const LENIENT: bool> Json<'a, LENIENT> {
+    /// A reader that stands at a byte of a text, within so many brackets.
+    pub fn at(text: &'a str, at: usize, depth: usize) -> Self {
+        let failure = Reject::NotJson;
+        Self { text, at, depth, escapes: Escapes::None, failure, is_repaired: false, in_array: false }
+    }
+
+    /// Open brackets.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The text that is read.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Where the reader stands.
     pub fn offset(&self) -> usize {
         self.at
     }
@@ -68,7 +106,7 @@ impl<'a> Json<'a> {
     pub fn opened(&mut self, kind: Kind) -> Result<Kind, Failed> {
         if matches!(kind, Kind::Object | Kind::Array) {
             self.depth += 1;
-            if self.depth > DEPTH_MAX {
+            if !LENIENT && self.depth > DEPTH_MAX {
                 return Err(self.fail(Reject::TooDeep));
             }
         }
@@ -81,7 +119,7 @@ impl<'a> Json<'a> {
     }
 
     #[cold]
-    fn fail(&mut self, reject: Reject) -> Failed {
+    pub(super) fn fail(&mut self, reject: Reject) -> Failed {
         self.failure = reject;
         Failed
     }
@@ -94,6 +132,9 @@ impl<'a> Json<'a> {
     /// Begins a value.
     #[inline]
     pub fn value(&mut self) -> Result<Kind, Failed> {
+        if LENIENT {
+            return self.lenient_value();
+        }
         let kind = match self.next()? {
             b'"' => Kind::String,
             b'{' => Kind::Object,
@@ -117,11 +158,11 @@ impl<'a> Json<'a> {
         if !first {
             self.expect(byte, b',')?;
         }
-        Ok(true)
+        if LENIENT { self.another_member() } else { Ok(true) }
     }
 
     #[inline]
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.at += 1;
         self.depth -= 1;
     }
@@ -134,6 +175,7 @@ impl<'a> Json<'a> {
         let name = self.string()?;
         let colon = self.next()?;
         self.expect(colon, b':')?;
+        self.in_array = false;
         Ok(name)
     }
 
@@ -147,6 +189,7 @@ impl<'a> Json<'a> {
         if !first {
             self.expect(byte, b',')?;
         }
+        self.in_array = true;
         Ok(true)
     }
 
@@ -154,7 +197,7 @@ impl<'a> Json<'a> {
     #[inline]
     pub fn string(&mut self) -> Result<&'a str, Failed> {
         let begin = self.at;
-        self.escaped = false;
+        self.escapes = Escapes::None;
         loop {
             self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
             match self.here() {
@@ -164,24 +207,39 @@ impl<'a> Json<'a> {
                     return Ok(raw);
                 }
                 Some(b'\\') => {
-                    self.escaped = true;
                     self.escape()?;
                 }
+                Some(byte) if LENIENT => self.control(byte)?,
                 Some(_) => return Err(self.fail(Reject::NotJson)),
                 None => return Err(self.fail(Reject::Truncated)),
             }
         }
     }
 
-    /// The text of the string or name that was read last, in the arena if it had escapes. `None` for half of a
-    /// surrogate pair, which is no text.
+    /// The text of the string or name that was read last, in the arena if it had escapes. What stands for no character,
+    /// such as half of a surrogate pair, is replaced.
     #[inline]
-    pub fn unescaped(&self, raw: &'a str, arena: &'a Bump) -> Option<&'a str> {
-        if self.escaped { unescape(raw, arena) } else { Some(raw) }
+    pub fn unescaped(&mut self, raw: &'a str, arena: &'a Bump) -> &'a str {
+        if self.escapes == Escapes::None { raw } else { self.without_escapes(raw, arena) }
+    }
+
+    #[inline(never)]
+    fn without_escapes(&mut self, raw: &'a str, arena: &'a Bump) -> &'a str {
+        if self.escapes == Escapes::Known
+            && let Some(text) = unescape(raw, arena)
+        {
+            return text;
+        }
+        self.is_repaired = true;
+        repaired(raw, arena)
     }
 
     /// Checks an escape sequence and passes it.
     fn escape(&mut self) -> Result<(), Failed> {
+        if LENIENT {
+            return self.lenient_escape();
+        }
+        self.escapes = Escapes::Known;
         let rest = &self.text.as_bytes()[self.at + 1..];
         match rest.first() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
@@ -202,6 +260,9 @@ impl<'a> Json<'a> {
     /// The number at which the reader stands, as written.
     #[inline]
     pub fn number(&mut self) -> Result<&'a str, Failed> {
+        if LENIENT {
+            return self.bare();
+        }
         let begin = self.at;
         self.at += usize::from(self.here() == Some(b'-'));
         match self.here() {
@@ -256,6 +317,8 @@ impl<'a> Json<'a> {
             Kind::String => self.string().map(drop),
             Kind::Number => self.number().map(drop),
             Kind::Literal => self.literal(),
+            Kind::Missing => Ok(()),
+            Kind::Object | Kind::Array if LENIENT => self.skip_brackets(),
             Kind::Object | Kind::Array => self.skip_nested(kind),
         }
     }
@@ -268,6 +331,7 @@ impl<'a> Json<'a> {
                 Some(Kind::String) => drop(self.string()?),
                 Some(Kind::Number) => drop(self.number()?),
                 Some(Kind::Literal) => self.literal()?,
+                Some(Kind::Missing) => {}
                 Some(opened @ (Kind::Object | Kind::Array)) => {
                     depth += 1;
                     objects = objects << 1 | u64::from(opened == Kind::Object);
@@ -297,7 +361,7 @@ impl<'a> Json<'a> {
 
     /// The next byte that is no white space; there must be one.
     #[inline]
-    fn next(&mut self) -> Result<u8, Failed> {
+    pub(super) fn next(&mut self) -> Result<u8, Failed> {
         match self.peek() {
             Some(byte) => Ok(byte),
             None => Err(self.fail(Reject::Truncated)),
@@ -306,7 +370,7 @@ impl<'a> Json<'a> {
 
     /// The next byte that is no white space.
     #[inline]
-    fn peek(&mut self) -> Option<u8> {
+    pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.here() {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
@@ -316,7 +380,7 @@ impl<'a> Json<'a> {
     }
 
     #[inline]
-    fn here(&self) -> Option<u8> {
+    pub(super) fn here(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
@@ -328,64 +392,6 @@ impl<'a> Json<'a> {
         self.at += 1;
         Ok(())
     }
-}
-
-/// How many bytes there are before a quote, a backslash or a control character: 16 at a time.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn plain_bytes(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk::<16>() {
-        // SAFETY: SSE2 is part of x86-64.
-        #[allow(unsafe_code)]
-        let marked = unsafe { marks(chunk) };
-        if marked != 0 {
-            return at + marked.trailing_zeros() as usize;
-        }
-        at += 16;
-    }
-    at + plain_bytes_by_word(&bytes[at..])
-}
-
-/// A bit for each byte that is a quote, a backslash or a control character.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "sse2")]
-fn marks(bytes: &[u8; 16]) -> i32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let (halves, _) = bytes.as_chunks::<8>();
-    let word = _mm_set_epi64x(i64::from_le_bytes(halves[1]), i64::from_le_bytes(halves[0]));
-    let control = _mm_cmpeq_epi8(_mm_min_epu8(word, _mm_set1_epi8(0x1f)), word);
-    let quote = _mm_cmpeq_epi8(word, _mm_set1_epi8(0x22));
-    let backslash = _mm_cmpeq_epi8(word, _mm_set1_epi8(0x5c));
-    _mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash)))
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-use plain_bytes_by_word as plain_bytes;
-
-/// The same on any processor: eight at a time.
-#[inline]
-fn plain_bytes_by_word(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    // The lowest byte that is marked is right; those above it may not be (a borrow), and are not looked at.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let marked = (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & TOPS;
-        if marked != 0 {
-            return at + (marked.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    at + rest.unwrap_or(bytes.len() - at)
 }
 
 #[cfg(test)]

@@ -96,17 +96,18 @@ proptest! {
         let mut json = Json::new(&quoted);
         prop_assert_eq!(json.value().unwrap(), Kind::String);
         let raw = json.string().unwrap();
-        prop_assert_eq!(json.unescaped(raw, &arena), Some(text.as_str()));
+        prop_assert_eq!(json.unescaped(raw, &arena), text.as_str());
     }
 }
 
 #[test]
-fn half_a_surrogate_pair_is_no_text() {
+fn half_a_surrogate_pair_is_replaced() {
     let arena = Bump::new();
     for quoted in [r#""\uD800""#, r#""\uD800x""#, r#""\uDC00\uD800""#] {
         let mut json = Json::new(quoted);
         json.value().unwrap();
         let raw = json.string().unwrap();
-        assert_eq!(json.unescaped(raw, &arena), None, "{quoted}");
+        assert!(json.unescaped(raw, &arena).contains('\u{fffd}'), "{quoted}");
+        assert!(json.is_repaired);
     }
 }

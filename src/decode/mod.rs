@@ -12,9 +12,12 @@ mod fields;
 mod fingerprint;
 mod json;
 mod layout;
+mod lenient;
+mod lines;
 pub mod mapping;
 mod number;
 mod path;
+mod plain_bytes;
 mod plan;
 pub mod presets;
 mod record;
@@ -39,7 +42,7 @@ pub use self::{
     fingerprint::{CACHE_ENTRIES_DEFAULT, Fingerprinter, credential_fingerprint, fingerprint},
     mapping::{Mapping, MappingError},
     plan::DECISION_HEADER,
-    record::{BATCH_BYTES_MAX, DEPTH_MAX, RECORD_BYTES_MAX},
+    record::{DEPTH_MAX, UNZIPPED_BYTES_MAX},
     reject::Reject,
     route::ROUTE_BYTES_MAX,
     secrecy::{is_named, key_of_header, looks_secret, percent_decoded},
@@ -129,8 +132,20 @@ impl Decoder {
     /// Decodes one record, calling `sink` at least once, and in the record's order.
     pub fn decode<'a>(&mut self, payload: &'a [u8], arena: &'a Bump, sink: impl FnMut(Decoded<'a>)) {
         let Self { plan, layout, assembler, coverage } = self;
-        Pass { plan, layout, assembler, coverage: coverage.as_deref_mut(), arena, sink, index: 0 }
-            .record(payload);
+        let coverage = coverage.as_deref_mut();
+        let mut pass = Pass {
+            plan,
+            layout,
+            assembler,
+            coverage,
+            arena,
+            sink,
+            index: 0,
+            is_repaired: false,
+            is_told: false,
+            lenient_bytes: 0,
+        };
+        pass.record(payload);
     }
 }
 

@@ -1,4 +1,6 @@
-//! A record's outside: its limits, its compression, its wrappers, and the requests within it one by one.
+//! A record's outside: its compression, its wrappers, and the requests within it one by one.
+//!
+//! Each request is handed on once, and so is each line or list of which nothing can be read.
 
 use std::io::Read;
 
@@ -9,22 +11,24 @@ use super::{
     fields::{Fields, Slot},
     json::{Failed, Json, Kind},
     layout::Layout,
+    lines::{is_text, next_record, without_brackets, without_prefix},
     plan::{Plan, ROOT},
     request::Assembler,
     scan::Scan,
 };
+use crate::event::Flags;
 
-/// The longest record, in bytes; in a batch, the longest line.
-pub const RECORD_BYTES_MAX: usize = 64 * 1024;
-/// The longest batch (a JSON array, several lines, or what a compressed record unpacks to), in bytes.
-pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// The deepest nesting of brackets.
+/// The most that a compressed record is unpacked to, in bytes.
+pub const UNZIPPED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The deepest nesting of brackets that the strict reader takes.
 pub const DEPTH_MAX: usize = 32;
+/// How often, on average, a byte of a record may be read by the lenient reader.
+const LENIENT_READS_MAX: usize = 4;
 /// How many wrappers are opened, one within the other. An array counts as one.
 pub const WRAPPERS_MAX: u8 = 2;
 
-/// How far into a line the JSON may begin, after a syslog header.
-const PREFIX_BYTES_MAX: usize = 256;
+/// What became of a value that has been read to its end: handed on, or no record and why.
+type ValueRead = Result<(), Reject>;
 
 /// One record's way through the decoder.
 pub(super) struct Pass<'p, 'a, S> {
@@ -35,140 +39,231 @@ pub(super) struct Pass<'p, 'a, S> {
     pub arena: &'a Bump,
     pub sink: S,
     /// Index of the next request within the record.
-    pub index: u16,
+    pub index: u32,
+    /// The record is no UTF-8: what was none has been replaced.
+    pub is_repaired: bool,
+    /// What failed last has been handed on.
+    pub is_told: bool,
+    /// How much the lenient reader may still read: of lines that never end, it would read all that follow each time.
+    pub lenient_bytes: usize,
 }
 
 impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
     /// Decodes all requests of a record.
     pub fn record(&mut self, payload: &'a [u8]) {
-        if let Err(reject) = self.opened(payload) {
+        let decoded = match payload {
+            [0x1f, 0x8b, ..] => self.zipped(payload),
+            payload => self.bytes(payload),
+        };
+        if let Err(reject) = decoded {
             self.reject(reject);
         }
     }
 
-    fn opened(&mut self, payload: &'a [u8]) -> Result<(), Reject> {
-        let payload = match payload {
-            [0x1f, 0x8b, ..] => unzipped(payload, self.arena)?,
-            payload => payload,
-        };
-        if payload.len() > BATCH_BYTES_MAX {
-            return Err(Reject::TooLarge);
+    /// A compressed record. If it is damaged, or unpacks to too much, what comes before that counts.
+    fn zipped(&mut self, payload: &[u8]) -> Result<(), Reject> {
+        let mut plain = Vec::new();
+        let limit = UNZIPPED_BYTES_MAX as u64 + 1;
+        let read = flate2::read::MultiGzDecoder::new(payload).take(limit).read_to_end(&mut plain);
+        let is_too_large = plain.len() > UNZIPPED_BYTES_MAX;
+        plain.truncate(UNZIPPED_BYTES_MAX);
+        let decoded = self.bytes(self.arena.alloc_slice_copy(&plain));
+        match read {
+            Err(_) => Err(Reject::BadGzip),
+            Ok(_) if is_too_large => Err(Reject::TooLarge),
+            Ok(_) => decoded,
         }
-        let text = std::str::from_utf8(payload).map_err(|_| Reject::NotUtf8)?;
-        self.text(text, 0)
     }
 
-    /// Decodes a text that holds a record, an array of them, or one after the other.
+    fn bytes(&mut self, bytes: &'a [u8]) -> Result<(), Reject> {
+        self.lenient_bytes = bytes.len().saturating_mul(LENIENT_READS_MAX);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.text(text, 0),
+            Err(_) => self.repaired(bytes),
+        }
+    }
+
+    /// A record that is no UTF-8. A caller writes what he likes into an agent: it hides nothing.
+    #[cold]
+    fn repaired(&mut self, bytes: &[u8]) -> Result<(), Reject> {
+        self.is_repaired = true;
+        self.text(self.arena.alloc_str(&String::from_utf8_lossy(bytes)), 0)
+    }
+
+    /// Decodes a text that holds a record, a list of them, or one after the other.
     fn text(&mut self, text: &'a str, wrappers: u8) -> Result<(), Reject> {
-        let text = without_prefix(text.trim_ascii());
-        if text.is_empty() {
+        let mut rest = without_prefix(text.trim_ascii());
+        if rest.is_empty() {
             return Err(Reject::Empty);
         }
-        if text.len() > RECORD_BYTES_MAX && !text.starts_with('[') {
-            return self.lines(text, wrappers);
-        }
-        self.values(text, wrappers)
-    }
-
-    /// A batch of lines that is longer than a record may be: each line is judged alone.
-    fn lines(&mut self, text: &'a str, wrappers: u8) -> Result<(), Reject> {
-        if !text.as_bytes()[..RECORD_BYTES_MAX].contains(&b'\n') {
-            return Err(Reject::TooLarge);
-        }
-        for line in text.split('\n').filter(|line| !line.trim_ascii().is_empty()) {
-            let decoded =
-                if line.len() > RECORD_BYTES_MAX { Err(Reject::TooLarge) } else { self.text(line, wrappers) };
-            if let Err(reject) = decoded {
-                self.reject(reject);
-            }
-        }
-        Ok(())
-    }
-
-    /// JSON values one after the other; after a broken one, the next line that begins with an object.
-    fn values(&mut self, text: &'a str, wrappers: u8) -> Result<(), Reject> {
-        let mut rest = text;
         loop {
             let mut json = Json::new(rest);
-            rest = match self.value(&mut json, wrappers) {
-                Ok(()) if json.is_at_end() => return Ok(()),
-                Ok(()) => &rest[json.offset()..],
-                Err(Failed) => {
-                    let reject = json.failure();
-                    // What an array held before the error has been decoded already; of an object, nothing has.
-                    let from = if rest.starts_with('[') { json.offset() } else { 0 };
-                    let Some(next) = rest.as_bytes()[from..].windows(2).position(|pair| pair == b"\n{")
-                    else {
-                        return Err(reject);
-                    };
-                    self.reject(reject);
-                    &rest[from + next + 1..]
-                }
+            let read = self.value(&mut json, wrappers);
+            if read == Ok(Ok(())) && json.is_at_end() {
+                return Ok(());
+            }
+            rest = match self.following(read, &json) {
+                Some(next) => next,
+                None => return Ok(()),
             };
         }
     }
 
-    /// A value that is a record, an array of them, or a text that holds one: JSON that was quoted once more.
-    fn value(&mut self, json: &mut Json<'a>, wrappers: u8) -> Result<(), Failed> {
+    /// Where the next record begins after one that is not the last, or is none.
+    fn following(&mut self, read: Result<ValueRead, Failed>, json: &Json<'a>) -> Option<&'a str> {
+        let (text, at) = (json.text(), json.offset());
+        let reason = match read {
+            Ok(Ok(())) if text[at..].starts_with('{') => return Some(&text[at..]),
+            Ok(Ok(())) => {
+                // What follows a record on its line belongs to it.
+                let is_new_line = text[text[..at].trim_ascii_end().len()..at].contains('\n');
+                let rest = if is_new_line { &text[at..] } else { text[at..].split_once('\n')?.1 };
+                return Some(without_prefix(rest.trim_ascii())).filter(|rest| !rest.is_empty());
+            }
+            Ok(Err(reason)) => reason,
+            Err(Failed) => json.failure(),
+        };
+        if !std::mem::take(&mut self.is_told) {
+            if let Some(record) = without_brackets(text) {
+                return Some(record);
+            }
+            self.reject(self.reason(reason, text));
+        }
+        // What a list held before the fault has been decoded already; of an object, nothing has.
+        next_record(&text[if text.starts_with('[') { at } else { 0 }..])
+    }
+
+    /// Why nothing can be read at the beginning of a text.
+    fn reason(&self, reason: Reject, text: &str) -> Reject {
+        let line = text.lines().next().unwrap_or_default();
+        match reason {
+            Reject::NotJson | Reject::WrongType if self.is_repaired && line.contains('\u{fffd}') => {
+                Reject::NotUtf8
+            }
+            Reject::NotJson | Reject::WrongType if is_text(line) => Reject::TextLog,
+            reason => reason,
+        }
+    }
+
+    /// A value that is a record, a list of them, or a text that holds one: JSON that was quoted once more.
+    fn value(&mut self, json: &mut Json<'a>, wrappers: u8) -> Result<ValueRead, Failed> {
+        let depth = json.depth();
         match json.value()? {
             Kind::Object => {
+                let begin = json.offset();
                 let mut fields = Fields::new();
                 let (plan, layout, arena) = (self.plan, &mut *self.layout, self.arena);
-                Scan { plan, layout, arena, json, fields: &mut fields }.object(ROOT, wrappers)?;
+                if (Scan { plan, layout, arena, json, fields: &mut fields }).object(ROOT, wrappers).is_err() {
+                    return self.lenient(json, (begin, depth), wrappers);
+                }
+                if json.is_repaired || self.is_repaired {
+                    mark(json, begin, &mut fields);
+                }
                 self.finish(&fields, wrappers);
-                Ok(())
             }
-            Kind::Array if wrappers < WRAPPERS_MAX => self.array(json, wrappers + 1),
+            Kind::Array if wrappers < WRAPPERS_MAX => return self.array(json, wrappers + 1),
             Kind::String if wrappers < WRAPPERS_MAX => {
                 let raw = json.string()?;
-                let text = json.unescaped(raw, self.arena).filter(|text| text.contains('{'));
-                let decoded = text.map_or(Err(Reject::WrongType), |text| self.text(text, wrappers + 1));
-                if let Err(reject) = decoded {
-                    self.reject(reject);
+                let text = json.unescaped(raw, self.arena);
+                if !text.contains('{') {
+                    return Ok(Err(Reject::WrongType));
                 }
-                Ok(())
+                self.wrapped(text, wrappers);
             }
             kind => {
                 json.skip(kind)?;
                 let is_wrapper = matches!(kind, Kind::Array | Kind::String);
-                let reject = if is_wrapper { Reject::WrappedTooDeep } else { Reject::WrongType };
-                self.reject(reject);
-                Ok(())
+                return Ok(Err(if is_wrapper { Reject::WrappedTooDeep } else { Reject::WrongType }));
             }
         }
+        Ok(Ok(()))
     }
 
-    fn array(&mut self, json: &mut Json<'a>, wrappers: u8) -> Result<(), Failed> {
-        let mut first = true;
+    /// An object that is no JSON, and began at an offset, within so many brackets: all of it counts if one can read past the fault,
+    /// and else what stands before it.
+    #[cold]
+    fn lenient(
+        &mut self,
+        json: &mut Json<'a>,
+        (begin, depth): (usize, usize),
+        wrappers: u8,
+    ) -> Result<ValueRead, Failed> {
+        if self.lenient_bytes == 0 {
+            return Err(Failed);
+        }
+        let mut fields = Fields::new();
+        let mut lenient = Json::<true>::at(json.text(), begin, depth + 1);
+        let (plan, layout, arena) = (self.plan, &mut *self.layout, self.arena);
+        let scan =
+            Scan { plan, layout, arena, json: &mut lenient, fields: &mut fields }.object(ROOT, wrappers);
+        self.lenient_bytes = self.lenient_bytes.saturating_sub(lenient.offset() - begin);
+        if scan.is_ok() {
+            json.resume(&lenient);
+            fields.flags.set(Flags::REPAIRED);
+            self.finish(&fields, wrappers);
+            return Ok(Ok(()));
+        }
+        fields.flags.set(Flags::CUT);
+        mark(&mut lenient, begin, &mut fields);
+        if self.is_request(&fields) {
+            self.request(&fields);
+        } else if fields.wrapped.is_some() {
+            self.wrapper(&fields, wrappers);
+        } else {
+            // Of what is no JSON, the lenient reader knows more.
+            let failure = json.failure();
+            let reason = if failure == Reject::NotJson { lenient.failure() } else { failure };
+            let decoded = self.assembler.rejected(reason, &fields, arena);
+            self.emit(decoded);
+        }
+        self.is_told = true;
+        Err(Failed)
+    }
+
+    /// A list of records. What else is in it is told once.
+    fn array(&mut self, json: &mut Json<'a>, wrappers: u8) -> Result<ValueRead, Failed> {
+        let (mut first, mut decoded) = (true, Ok(()));
         while json.element(first)? {
             first = false;
-            self.value(json, wrappers)?;
+            decoded = decoded.and(self.value(json, wrappers)?);
         }
-        if first {
-            self.reject(Reject::Empty);
-        }
-        Ok(())
+        Ok(if first { Err(Reject::Empty) } else { decoded })
     }
 
     /// An object has been read: it is a request, or the wrapper of one or more.
     fn finish(&mut self, fields: &Fields<'a>, wrappers: u8) {
-        let is_request = fields.has(Slot::Time) && fields.has(Slot::Status);
-        let (false, Some(first)) = (is_request, fields.wrapped) else {
-            if let Some(coverage) = &mut self.coverage {
-                coverage.count(fields);
-            }
-            let decoded = self.assembler.assemble(fields, self.index, self.arena);
-            return self.emit(decoded);
-        };
-        for text in std::iter::once(first).chain(fields.more_wrapped.iter().copied()) {
-            let decoded = if wrappers < WRAPPERS_MAX {
-                self.text(text, wrappers + 1)
-            } else {
-                Err(Reject::WrappedTooDeep)
-            };
-            if let Err(reject) = decoded {
-                self.reject(reject);
-            }
+        let has_both = fields.has(Slot::Time) && fields.has(Slot::Status);
+        if fields.wrapped.is_none() || has_both || self.is_request(fields) {
+            self.request(fields);
+        } else {
+            self.wrapper(fields, wrappers);
+        }
+    }
+
+    fn wrapper(&mut self, fields: &Fields<'a>, wrappers: u8) {
+        for text in fields.wrapped.iter().chain(&fields.more_wrapped) {
+            self.wrapped(text, wrappers);
+        }
+    }
+
+    /// Whether an object has what makes an event. What its texts hold is a caller's then, and not the record.
+    fn is_request(&self, fields: &Fields<'a>) -> bool {
+        fields.has(Slot::Time) && self.assembler.has_key(fields, self.arena)
+    }
+
+    fn request(&mut self, fields: &Fields<'a>) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.count(fields);
+        }
+        let decoded = self.assembler.assemble(fields, self.index, self.arena);
+        self.emit(decoded);
+    }
+
+    fn wrapped(&mut self, text: &'a str, wrappers: u8) {
+        let decoded =
+            if wrappers < WRAPPERS_MAX { self.text(text, wrappers + 1) } else { Err(Reject::WrappedTooDeep) };
+        if let Err(reject) = decoded {
+            self.reject(reject);
         }
     }
 
@@ -177,6 +272,7 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
         self.emit(Decoded::Rejected { reason, key: None, time: None });
     }
 
+    #[inline]
     #[allow(clippy::large_types_passed_by_value)] // on its way to the sink, which takes it whole
     fn emit(&mut self, decoded: Decoded<'a>) {
         self.index = self.index.saturating_add(1);
@@ -184,34 +280,11 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
     }
 }
 
-/// Cuts a syslog header off (`<134>Nov 22 06:09:18 edge haproxy[7]: {…}`), if there is JSON soon after it.
-fn without_prefix(text: &str) -> &str {
-    if text.starts_with(['{', '[', '"']) {
-        return text;
-    }
-    match text.bytes().take(PREFIX_BYTES_MAX).position(|byte| byte == b'{') {
-        Some(begin) => &text[begin..],
-        None => text,
-    }
-}
-
-fn unzipped<'a>(payload: &[u8], arena: &'a Bump) -> Result<&'a [u8], Reject> {
-    let mut plain = Vec::new();
-    let limit = BATCH_BYTES_MAX as u64 + 1;
-    flate2::read::MultiGzDecoder::new(payload)
-        .take(limit)
-        .read_to_end(&mut plain)
-        .map_err(|_| Reject::BadGzip)?;
-    if plain.len() > BATCH_BYTES_MAX { Err(Reject::TooLarge) } else { Ok(arena.alloc_slice_copy(&plain)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_syslog_header_is_cut_off() {
-        assert_eq!(without_prefix("<134>Nov 22 06:09:18 edge haproxy[7]: {\"a\":1}"), "{\"a\":1}");
-        assert_eq!(without_prefix("no json"), "no json");
+/// Marks an object that has a text that was repaired.
+#[cold]
+fn mark<'a, const LENIENT: bool>(json: &mut Json<'a, LENIENT>, begin: usize, fields: &mut Fields<'a>) {
+    let text = &json.text()[begin..json.offset()];
+    if std::mem::take(&mut json.is_repaired) || text.contains('\u{fffd}') {
+        fields.flags.set(Flags::REPAIRED);
     }
 }

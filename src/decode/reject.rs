@@ -6,18 +6,21 @@
 pub enum Reject {
     /// No bytes, or only white space.
     Empty,
-    /// Over 64 KiB, or a batch over 1 MiB.
+    /// Compressed, and over 64 MiB when unpacked.
     TooLarge,
     /// Brackets nested deeper than 32.
     TooDeep,
     /// Wrappers within wrappers, deeper than two.
     WrappedTooDeep,
+    /// Neither UTF-8 nor JSON.
     NotUtf8,
     /// Starts with the gzip magic but does not decompress.
     BadGzip,
     /// JSON that ends before it is complete.
     Truncated,
     NotJson,
+    /// A line of text, as gateways write it unless they are told to write JSON.
+    TextLog,
     /// JSON, but not an object, or an object where the mapping wants a value.
     WrongType,
     MissingTime,
@@ -30,7 +33,7 @@ pub enum Reject {
 
 impl Reject {
     /// All reasons, in the order of their label's index.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Empty,
         Self::TooLarge,
         Self::TooDeep,
@@ -39,6 +42,7 @@ impl Reject {
         Self::BadGzip,
         Self::Truncated,
         Self::NotJson,
+        Self::TextLog,
         Self::WrongType,
         Self::MissingTime,
         Self::BadTime,
@@ -57,6 +61,7 @@ impl Reject {
             Self::BadGzip => "bad_gzip",
             Self::Truncated => "truncated",
             Self::NotJson => "not_json",
+            Self::TextLog => "text_log",
             Self::WrongType => "wrong_type",
             Self::MissingTime => "missing_time",
             Self::BadTime => "bad_time",

@@ -53,7 +53,7 @@ impl Assembler {
 
     /// Puts a request together. With a time and a key it is an event, whatever else is missing; without a key, it
     /// must have a status as well, for there is much else that has a time.
-    pub fn assemble<'a>(&mut self, fields: &Fields<'a>, index: u16, arena: &'a Bump) -> Decoded<'a> {
+    pub fn assemble<'a>(&mut self, fields: &Fields<'a>, index: u32, arena: &'a Bump) -> Decoded<'a> {
         let (value, unit) = fields.get(Slot::Time);
         let Some(time) = time::event_time(value, unit) else {
             let reason = if fields.has(Slot::Time) { Reject::BadTime } else { Reject::MissingTime };
@@ -98,6 +98,15 @@ impl Assembler {
         Decoded::Request(Request { event, client })
     }
 
+    /// Whether a record shows a key of the kind that the source's policy asks for.
+    #[cold]
+    pub fn has_key<'a>(&self, fields: &Fields<'a>, arena: &'a Bump) -> bool {
+        match self.policy {
+            KeyPolicy::Raw => self.raw_key(fields, method_and_url(fields).1, arena).is_some(),
+            KeyPolicy::Credential => fields.text(Slot::Credential).is_some_and(|id| !is_redacted(id)),
+        }
+    }
+
     /// A record that cannot be judged, with what can be read of it.
     #[cold]
     pub fn rejected<'a>(&mut self, reason: Reject, fields: &Fields<'a>, arena: &'a Bump) -> Decoded<'a> {
@@ -139,7 +148,7 @@ impl Assembler {
     }
 
     fn flags(&self, fields: &Fields<'_>, found: Option<&Found<'_>>) -> Flags {
-        let mut flags = Flags::default();
+        let mut flags = fields.flags;
         if let Some(found) = found {
             flags.set(Flags::CLEAR_KEY);
             if found.in_query {

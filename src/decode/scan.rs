@@ -1,7 +1,8 @@
 //! One pass over a record's JSON, along the compiled mapping.
 //!
 //! A known name leads to its node of the trie, an unknown one is skipped without being decoded. Texts are borrowed
-//! from the record, or unescaped into the batch's arena. No tree of values is built.
+//! from the record, or unescaped into the batch's arena. No tree of values is built. If it fails, what it has put into
+//! the fields stood before the fault.
 
 use bumpalo::Bump;
 
@@ -10,28 +11,29 @@ use super::{
     json::{Failed, Json, Kind},
     layout::Layout,
     plan::{Node, NodeId, Plan, ROOT, Wraps},
+    unescape::Escapes,
 };
 
 /// How many objects of wrappers are followed, one within the other.
 const WRAPPERS_MAX: u8 = 2;
 
 /// Reads one record's object into `fields`.
-pub(super) struct Scan<'s, 'a> {
+pub(super) struct Scan<'s, 'a, const LENIENT: bool = false> {
     pub plan: &'s Plan,
     pub layout: &'s mut Layout,
     pub arena: &'a Bump,
-    pub json: &'s mut Json<'a>,
+    pub json: &'s mut Json<'a, LENIENT>,
     pub fields: &'s mut Fields<'a>,
 }
 
-impl<'a> Scan<'_, 'a> {
+impl<'a, const LENIENT: bool> Scan<'_, 'a, LENIENT> {
     /// Reads an object that has begun, whose names are the children of a node.
     ///
     /// Recursion is bounded by the depth of the mapping, and by `wrappers`, the wrappers' objects on the way here.
     pub fn object(&mut self, id: NodeId, wrappers: u8) -> Result<(), Failed> {
         for index in 0.. {
             let (kind, child) = match self.layout.member(id, index) {
-                Some(member) if self.json.pass(&member.step) => match member.kind {
+                Some(member) if !LENIENT && self.json.pass(&member.step) => match member.kind {
                     Some(kind) => (self.json.opened(kind)?, member.child),
                     None => (self.json.value()?, member.child),
                 },
@@ -55,15 +57,19 @@ impl<'a> Scan<'_, 'a> {
             return Ok(None);
         }
         let name = self.json.name()?;
-        let child = self.json.unescaped(name, self.arena).and_then(|name| self.plan.node(id).child(name));
+        let child = self.plan.node(id).child(self.json.unescaped(name, self.arena));
         let kind = self.json.value()?;
-        self.layout.learn(id, index, self.json.since(begin), kind, child);
+        // What is remembered is taken for JSON the next time.
+        if !LENIENT {
+            self.layout.learn(id, index, self.json.since(begin), kind, child);
+        }
         Ok(Some((kind, child)))
     }
 
     fn value(&mut self, kind: Kind, id: NodeId, wrappers: u8) -> Result<(), Failed> {
         let node = self.plan.node(id);
         match kind {
+            Kind::String if LENIENT && node.wraps == Wraps::Record => self.wrapped_text(node)?,
             Kind::String => {
                 let raw = self.json.string()?;
                 self.put_text(node, raw);
@@ -81,6 +87,18 @@ impl<'a> Scan<'_, 'a> {
             kind => self.json.skip(kind)?,
         }
         Ok(())
+    }
+
+    /// A record within a text: of one that is cut, what stands before the cut counts.
+    fn wrapped_text(&mut self, node: &Node) -> Result<(), Failed> {
+        let begin = self.json.offset();
+        let read = self.json.string();
+        let raw = read.unwrap_or_else(|Failed| {
+            self.json.escapes = Escapes::Odd;
+            &self.json.text()[begin..self.json.offset()]
+        });
+        self.put_text(node, raw);
+        read.map(drop)
     }
 
     /// The values of a header that came several times, or an array where one value was expected.
@@ -124,7 +142,7 @@ impl<'a> Scan<'_, 'a> {
                 let kind = self.json.value()?;
                 if kind == Kind::String && name == "message" {
                     let raw = self.json.string()?;
-                    self.fields.wrap(self.json.unescaped(raw, self.arena).unwrap_or(""));
+                    self.fields.wrap(self.json.unescaped(raw, self.arena));
                 } else {
                     self.json.skip(kind)?;
                 }
@@ -135,9 +153,8 @@ impl<'a> Scan<'_, 'a> {
 
     #[inline]
     fn put_text(&mut self, node: &Node, raw: &'a str) {
-        if let Some(text) = self.json.unescaped(raw, self.arena) {
-            self.put(node, text);
-        }
+        let text = self.json.unescaped(raw, self.arena);
+        self.put(node, text);
     }
 
     #[inline]
@@ -163,7 +180,8 @@ impl<'a> Scan<'_, 'a> {
         let (held, _) = self.fields.get(slot);
         let is_same_header =
             node.writes.iter().any(|write| write.slot == slot && write.rank == self.fields.rank(slot));
-        if let (true, Some(text)) = (is_same_header, self.json.unescaped(raw, self.arena)) {
+        if is_same_header {
+            let text = self.json.unescaped(raw, self.arena);
             self.fields.replace(slot, self.arena.alloc_str(&format!("{held},{text}")));
         }
     }

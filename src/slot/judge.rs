@@ -64,7 +64,7 @@ pub struct Rejection {
     pub input: u32,
     pub offset: u64,
     /// Index within the record.
-    pub index: u16,
+    pub index: u32,
     /// A fixed label.
     pub reason: &'static str,
     /// Of the record, in bytes.

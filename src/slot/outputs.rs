@@ -34,7 +34,7 @@ struct RejectedRecord<'a> {
     schema: &'static str,
     input: &'a str,
     offset: u64,
-    index: u16,
+    index: u32,
     reason: &'static str,
     length: usize,
     hash: String,

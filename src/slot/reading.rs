@@ -25,6 +25,8 @@ use crate::{
 /// Once the arena holds so much, what was read so far is applied and the arena wiped: what a batch of compressed records
 /// unpacks to may be a thousand times its size.
 const ARENA_BYTES_MAX: usize = 16 << 20;
+/// Requests that are decoded, at most, before they are applied.
+const CHUNK_MAX: usize = 4096;
 /// A wiped arena keeps its last piece for the next batch, up to this size.
 const ARENA_BYTES_KEPT: usize = 4 << 20;
 
@@ -97,10 +99,15 @@ impl Reading {
             let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
             #[cfg(test)]
             planted::panic_in_decoding(record.bytes);
-            let mut index = 0u16;
+            let mut index = 0_u32;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
                     Decoded::Request(Request { event, client }) => {
+                        // A record may be a batch of very many.
+                        if chunk.len() >= CHUNK_MAX {
+                            engines.apply_events(&chunk, &mut out.effects);
+                            chunk.clear();
+                        }
                         chunk.push(event);
                         if let Some(event) = chunk.last_mut() {
                             complete(event, &record, log_time, out);
@@ -272,7 +279,7 @@ fn complete(event: &mut Event<'_>, record: &Record<'_>, log_time: EventTime, out
     tally.clear_keys += u64::from(event.flags.has(Flags::CLEAR_KEY));
 }
 
-fn reject(record: &Record<'_>, index: u16, reason: Reject, hash_key: &[u8; 16], out: &mut Outcome) {
+fn reject(record: &Record<'_>, index: u32, reason: Reject, hash_key: &[u8; 16], out: &mut Outcome) {
     let hash = if out.has_room_for_rejections() {
         let mut hasher = SipHasher13::new_with_key(hash_key);
         hasher.write(record.bytes);
