@@ -24,7 +24,7 @@ use crate::{
 pub const OPERATORS_MAX: usize = 128;
 /// Operators and Prometheus, which asks at least every few minutes.
 const OF_OPERATORS: Limits =
-    Limits { connections_max: OPERATORS_MAX, idle_within: Duration::from_mins(5), http2: false };
+    Limits { connections_max: OPERATORS_MAX, idle_within: Duration::from_mins(5), for_gateways: false };
 /// A gateway may be silent for longer than the hour after which Envoy closes a connection itself: one that is closed
 /// under it fails a check.
 const GATEWAY_IDLE_WITHIN: Duration = Duration::from_mins(65);
@@ -55,7 +55,7 @@ impl Listeners {
         let bound = listener::bind("listen", config.listen)?;
         let reserved = listener::reserve("gateways_listen", config.gateways_listen)?;
         let connections_max = config.serve.connections_max as usize;
-        let limits = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN, http2: true };
+        let limits = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN, for_gateways: true };
         let closed = Mutex::new(Some(Closed { reserved, router: gateways, limits }));
         let listeners =
             Self { closed, tasks: Mutex::default(), stopping: watch::Sender::new(false), metrics };

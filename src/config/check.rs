@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Config, SourceConfig,
+    Config, SourceConfig, key_places,
     raw::{RawConfig, RawSource},
 };
 use crate::{
@@ -25,6 +25,7 @@ pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Probl
     own_topics(&raw, root, &mut problems);
     values(&raw, root, &mut problems);
     addresses(&raw, root, &mut problems);
+    let serve = key_places::serve(raw.serve.clone(), &sources, root, &mut problems);
     raw.response.check(root, &mut problems);
     problems.hide_replaced(root);
     problems.or(Config {
@@ -42,7 +43,7 @@ pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Probl
         state_dir: raw.state.dir,
         listen: raw.listen,
         gateways_listen: raw.gateways_listen,
-        serve: raw.serve,
+        serve,
         logs: raw.logs,
     })
 }

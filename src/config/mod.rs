@@ -12,6 +12,7 @@ mod documentation;
 mod effective;
 mod files;
 mod interpolate;
+mod key_places;
 mod overrides;
 mod raw;
 mod response;

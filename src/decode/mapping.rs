@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::path::At;
 pub use super::path::{HeaderPlace, Path, Paths};
 use super::{fields::Slot, plan::Plan, presets, settings::KeyNames};
 
@@ -219,6 +220,16 @@ impl Mapping {
             }
         }
         Ok(raw)
+    }
+}
+
+impl Mapping {
+    /// The request's headers that hold the raw key by what the mapping itself says.
+    pub(super) fn key_headers(&self) -> Result<Vec<String>, MappingError> {
+        let places = self.resolved()?.key.0.into_iter();
+        Ok(places
+            .filter_map(|place| if let At::Header(name) = place.at { Some(name) } else { None })
+            .collect())
     }
 }
 

@@ -45,7 +45,7 @@ pub use self::{
     record::{DEPTH_MAX, UNZIPPED_BYTES_MAX},
     reject::Reject,
     route::ROUTE_BYTES_MAX,
-    secrecy::{is_named, key_of_header, looks_secret, percent_decoded},
+    secrecy::{is_named, key_of_header, looks_secret, percent_decoded, without_ends},
     secret::{PEPPER_BYTES_MIN, Pepper, PepperError, RawKey},
     settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
 };

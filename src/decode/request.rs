@@ -9,7 +9,9 @@ use super::{
     fields::{Fields, Slot},
     fingerprint::Fingerprinter,
     number, route,
-    secrecy::{self, first_of_joined, holds_key, is_redacted, key_of_header, looks_secret},
+    secrecy::{
+        self, first_of_joined, holds_key, is_redacted, key_of_header_text, looks_secret, without_ends,
+    },
     settings::{KeyPolicy, Settings},
     time,
 };
@@ -120,7 +122,7 @@ impl Assembler {
 
     /// The raw key: from its field or header, else from the query string.
     fn raw_key<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
-        let header = fields.text(Slot::Key).map(first_of_joined).map(key_of_header);
+        let header = fields.text(Slot::Key).map(first_of_joined).map(key_of_header_text);
         let header = header.filter(|key| !is_redacted(key));
         let query = fields.text(Slot::Query).or_else(|| url.and_then(route::query_of));
         let parameter = query
@@ -204,7 +206,7 @@ fn plain<'a>(value: &'a str, arena: &'a Bump) -> &'a str {
     let mut decoded = zeroize::Zeroizing::new(Vec::with_capacity(value.len()));
     decoded.extend(secrecy::percent_decoded(value, b' '));
     // What is not UTF-8 after decoding could not have been a header's text either; it is taken as written.
-    std::str::from_utf8(&decoded).map_or(value, |text| arena.alloc_str(text))
+    std::str::from_utf8(without_ends(&decoded)).map_or(value, |text| arena.alloc_str(text))
 }
 
 fn method_and_url<'a>(fields: &Fields<'a>) -> (Method, Option<&'a str>) {

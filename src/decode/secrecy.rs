@@ -3,6 +3,8 @@
 //! Two tests: by shape, for keys that the record does not name, and by comparison with the record's own raw key,
 //! which must not survive whatever its shape.
 
+use std::ops::Range;
+
 /// Shorter keys are only compared with whole pieces: `v1` inside `/v1/orders` is no leak.
 const SUBSTRING_BYTES_MIN: usize = 6;
 const HEX_BYTES_MIN: usize = 8;
@@ -132,20 +134,43 @@ pub(super) fn any_part_holds_key(text: &str, key: Option<&str>) -> bool {
         || (raw.len() < SUBSTRING_BYTES_MIN && text.split([' ', '/']).any(|part| holds_key(part, key)))
 }
 
-/// The key in a header's value: without the scheme, where the value is `Bearer …`, `Basic …` or the like.
-pub fn key_of_header(value: &str) -> &str {
-    let value = value.trim_ascii();
-    let blank = value.bytes().position(|byte| byte.is_ascii_whitespace());
-    match blank.map(|blank| value.split_at(blank)) {
-        Some((scheme, key))
-            if ["bearer", "basic", "apikey", "api-key", "token", "key"]
-                .iter()
-                .any(|known| scheme.eq_ignore_ascii_case(known)) =>
-        {
-            key.trim_ascii()
-        }
-        _ => value,
+/// The key in a header's value: without the scheme, where the value is `Bearer …`, `Basic …` or the like, and without
+/// what is around it, as [`without_ends`] says.
+pub fn key_of_header(value: &[u8]) -> &[u8] {
+    &value[place_of_key(value)]
+}
+
+/// The same of a text.
+pub(super) fn key_of_header_text(value: &str) -> &str {
+    // It begins and ends with ASCII, so that it is a text too.
+    &value[place_of_key(value.as_bytes())]
+}
+
+/// A key without the bytes at its ends that are no printable ASCII. Upstreams differ in which of them they take off:
+/// a caller who adds one must neither hide his key from the checks nor be another key in the log.
+pub fn without_ends(key: &[u8]) -> &[u8] {
+    &key[place_without_ends(key)]
+}
+
+fn place_of_key(value: &[u8]) -> Range<usize> {
+    let whole = place_without_ends(value);
+    let within = &value[whole.clone()];
+    let Some(blank) = within.iter().position(u8::is_ascii_whitespace) else { return whole };
+    let scheme = &within[..blank];
+    let is_scheme = ["bearer", "basic", "apikey", "api-key", "token", "key"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    if !is_scheme {
+        return whole;
     }
+    let key = place_without_ends(&within[blank..]);
+    let start = whole.start + blank;
+    start + key.start..start + key.end
+}
+
+fn place_without_ends(key: &[u8]) -> Range<usize> {
+    let Some(first) = key.iter().position(u8::is_ascii_graphic) else { return 0..0 };
+    first..key.iter().rposition(u8::is_ascii_graphic).map_or(first, |last| last + 1)
 }
 
 /// The first value of a header that was given many times, where the gateway has joined them with commas. Else a caller
@@ -244,11 +269,21 @@ mod tests {
 
     #[test]
     fn the_scheme_of_a_header_is_not_part_of_the_key() {
-        assert_eq!(key_of_header("Bearer abc"), "abc");
-        assert_eq!(key_of_header("basic  dXNlcjo="), "dXNlcjo=");
-        assert_eq!(key_of_header("two words"), "two words");
-        assert_eq!(key_of_header(" abc "), "abc");
-        assert_eq!(key_of_header("Bearer\tabc"), "abc");
+        assert_eq!(key_of_header_text("Bearer abc"), "abc");
+        assert_eq!(key_of_header_text("basic  dXNlcjo="), "dXNlcjo=");
+        assert_eq!(key_of_header_text("two words"), "two words");
+        assert_eq!(key_of_header_text(" abc "), "abc");
+        assert_eq!(key_of_header_text("Bearer\tabc"), "abc");
+    }
+
+    #[test]
+    fn what_some_take_off_the_ends_of_a_key_is_not_part_of_it() {
+        for text in ["abc\u{1f}", "\u{0}abc", "abc\u{a0}", "\u{feff}abc\u{85}", "Bearer \u{b}abc\u{7f}"] {
+            assert_eq!(key_of_header_text(text), "abc", "{text:?}");
+        }
+        assert_eq!(key_of_header(b"\xff\xfeabc\xff"), b"abc");
+        assert_eq!(key_of_header(b"a\xffbc"), b"a\xffbc");
+        assert_eq!(key_of_header(b"\x01\x02"), b"");
     }
 
     #[test]

@@ -211,6 +211,16 @@ impl Settings {
         }
     }
 
+    /// The names under which this source's keys travel: [`Self::key_names`], and the headers that its mapping names.
+    pub fn all_key_names(&self) -> KeyNames {
+        let mut names = self.key_names.clone();
+        // A format whose mapping cannot be had is not valid, and told so elsewhere.
+        names
+            .headers
+            .extend(self.format.mapping().and_then(|mapping| mapping.key_headers()).unwrap_or_default());
+        names
+    }
+
     /// These settings, if they are valid: what reading them from a file does, for settings made otherwise.
     pub fn checked(self) -> Result<Self, SettingsError> {
         let namespace = &self.namespace;

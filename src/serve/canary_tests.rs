@@ -148,7 +148,7 @@ async fn no_byte_of_a_raw_key_comes_back() {
     let limits = listener::Limits {
         connections_max: CANARIES,
         idle_within: std::time::Duration::from_mins(5),
-        http2: true,
+        for_gateways: true,
     };
     tokio::spawn(listener::serve(bound, checks.router(), limits, metrics.clone(), std::future::pending()));
 

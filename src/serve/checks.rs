@@ -8,8 +8,8 @@
 //! | `/envoy.service.auth.v3.Authorization/Check` | Envoy over gRPC, see [`super::ext_authz`] | OK | 429 | 403 |
 //!
 //! A refusal names the decision's id and step, and when to come back; not why: the caller may be the thief. No body
-//! is read, no lock is held across an answer, and whatever cannot be understood is served: a gateway's own checks
-//! come before and after this one.
+//! is read and no lock is held across an answer. What cannot be understood is refused with 4xx and counted: were it
+//! served, whoever asks so would pass. No answer is 5xx, which gateways take for none.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,11 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::{CheckSettings, Decisions, Verdict, ext_authz, identity::key_ids, table::InForce};
+use super::{
+    CheckSettings, Decisions, Verdict, ext_authz,
+    identity::{Unclear, key_ids},
+    table::InForce,
+};
 use crate::{
     decode::{DECISION_HEADER, Pepper},
     deliver::{WallClock, WallTime},
@@ -37,6 +41,12 @@ use crate::{
 /// Says in a refusal that it is ours, and which step. Log it at the gateway, and ours are told from others.
 const DECISION: HeaderName = HeaderName::from_static(DECISION_HEADER);
 const DECISION_ID: HeaderName = HeaderName::from_static("x-keyhound-decision-id");
+/// The gateway of a question that does not say, or not so that it can be read.
+pub(super) const UNKNOWN: &str = "unknown";
+/// The outcome of a question that shows several keys, where that is refused.
+const AMBIGUOUS: &str = "ambiguous";
+/// The outcome of a question that cannot be understood. It is answered 4xx, so that nobody is served for asking so.
+pub(super) const MALFORMED: &str = "malformed";
 
 /// What the answers are made from.
 pub struct Checks {
@@ -57,11 +67,13 @@ pub(super) enum Gateway {
     Traefik,
     Caddy,
     Nginx,
+    /// The question does not say, or not so that it can be read.
+    Unknown,
 }
 
 impl Gateway {
-    const ALL: [Self; 6] =
-        [Self::Generic, Self::Envoy, Self::EnvoyGrpc, Self::Traefik, Self::Caddy, Self::Nginx];
+    const ALL: [Self; 7] =
+        [Self::Generic, Self::Envoy, Self::EnvoyGrpc, Self::Traefik, Self::Caddy, Self::Nginx, Self::Unknown];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +83,7 @@ impl Gateway {
             Self::Traefik => "traefik",
             Self::Caddy => "caddy",
             Self::Nginx => "nginx",
+            Self::Unknown => UNKNOWN,
         }
     }
 
@@ -81,10 +94,17 @@ impl Gateway {
             _ => StatusCode::TOO_MANY_REQUESTS,
         }
     }
+
+    const fn not_understood(self) -> StatusCode {
+        match self {
+            Self::Nginx => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// What can come of a check.
-const OUTCOMES: [&str; 10] = [
+const OUTCOMES: [&str; 12] = [
     "allowed",
     "no_key",
     "within_rate",
@@ -95,9 +115,11 @@ const OUTCOMES: [&str; 10] = [
     "shadow_throttled",
     "shadow_refused",
     "failed",
+    AMBIGUOUS,
+    MALFORMED,
 ];
 
-/// The body of a refusal.
+/// The body of a refusal by a decision.
 #[derive(Serialize)]
 struct Body<'a> {
     decision: &'static str,
@@ -115,6 +137,29 @@ pub(super) struct Refusal {
     pub headers: HeaderMap,
     /// JSON.
     pub body: String,
+}
+
+impl Refusal {
+    /// Of a question that is not answered by a decision, and so has none to name.
+    fn of_unclear(gateway: Gateway, unclear: Unclear) -> Self {
+        let body = match unclear {
+            Unclear::TooMany => r#"{"error":"the request shows too many API keys"}"#,
+            Unclear::Ambiguous => r#"{"error":"the request shows more than one API key"}"#,
+        };
+        let mut headers = HeaderMap::with_capacity(1);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status: gateway.not_understood(), headers, body: body.to_owned() }
+    }
+}
+
+impl Unclear {
+    /// The outcome in metrics.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooMany => MALFORMED,
+            Self::Ambiguous => AMBIGUOUS,
+        }
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -153,27 +198,42 @@ impl Checks {
         let call = move |State(checks): State<Arc<Checks>>, request: Request| {
             ext_authz::check(checks, places.clone(), request)
         };
-        router.route(ext_authz::PATH, post(call)).with_state(checks)
+        let unknown = |State(checks): State<Arc<Checks>>| async move {
+            checks.unanswered(Gateway::Unknown, MALFORMED);
+            StatusCode::NOT_FOUND
+        };
+        router.route(ext_authz::PATH, post(call)).fallback(unknown).with_state(checks)
     }
 
-    /// Counts a question that could not be answered.
-    pub(super) fn failed(&self, gateway: Gateway) {
-        self.metrics.serving.checks.with_label_values(&[gateway.as_str(), "failed"]).inc();
+    /// Counts a question that could not be answered by a decision.
+    pub(super) fn unanswered(&self, gateway: Gateway, outcome: &'static str) {
+        self.metrics.serving.checks.with_label_values(&[gateway.as_str(), outcome]).inc();
     }
 
     /// The refusal of a request with these headers and this query; `None` = it is served.
     pub(super) fn answer(&self, gateway: Gateway, headers: &HeaderMap, query: &str) -> Option<Refusal> {
         let timer = self.metrics.serving.check_seconds.start_timer();
-        let now = self.clock.now();
-        let keys = key_ids(&self.settings, &self.pepper, headers, query);
-        let verdicts = keys.iter().map(|key| self.decisions.check(key, now));
-        let hardest = verdicts.max_by_key(hardness);
-        let (outcome, refusal) = match hardest {
-            None => ("no_key", None),
-            Some(verdict) => reply(gateway, &verdict, now),
+        let refusal = self.answer_at(gateway, headers, query, self.clock.now());
+        timer.observe_duration();
+        refusal
+    }
+
+    fn answer_at(
+        &self,
+        gateway: Gateway,
+        headers: &HeaderMap,
+        query: &str,
+        now: WallTime,
+    ) -> Option<Refusal> {
+        let (outcome, refusal) = match key_ids(&self.settings, &self.pepper, headers, query) {
+            Err(unclear) => (unclear.as_str(), Some(Refusal::of_unclear(gateway, unclear))),
+            Ok(keys) => match self.decisions.check(&keys, now).into_iter().max_by_key(hardness) {
+                None if keys.is_empty() => ("no_key", None),
+                None => ("allowed", None),
+                Some(verdict) => reply(gateway, &verdict, now),
+            },
         };
         self.metrics.serving.checks.with_label_values(&[gateway.as_str(), outcome]).inc();
-        timer.observe_duration();
         refusal
     }
 }

@@ -33,7 +33,7 @@ pub(in crate::serve) fn checks_of(decision: Option<Decision>, key: &str) -> Chec
     if let Some(mut decision) = decision {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", key.parse().unwrap());
-        decision.subject.id = key_ids(&settings, &pepper(), &headers, "")[0].to_string();
+        decision.subject.id = key_ids(&settings, &pepper(), &headers, "").unwrap()[0].to_string();
         decisions.apply(&decision, NOW, NOW);
     }
     let clock = WallClock::from_fn(|| NOW);
@@ -123,4 +123,51 @@ async fn shadow_mode_is_counted_and_never_seen() {
 #[tokio::test]
 async fn an_unknown_path_is_not_a_check() {
     assert_eq!(ask(None, Method::GET, "/checks").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_throttle_is_kept_by_a_gateway_that_shows_the_key_and_its_id() {
+    let mut throttle = throttle_to(5.0);
+    let credential = crate::decode::credential_fingerprint(&pepper(), "edge", "cred-1");
+    throttle.subject.aliases = vec![credential.to_string()];
+    let mut checks = checks_of(Some(throttle), CANARY);
+    checks.settings.credential_headers =
+        vec![(HeaderName::from_static("x-credential-id"), "edge".to_owned())];
+    let served = |a_second: u64| {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", CANARY.parse().unwrap());
+        headers.insert("x-credential-id", "cred-1".parse().unwrap());
+        let answers = (0..a_second * 60).map(|n| {
+            let now = WallTime(NOW.0 + 20_000 * a_second + n * 1_000 / a_second);
+            checks.answer_at(Gateway::Nginx, &headers, "", now).is_none()
+        });
+        answers.filter(|served| *served).count()
+    };
+    assert_eq!(served(5), 300, "the rate that is allowed");
+    assert_eq!(served(50), 304, "ten times of it, with one burst");
+}
+
+#[tokio::test]
+async fn what_is_no_check_is_counted() {
+    let asked = ask(None, Method::GET, "/checks").await;
+    assert_eq!(asked.metrics.serving.checks.with_label_values(&["unknown", "malformed"]).get(), 1);
+}
+
+#[tokio::test]
+async fn several_keys_are_refused_without_a_decision_where_that_is_wanted() {
+    let mut checks = checks_of(None, CANARY);
+    checks.settings.duplicate_keys = crate::serve::settings::DuplicateKeys::Refuse;
+    let mut headers = HeaderMap::new();
+    headers.append("x-api-key", CANARY.parse().unwrap());
+    assert!(checks.answer(Gateway::Nginx, &headers, "").is_none());
+    headers.append("x-api-key", "another".parse().unwrap());
+    for (gateway, status) in [(Gateway::Nginx, 403), (Gateway::Caddy, 400)] {
+        let refusal = checks.answer(gateway, &headers, "").unwrap();
+        assert_eq!(refusal.status.as_u16(), status);
+        assert!(!refusal.headers.contains_key("x-keyhound-decision"), "no decision made it");
+        assert_eq!(
+            checks.metrics.serving.checks.with_label_values(&[gateway.as_str(), "ambiguous"]).get(),
+            1
+        );
+    }
 }

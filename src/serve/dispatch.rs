@@ -222,8 +222,8 @@ mod tests {
         assert_eq!(Dispatcher::new(outbox, serve).unwrap().turn().unwrap(), 4);
         assert_eq!(metrics.series("keyhound_decision_table_updates_total"), series);
 
-        assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
-        assert!(matches!(decisions.check(&key(2), at(301)), Verdict::Allowed));
+        assert!(matches!(decisions.check(&[key(1)], at(301))[..], [Verdict::Refused(_)]));
+        assert!(decisions.check(&[key(2)], at(301)).is_empty());
         assert_eq!(board.decisions(9, |shown| shown.applied == Applied::Stale).len(), 1);
         assert_eq!(metrics.serving.table_updates.with_label_values(&["stale"]).get(), 1);
         assert_eq!(metrics.serving.table_entries.get(), 1);
@@ -273,7 +273,7 @@ mod tests {
         let mut serve = ToServe::new(decisions.clone(), Arc::new(Board::default()), clock, metrics.clone());
         let kept = Decision { as_of: at(200).rfc3339(), ..decision(1, 1, Step::Revoke) };
         serve.restore(vec![(kept, at(201))], Vec::new());
-        assert!(matches!(decisions.check(&key(1), at(301)), Verdict::Refused(_)));
+        assert!(matches!(decisions.check(&[key(1)], at(301))[..], [Verdict::Refused(_)]));
         assert_eq!(metrics.serving.table_entries.get(), 1);
         assert_eq!(metrics.detection.decisions.with_label_values(&["revoke", "enforce"]).get(), 0);
         assert_eq!(metrics.serving.table_updates.with_label_values(&["served"]).get(), 0);

@@ -5,7 +5,6 @@
 //! are used are written out here; whatever else comes is passed over.
 
 use std::{
-    collections::HashMap,
     future::{Ready, ready},
     sync::Arc,
     time::Duration,
@@ -18,13 +17,13 @@ use axum::{
     response::Response,
 };
 use tokio::{sync::Semaphore, time};
-use tonic::{Status, server::UnaryService};
+use tonic::{Code, Status, server::UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::{
     CheckSettings,
-    checks::{Checks, Gateway, Refusal},
-    identity::is_looked_at,
+    checks::{Checks, Gateway, MALFORMED, Refusal},
+    identity::{is_looked_at, text},
 };
 
 /// Where gRPC puts the one method of the service.
@@ -66,19 +65,29 @@ pub(super) struct Asked {
     pub http: Option<HttpRequest>,
 }
 
-/// The request that Envoy asks about. Its texts hold raw keys, so that it has no form for logs.
+/// The request that Envoy asks about. It holds raw keys, so that it has no form for logs. Envoy's texts are bytes here:
+/// what a caller writes need be no UTF-8, and a question must not fail for it.
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 pub(super) struct HttpRequest {
-    /// Values of one name are joined by commas.
-    #[prost(map = "string, string", tag = "3")]
-    pub headers: HashMap<String, String>,
+    /// Values of one name are joined by commas. In Envoy's messages this is a map, which looks the same on the wire.
+    #[prost(message, repeated, tag = "3")]
+    pub headers: Vec<JoinedHeader>,
     /// With its query.
-    #[prost(string, tag = "4")]
-    pub path: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub path: Vec<u8>,
     /// With `encode_raw_headers`, instead of `headers`.
     #[prost(message, optional, tag = "13")]
     pub header_map: Option<RawHeaders>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct JoinedHeader {
+    #[prost(bytes = "vec", tag = "1")]
+    pub name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -91,10 +100,10 @@ pub(super) struct RawHeaders {
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 pub(super) struct Header {
-    #[prost(string, tag = "1")]
-    pub key: String,
-    #[prost(string, tag = "2")]
-    pub value: String,
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
     pub raw_value: Vec<u8>,
 }
@@ -140,16 +149,30 @@ pub(super) struct HeaderOption {
     pub append_action: i32,
 }
 
-/// Answers a call of [`PATH`]. What cannot be answered is an error, which Envoy takes as it is configured to when nobody
-/// answers; it is counted.
+/// Answers a call of [`PATH`]. A question that is too slow, or one too many, is an error, which Envoy takes as it is
+/// configured to when nobody answers. One that cannot be understood is refused: whoever asks so is not served for it.
 /// `places` are those for questions that are coming in.
 pub(super) async fn check(checks: Arc<Checks>, places: Arc<Semaphore>, request: Request) -> Response {
-    let response = answer(&checks, &places, request).await.unwrap_or_else(Status::into_http);
+    let response = match answer(&checks, &places, request).await {
+        Ok(response) => response,
+        Err(status) => {
+            checks.unanswered(Gateway::EnvoyGrpc, "failed");
+            status.into_http()
+        }
+    };
     // An answer has its status at its end, behind the message.
-    if response.headers().contains_key(Status::GRPC_STATUS) {
-        checks.failed(Gateway::EnvoyGrpc);
+    if response.headers().get(Status::GRPC_STATUS).is_none_or(is_of_transport) {
+        return response.map(Body::new);
     }
-    response.map(Body::new)
+    checks.unanswered(Gateway::EnvoyGrpc, MALFORMED);
+    let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
+    grpc.unary(Malformed, Request::new(Body::from(EMPTY_CALL))).await.map(Body::new)
+}
+
+/// Whether a call failed before its question had come.
+fn is_of_transport(status: &HeaderValue) -> bool {
+    let code = Code::from_bytes(status.as_bytes());
+    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown)
 }
 
 async fn answer(
@@ -164,6 +187,26 @@ async fn answer(
     answered.map_err(|_| Status::deadline_exceeded("the question did not come in time"))
 }
 
+/// A message without a field, as gRPC frames it.
+const EMPTY_CALL: &[u8] = &[0; 5];
+
+/// Refuses whatever is asked.
+struct Malformed;
+
+impl UnaryService<CheckRequest> for Malformed {
+    type Response = CheckResponse;
+    type Future = Ready<Result<tonic::Response<CheckResponse>, Status>>;
+
+    fn call(&mut self, _: tonic::Request<CheckRequest>) -> Self::Future {
+        let refusal = Refusal {
+            status: StatusCode::BAD_REQUEST,
+            headers: HeaderMap::new(),
+            body: "the request could not be checked\n".to_owned(),
+        };
+        ready(Ok(tonic::Response::new(refused(refusal))))
+    }
+}
+
 struct Authorization(Arc<Checks>);
 
 impl UnaryService<CheckRequest> for Authorization {
@@ -173,7 +216,8 @@ impl UnaryService<CheckRequest> for Authorization {
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         let asked = request.into_inner().attributes.and_then(|attributes| attributes.request);
         let http = asked.and_then(|asked| asked.http).unwrap_or_default();
-        let query = http.path.split_once('?').map_or("", |(_, query)| query);
+        let path = text(&http.path);
+        let query = path.split_once('?').map_or("", |(_, query)| query);
         let refusal = self.0.answer(Gateway::EnvoyGrpc, &headers(&self.0.settings, &http), query);
         ready(Ok(tonic::Response::new(refusal.map_or_else(served, refused))))
     }
@@ -182,19 +226,22 @@ impl UnaryService<CheckRequest> for Authorization {
 /// The headers that are looked at.
 fn headers(settings: &CheckSettings, http: &HttpRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let mut add = |name: &str, value: &[u8]| {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-            headers.append(name, value);
+    let joined = http.headers.iter().map(|header| (&header.name, &header.value));
+    let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|header| {
+        (&header.key, if header.raw_value.is_empty() { &header.value } else { &header.raw_value })
+    });
+    for (name, value) in joined.chain(raw) {
+        let Ok(name) = HeaderName::from_bytes(name) else { continue };
+        if !is_looked_at(settings, name.as_str()) {
+            continue;
         }
-    };
-    for (name, value) in http.headers.iter().filter(|(name, _)| is_looked_at(settings, name)) {
-        add(name, value.as_bytes());
-    }
-    let raw = http.header_map.iter().flat_map(|map| &map.headers);
-    for header in raw.filter(|header| is_looked_at(settings, &header.key)) {
-        let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
-        add(&header.key, value);
+        // As over HTTP/1.1, a byte that no header may have spoils its own place only.
+        let allowed = |byte: &u8| if matches!(byte, 0..=0x08 | 0x0a..=0x1f | 0x7f) { 0xff } else { *byte };
+        let value: Vec<u8> = value.iter().map(allowed).collect();
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            // A question is too small to hold more of them than a map takes.
+            let _ = headers.try_append(name, value);
+        }
     }
     headers
 }
@@ -210,8 +257,8 @@ fn refused(refusal: Refusal) -> CheckResponse {
     };
     let option = |(name, value): (&HeaderName, &HeaderValue)| HeaderOption {
         header: Some(Header {
-            key: name.as_str().to_owned(),
-            value: value.to_str().unwrap_or_default().to_owned(),
+            key: name.as_str().into(),
+            value: value.as_bytes().into(),
             raw_value: Vec::new(),
         }),
         append_action: OVERWRITE,

@@ -42,6 +42,10 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     [&[0][..], &length, bytes].concat()
 }
 
+fn joined(name: &str, value: &str) -> JoinedHeader {
+    JoinedHeader { name: name.into(), value: value.into() }
+}
+
 fn encoded(http: HttpRequest) -> Vec<u8> {
     let request = CheckRequest { attributes: Some(Attributes { request: Some(Asked { http: Some(http) }) }) };
     request.encode_to_vec()
@@ -49,8 +53,8 @@ fn encoded(http: HttpRequest) -> Vec<u8> {
 
 /// The body of a call that asks about a request with these headers.
 pub(in crate::serve) fn question(headers: &[(&str, String)], path: &str) -> Vec<u8> {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    framed(&encoded(HttpRequest { headers, path: path.to_owned(), header_map: None }))
+    let headers = headers.iter().map(|(name, value)| joined(name, value)).collect();
+    framed(&encoded(HttpRequest { headers, path: path.into(), header_map: None }))
 }
 
 async fn ask(decision: Option<Decision>, http: HttpRequest) -> Answered {
@@ -58,9 +62,8 @@ async fn ask(decision: Option<Decision>, http: HttpRequest) -> Answered {
 }
 
 fn with_header(value: &str) -> HttpRequest {
-    let headers = [(":path", "/v1"), ("x-api-key", value)];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    HttpRequest { headers: headers.into(), ..HttpRequest::default() }
+    let headers = vec![joined(":path", "/v1"), joined("x-api-key", value)];
+    HttpRequest { headers, ..HttpRequest::default() }
 }
 
 /// The code of the call, the status that the caller gets, and how often each outcome was counted.
@@ -97,7 +100,8 @@ async fn a_throttled_key_is_told_when_to_come_back_and_a_revoked_one_is_not() {
     let denied = answered.message.unwrap().denied_response.unwrap();
     let header = |name: &str| {
         let mut headers = denied.headers.iter().filter_map(|option| option.header.as_ref());
-        headers.find(|header| header.key == name).map(|header| header.value.clone())
+        let found = headers.find(|header| header.key == name.as_bytes());
+        found.map(|header| String::from_utf8(header.value.clone()).unwrap())
     };
     assert_eq!(header("x-keyhound-decision").as_deref(), Some("throttle"));
     assert_eq!(header("x-keyhound-decision-id").as_deref(), Some("dec_1_1"));
@@ -123,15 +127,16 @@ async fn shadow_mode_is_counted_and_never_seen() {
 async fn the_key_is_found_wherever_envoy_puts_it() {
     let revoke = || Some(decision(1, 1, Step::Revoke));
     let raw = |key: &str, value: &str, raw_value: &str| Header {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        raw_value: raw_value.as_bytes().to_vec(),
+        key: key.into(),
+        value: value.into(),
+        raw_value: raw_value.into(),
     };
     let raw_headers = |header| HttpRequest {
         header_map: Some(RawHeaders { headers: vec![raw(":path", "", "/v1"), header] }),
         ..HttpRequest::default()
     };
-    let in_query = HttpRequest { path: format!("/v1/o?x=1&api_key={CANARY}"), ..HttpRequest::default() };
+    let in_query =
+        HttpRequest { path: format!("/v1/o?x=1&api_key={CANARY}").into(), ..HttpRequest::default() };
     for http in [
         with_header(&format!("Bearer {CANARY}")),
         // A second key, before or after, does not hide the first.
@@ -141,7 +146,7 @@ async fn the_key_is_found_wherever_envoy_puts_it() {
         raw_headers(raw("x-api-key", "", CANARY)),
         raw_headers(raw("x-api-key", CANARY, "")),
     ] {
-        let shown = http.path.clone();
+        let shown = format!("{:?}", http.encode_to_vec().escape_ascii().to_string());
         assert_eq!(said(&ask(revoke(), http).await), (PERMISSION_DENIED, Some(403)), "{shown}");
     }
     assert_eq!(said(&ask(revoke(), with_header("another")).await), (OK, None));
@@ -159,10 +164,12 @@ async fn no_number_of_other_keys_hides_one_that_an_upstream_may_take() {
         format!("{others},{CANARY}"),
         format!("{CANARY},{others}"),
     ] {
-        assert_eq!(said(&ask(revoke(), with_header(&value)).await), (PERMISSION_DENIED, Some(403)));
+        let answered = ask(revoke(), with_header(&value)).await;
+        assert_eq!(said(&answered), (PERMISSION_DENIED, Some(400)), "too many to look at");
     }
     // Of another name as many as there may be, before and after.
-    let header = |key: &str, value: String| Header { key: key.to_owned(), value, raw_value: Vec::new() };
+    let header =
+        |key: &str, value: String| Header { key: key.into(), value: value.into(), raw_value: Vec::new() };
     let junk = || (0..500).map(|n| header("authorization", format!("other{n}")));
     let asked = junk().chain([header("x-api-key", CANARY.to_owned())]).chain(junk()).collect();
     let http = HttpRequest { header_map: Some(RawHeaders { headers: asked }), ..HttpRequest::default() };
@@ -203,13 +210,33 @@ impl hyper::body::Body for Endless {
 }
 
 #[tokio::test]
-async fn what_is_no_question_is_an_error_of_grpc_and_a_large_one_too_and_both_are_counted() {
-    let large = HttpRequest { path: "/".repeat(QUESTION_BYTES_MAX + 1), ..HttpRequest::default() };
-    for (answered, status) in
-        [(call(None, b"\x0a\xffnot a message".to_vec()).await, "13"), (ask(None, large).await, "11")]
-    {
-        assert!(answered.message.is_none());
-        assert_eq!(answered.grpc_status, status);
-        assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", "failed"]).get(), 1);
+async fn a_byte_that_is_in_no_text_hides_no_key_behind_it() {
+    let revoke = || Some(decision(1, 1, Step::Revoke));
+    let junk: Vec<u8> = (0..=u8::MAX).collect();
+    let with_key = [&junk[..], b"?api_key=", CANARY.as_bytes(), b"&x=", &junk].concat();
+    let in_path = HttpRequest { path: with_key, ..HttpRequest::default() };
+    let header = |name: &[u8], value: &[u8]| JoinedHeader { name: name.into(), value: value.into() };
+    let headers =
+        vec![header(b"x-api-key", CANARY.as_bytes()), header(b"user-agent", &junk), header(&junk, &junk)];
+    let in_headers = HttpRequest { headers, ..HttpRequest::default() };
+    for http in [in_path, in_headers] {
+        assert_eq!(said(&ask(revoke(), http).await), (PERMISSION_DENIED, Some(403)));
+    }
+    for byte in 0..=u8::MAX {
+        let value = [&[byte][..], CANARY.as_bytes(), &[byte]].concat();
+        let http = HttpRequest { headers: vec![header(b"x-api-key", &value)], ..HttpRequest::default() };
+        let is_of_a_key = byte.is_ascii_graphic() && byte != b',';
+        let expected = if is_of_a_key { (OK, None) } else { (PERMISSION_DENIED, Some(403)) };
+        assert_eq!(said(&ask(revoke(), http).await), expected, "{byte:#04x}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_refused_and_a_large_one_too_and_both_are_counted() {
+    let large = HttpRequest { path: vec![b'/'; QUESTION_BYTES_MAX + 1], ..HttpRequest::default() };
+    for answered in [call(None, b"\x0a\xffnot a message".to_vec()).await, ask(None, large).await] {
+        assert_eq!(said(&answered), (PERMISSION_DENIED, Some(400)));
+        assert_eq!(answered.grpc_status, "", "Envoy serves what fails with an error of gRPC");
+        assert_eq!(answered.metrics.serving.checks.with_label_values(&["envoy_grpc", MALFORMED]).get(), 1);
     }
 }

@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, header::AsHeaderName};
+use axum::http::{HeaderMap, HeaderValue};
 
-use super::CheckSettings;
+use super::{CheckSettings, settings::DuplicateKeys};
 use crate::{
-    decode::{Pepper, credential_fingerprint, fingerprint, is_named, key_of_header, percent_decoded},
+    decode::{
+        Pepper, credential_fingerprint, fingerprint, is_named, key_of_header, percent_decoded, without_ends,
+    },
     event::KeyId,
 };
 
@@ -18,8 +20,17 @@ const KEY_BYTES_MAX: usize = 4_096;
 /// Headers in which gateways pass on the address that was asked for.
 const ORIGINAL_URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 
-/// More values of one header than a gateway has headers.
+/// More values than an honest question has, of all places together, parts of joined ones included.
 const VALUES_MAX: usize = 128;
+
+/// Why a question is not answered by decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unclear {
+    /// It shows more than [`VALUES_MAX`] values: to look at some would let a caller choose which.
+    TooMany,
+    /// It shows more than one key, and the settings want that refused.
+    Ambiguous,
+}
 
 /// The key ids that a question shows; `query` is that of the path that was asked for. Empty = it shows no key.
 pub(super) fn key_ids(
@@ -27,52 +38,47 @@ pub(super) fn key_ids(
     pepper: &Pepper,
     headers: &HeaderMap,
     query: &str,
-) -> Vec<KeyId> {
-    let mut found = Found { pepper, ids: Vec::with_capacity(2) };
+) -> Result<Vec<KeyId>, Unclear> {
+    let mut found = Found { pepper, values: 0, ids: Vec::with_capacity(2), keys: Vec::new() };
     for name in &settings.headers {
-        for value in values(headers, name) {
-            found.header(value);
+        for (value, is_one) in headers.get_all(name).iter().flat_map(whole_and_parts) {
+            found.count()?;
+            found.header(value, is_one);
         }
     }
     if !settings.parameters.is_empty() {
-        found.query(settings, query);
+        found.query(settings, query)?;
         for name in ORIGINAL_URI {
-            for value in values(headers, name) {
-                let uri = text(value);
-                found.query(settings, uri.split_once('?').map_or("", |(_, query)| query));
+            for (uri, _) in headers.get_all(name).iter().flat_map(whole_and_parts) {
+                let uri = text(uri);
+                found.query(settings, uri.split_once('?').map_or("", |(_, query)| query))?;
             }
         }
     }
     for (name, namespace) in &settings.credential_headers {
-        for value in values(headers, name) {
-            found.credential(namespace, &text(value));
+        for (id, _) in headers.get_all(name).iter().flat_map(whole_and_parts) {
+            found.count()?;
+            found.credential(namespace, &text(id));
         }
     }
-    found.ids
+    if settings.duplicate_keys == DuplicateKeys::Refuse && found.keys.len() > 1 {
+        return Err(Unclear::Ambiguous);
+    }
+    Ok(found.ids)
 }
 
-/// The values of one header that are looked at. Gateways, and proxies before them, join those of one name with commas,
-/// so that each counts as a whole and in its parts. Upstreams take the first or the last of many: a key cannot be
-/// hidden among others, and a caller cannot make a question cost what he likes.
-fn values(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<&[u8]> {
-    let mut values = Vec::new();
-    for value in headers.get_all(name) {
-        let value = value.as_bytes();
-        values.push(value);
-        if value.contains(&b',') {
-            let parts = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-            values.extend(parts.filter(|part| !part.is_empty()));
-        }
-    }
-    if values.len() > VALUES_MAX {
-        values.drain(VALUES_MAX / 2..values.len() - VALUES_MAX / 2);
-    }
-    values
+/// A header's value, and its parts: gateways, and proxies before them, join the values of one name with commas. Each is
+/// with whether it is one value and not several.
+fn whole_and_parts(value: &HeaderValue) -> impl Iterator<Item = (&[u8], bool)> {
+    let value = value.as_bytes();
+    let is_joined = value.contains(&b',');
+    let parts = value.split(|byte| *byte == b',').map(|part| (part.trim_ascii(), true));
+    std::iter::once((value, !is_joined)).chain(parts.filter(move |_| is_joined))
 }
 
 /// A value as a text. A byte that belongs to none spoils nothing but the parameter that it is in: else whoever adds one
 /// would hide his key.
-fn text(value: &[u8]) -> Cow<'_, str> {
+pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(value)
 }
 
@@ -86,82 +92,91 @@ pub(super) fn is_looked_at(settings: &CheckSettings, name: &str) -> bool {
 
 struct Found<'a> {
     pepper: &'a Pepper,
+    /// How many values were looked at.
+    values: usize,
     ids: Vec<KeyId>,
+    /// The keys that an upstream may take, each once, however often and however written it is shown. Only what may be
+    /// two keys to somebody counts as two.
+    keys: Vec<KeyId>,
 }
 
 impl Found<'_> {
-    fn raw(&mut self, key: &[u8]) {
-        if (1..=KEY_BYTES_MAX).contains(&key.len()) {
-            self.push(fingerprint(self.pepper, key));
-        }
+    fn count(&mut self) -> Result<(), Unclear> {
+        self.values += 1;
+        if self.values > VALUES_MAX { Err(Unclear::TooMany) } else { Ok(()) }
+    }
+
+    fn raw(&mut self, key: &[u8]) -> Option<KeyId> {
+        let id = (1..=KEY_BYTES_MAX).contains(&key.len()).then(|| fingerprint(self.pepper, key))?;
+        push(&mut self.ids, id);
+        Some(id)
     }
 
     fn credential(&mut self, namespace: &str, credential: &str) {
         if (1..=KEY_BYTES_MAX).contains(&credential.len()) {
-            self.push(credential_fingerprint(self.pepper, namespace, credential));
+            push(&mut self.ids, credential_fingerprint(self.pepper, namespace, credential));
         }
     }
 
     /// The same cut as in `decode`: without a scheme such as `Bearer`.
-    fn header(&mut self, value: &[u8]) {
-        match std::str::from_utf8(value) {
-            Ok(text) => self.raw(key_of_header(text).as_bytes()),
-            Err(_) => self.raw(value),
+    fn header(&mut self, value: &[u8], is_one: bool) {
+        let id = self.raw(key_of_header(value));
+        self.keys_of(id.filter(|_| is_one));
+    }
+
+    fn keys_of(&mut self, id: Option<KeyId>) {
+        if let Some(id) = id {
+            push(&mut self.keys, id);
         }
     }
 
-    /// The first and the last value of each parameter: gateways take the one or the other. Which names are one to them
-    /// differs (some decode them, some look at their case), so that this holds for each spelling of a name. A value
-    /// that is escaped counts as it is and unescaped, since gateways and their logs differ in that too.
-    fn query(&mut self, settings: &CheckSettings, query: &str) {
-        self.parameters(settings, query);
-        // There are gateways that hand on what follows a `#` and do not look at it themselves.
-        if let Some((query, _)) = query.split_once('#') {
-            self.parameters(settings, query);
+    /// Every value of each parameter, however its name is spelled: which one a gateway or an upstream takes differs. A
+    /// value that is escaped counts as it is and unescaped, since gateways and their logs differ in that too.
+    fn query(&mut self, settings: &CheckSettings, query: &str) -> Result<(), Unclear> {
+        self.parameters(settings, query.split('&'))?;
+        // Some take these for ends of a parameter, or of the query, too.
+        let others = |c: char| matches!(c, '&' | ';' | '?' | '#');
+        if query.contains([';', '?', '#']) {
+            self.parameters(settings, query.split(others))?;
         }
+        Ok(())
     }
 
-    fn parameters(&mut self, settings: &CheckSettings, query: &str) {
-        if query.is_empty() {
-            return;
-        }
-        for name in &settings.parameters {
-            let mut spellings = [(None, None); 4];
-            for (written, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-                if !value.is_empty() && is_named(written, name) {
-                    let in_its_case = percent_decoded(written, b'+').eq(name.bytes());
-                    let spelling = usize::from(in_its_case) + 2 * usize::from(written.contains('%'));
-                    let (first, last) = &mut spellings[spelling];
-                    if first.is_none() { *first = Some(value) } else { *last = Some(value) }
-                }
-            }
-            for value in spellings.into_iter().flat_map(|(first, last)| [first, last]).flatten() {
+    fn parameters<'b>(
+        &mut self,
+        settings: &CheckSettings,
+        pairs: impl Iterator<Item = &'b str>,
+    ) -> Result<(), Unclear> {
+        for (written, value) in pairs.filter_map(|pair| pair.split_once('=')) {
+            if !value.is_empty() && settings.parameters.iter().any(|name| is_named(written, name)) {
+                self.count()?;
                 self.parameter(value);
             }
         }
+        Ok(())
     }
 
     fn parameter(&mut self, value: &str) {
-        self.raw(value.as_bytes());
-        if !value.contains(['%', '+']) {
-            return;
+        let mut id = self.raw(value.as_bytes());
+        if value.contains(['%', '+']) {
+            for plus in [b'+', b' '] {
+                let decoded = percent_decoded(value, plus).collect::<Vec<u8>>();
+                self.raw(&decoded);
+                id = self.raw(without_ends(&decoded));
+            }
         }
-        for plus in [b'+', b' '] {
-            self.raw(&percent_decoded(value, plus).collect::<Vec<u8>>());
-        }
+        self.keys_of(id);
     }
+}
 
-    fn push(&mut self, id: KeyId) {
-        if !self.ids.contains(&id) {
-            self.ids.push(id);
-        }
+fn push(ids: &mut Vec<KeyId>, id: KeyId) {
+    if !ids.contains(&id) {
+        ids.push(id);
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     pub(crate) fn pepper() -> Pepper {
@@ -174,6 +189,7 @@ pub(super) mod tests {
             headers: vec!["x-api-key".parse().unwrap(), "authorization".parse().unwrap()],
             parameters: vec!["api_key".to_owned()],
             credential_headers: vec![("x-credential-id".parse().unwrap(), "kong".to_owned())],
+            duplicate_keys: DuplicateKeys::All,
         };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -190,7 +206,7 @@ pub(super) mod tests {
             .collect();
         assert_eq!(
             key_ids(&settings, &pepper(), &map, uri.split_once('?').map_or("", |(_, query)| query)),
-            expected
+            Ok(expected)
         );
     }
 
@@ -211,7 +227,7 @@ pub(super) mod tests {
     #[test]
     fn a_second_key_does_not_hide_the_first() {
         check(&[("x-api-key", "a"), ("x-api-key", "b"), ("x-api-key", "a")], "/", &["a", "b"]);
-        check(&[("x-forwarded-uri", "/?api_key=a&api_key=b&api_key=c")], "/", &["a", "c"]);
+        check(&[("x-forwarded-uri", "/?api_key=a&api_key=b&api_key=c")], "/", &["a", "b", "c"]);
     }
 
     #[test]
@@ -225,12 +241,56 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_name_counts_however_it_is_spelled_and_each_spelling_has_its_first_and_last() {
+    fn a_name_counts_however_it_is_spelled() {
         check(&[], "/?api%5Fkey=a", &["a"]);
         check(&[], "/?%41pi_key=a", &["a"]);
-        check(&[], "/?api%5Fkey=x&api_key=a&api%5fkey=y", &["a", "x", "y"]);
-        check(&[], "/?API_KEY=x&api_key=a&Api_Key=y", &["x", "y", "a"]);
+        check(&[], "/?api%5Fkey=x&api_key=a&api%5fkey=y", &["x", "a", "y"]);
+        check(&[], "/?API_KEY=x&api_key=a&Api_Key=y", &["x", "a", "y"]);
         check(&[], "/?api_key=&api_key=a&api_key=", &["a"]);
         check(&[], "/?api%255Fkey=a", &[]);
+        check(&[], "/??api_key=a", &["a"]);
+        check(&[], "/?x#&api_key=a;b", &["a;b", "a"]);
+        check(&[], "/?x=1;api_key=a", &["a"]);
+    }
+
+    #[test]
+    fn what_some_take_off_the_ends_of_a_key_hides_nothing() {
+        check(&[("x-api-key", "~a~"), ("authorization", "Bearer ~b")], "/", &["a", "b"]);
+        check(&[], "/?api_key=%00a%20", &["%00a%20", "\0a ", "a"]);
+    }
+
+    /// What a question with these headers and this query is, where several keys are refused.
+    #[track_caller]
+    fn refuses(headers: &[(&'static str, &str)], query: &str, expected: Option<Unclear>) {
+        let settings = CheckSettings {
+            duplicate_keys: DuplicateKeys::Refuse,
+            ..crate::serve::ServeSettings::default().checks
+        };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        assert_eq!(key_ids(&settings, &pepper(), &map, query).err(), expected, "{headers:?} {query}");
+    }
+
+    #[test]
+    fn several_keys_are_refused_where_that_is_wanted_and_one_key_several_times_is_not() {
+        let ambiguous = Some(Unclear::Ambiguous);
+        refuses(&[("x-api-key", "a"), ("apikey", "a")], "api_key=%61&API_KEY=a", None);
+        refuses(&[("x-api-key", "a, a"), ("x-api-key", "Bearer a")], "", None);
+        refuses(&[("x-api-key", ", a")], "x=b&api_key=", None);
+        refuses(&[("x-api-key", "a"), ("x-api-key", "b")], "", ambiguous);
+        refuses(&[("x-api-key", "a,b")], "", ambiguous);
+        refuses(&[("x-api-key", "a")], "api_key=b", ambiguous);
+        refuses(&[], "api_key=a&api_key=b", ambiguous);
+        refuses(&[("x-forwarded-uri", "/?api_key=a")], "apikey=b", ambiguous);
+    }
+
+    #[test]
+    fn more_values_than_are_looked_at_are_refused() {
+        let many = |count: usize| vec!["a"; count].join(",");
+        refuses(&[("x-api-key", &many(VALUES_MAX - 1))], "", None);
+        refuses(&[("x-api-key", &many(VALUES_MAX))], "", Some(Unclear::TooMany));
+        refuses(&[], &"api_key=a&".repeat(VALUES_MAX + 1), Some(Unclear::TooMany));
     }
 }

@@ -13,6 +13,9 @@ const TABLE_LIMIT: u32 = 1_000_000;
 /// Lag in event time above which the process is not ready, in seconds, unless said otherwise.
 const READY_LAG_SECONDS_MAX: u32 = 300;
 
+/// Most names of one kind that are looked at in a question.
+pub const NAMES_MAX: usize = 64;
+
 /// Connections of gateways at once unless said otherwise: with what else is open, they fit in the 1024 file descriptors
 /// that a process usually gets.
 const CONNECTIONS_MAX: u32 = 768;
@@ -43,6 +46,18 @@ pub struct CheckSettings {
     pub parameters: Vec<String>,
     /// Headers that hold a credential id that the gateway has checked, each with its gateway namespace.
     pub credential_headers: Vec<(HeaderName, String)>,
+    pub duplicate_keys: DuplicateKeys,
+}
+
+/// What a question is answered that shows more than one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateKeys {
+    /// By the hardest decision on any of them.
+    #[default]
+    All,
+    /// 400, or 403 over `/nginx`.
+    Refuse,
 }
 
 /// Why the section cannot be used.
@@ -52,7 +67,7 @@ pub enum ServeError {
     Header { field: &'static str, name: String },
     #[error("serve.checks names no place for a key: give headers, parameters or credential_headers")]
     NoKey,
-    #[error("serve.checks.{field} has {count} entries; at most 16 are looked at for each question")]
+    #[error("serve.checks.{field} has {count} entries; at most {NAMES_MAX} are looked at for each question")]
     TooMany { field: &'static str, count: usize },
     #[error("serve.checks.{field}: an entry is empty")]
     Empty { field: &'static str },
@@ -91,17 +106,23 @@ struct RawServe {
     checks: RawChecks,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Checks")]
 struct RawChecks {
-    /// Headers of a gateway's question that hold a raw key. At most 16. `authorization` counts only if it is named here;
-    /// its scheme is cut off. By default as in a source's settings.
-    headers: Vec<String>,
-    /// Query parameters that hold a raw key. At most 16.
-    parameters: Vec<String>,
-    /// Headers that hold a credential id which the gateway has checked. At most 16.
+    /// Headers of a gateway's question that hold a raw key, of which a scheme such as `Bearer` is cut off. At most 64.
+    /// Default: those under which the sources look for keys. Where it is set, none of a source with `key: raw` may be
+    /// missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Vec<String>>,
+    /// Query parameters that hold a raw key. At most 64. Default and what must not be missing: as for `headers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Vec<String>>,
+    /// Headers that hold a credential id which the gateway has checked. At most 64.
     credential_headers: Vec<RawCredentialHeader>,
+    /// A question that shows more than one key, in headers, parameters or joined by commas: `all`, the hardest decision
+    /// on any of them counts; `refuse`, it is refused, whatever `response.mode` is.
+    duplicate_keys: DuplicateKeys,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -124,14 +145,6 @@ impl Default for RawServe {
             connections_max: CONNECTIONS_MAX,
             checks: RawChecks::default(),
         }
-    }
-}
-
-impl Default for RawChecks {
-    /// The names under which `decode` looks for keys, so that both find the same ones.
-    fn default() -> Self {
-        let KeyNames { headers, parameters } = KeyNames::default();
-        Self { headers, parameters, credential_headers: Vec::new() }
     }
 }
 
@@ -180,18 +193,21 @@ impl TryFrom<RawChecks> for CheckSettings {
     type Error = ServeError;
 
     fn try_from(raw: RawChecks) -> Result<Self, Self::Error> {
+        let names = KeyNames::default();
+        let (headers, parameters) =
+            (raw.headers.unwrap_or(names.headers), raw.parameters.unwrap_or(names.parameters));
         let counts = [
-            ("headers", raw.headers.len()),
-            ("parameters", raw.parameters.len()),
+            ("headers", headers.len()),
+            ("parameters", parameters.len()),
             ("credential_headers", raw.credential_headers.len()),
         ];
-        if let Some((field, count)) = counts.into_iter().find(|(_, count)| *count > 16) {
+        if let Some((field, count)) = counts.into_iter().find(|(_, count)| *count > NAMES_MAX) {
             return Err(ServeError::TooMany { field, count });
         }
         if counts.iter().all(|(_, count)| *count == 0) {
             return Err(ServeError::NoKey);
         }
-        if raw.parameters.iter().any(String::is_empty) {
+        if parameters.iter().any(String::is_empty) {
             return Err(ServeError::Empty { field: "parameters" });
         }
         if raw.credential_headers.iter().any(|entry| entry.namespace.is_empty()) {
@@ -200,15 +216,16 @@ impl TryFrom<RawChecks> for CheckSettings {
         let header = |field: &'static str, name: &str| {
             name.parse::<HeaderName>().map_err(|_| ServeError::Header { field, name: name.to_owned() })
         };
-        let keys = raw.headers.iter().map(|name| header("checks.headers", name));
+        let keys = headers.iter().map(|name| header("checks.headers", name));
         let credentials = raw
             .credential_headers
             .iter()
             .map(|entry| Ok((header("checks.credential_headers", &entry.header)?, entry.namespace.clone())));
         Ok(Self {
             headers: keys.collect::<Result<_, _>>()?,
-            parameters: raw.parameters,
+            parameters,
             credential_headers: credentials.collect::<Result<_, _>>()?,
+            duplicate_keys: raw.duplicate_keys,
         })
     }
 }
@@ -227,9 +244,10 @@ impl From<ServeSettings> for RawServe {
             table_limit: settings.table_limit,
             connections_max: settings.connections_max,
             checks: RawChecks {
-                headers: settings.checks.headers.iter().map(|name| name.as_str().to_owned()).collect(),
-                parameters: settings.checks.parameters,
+                headers: Some(settings.checks.headers.iter().map(|name| name.as_str().to_owned()).collect()),
+                parameters: Some(settings.checks.parameters),
                 credential_headers: settings.checks.credential_headers.into_iter().map(credential).collect(),
+                duplicate_keys: settings.checks.duplicate_keys,
             },
         }
     }

@@ -190,19 +190,27 @@ impl Decisions {
         applied
     }
 
-    /// The answer about `key`. A throttle's token is taken by asking. Where both the key and an alias of it have a
-    /// decision, the harder one counts.
-    pub fn check(&self, key: &KeyId, now: WallTime) -> Verdict {
+    /// The answers about a question that shows `keys`, one for each decision that is active for any of them. A
+    /// throttle's token is taken by asking, and one is taken from each, however many ids of its key are shown.
+    pub fn check(&self, keys: &[KeyId], now: WallTime) -> Vec<Verdict> {
+        let mut active: Vec<Arc<InForce>> = Vec::new();
+        for key in keys {
+            for found in self.found(key).into_iter().flatten().filter(|found| found.is_active(now)) {
+                if !active.iter().any(|known| known.id == found.id) {
+                    active.push(found);
+                }
+            }
+        }
+        active.into_iter().map(|found| found.verdict(now)).collect()
+    }
+
+    /// The decisions on `key`: under it, and under another id of which it is an alias.
+    fn found(&self, key: &KeyId) -> [Option<Arc<InForce>>; 2] {
         let (own, subject) = {
             let shard = self.read(key);
             (shard.decisions.get(key).cloned(), shard.aliases.get(key).copied())
         };
-        let other = subject.and_then(|subject| self.read(&subject).decisions.get(&subject).cloned());
-        let harder = own.into_iter().chain(other).filter(|found| found.is_active(now)).max_by_key(|found| {
-            // What is only shadowed never hides what is served.
-            (found.mode == Mode::Enforce, found.step)
-        });
-        harder.map_or(Verdict::Allowed, |found| found.verdict(now))
+        [own, subject.and_then(|subject| self.read(&subject).decisions.get(&subject).cloned())]
     }
 
     /// Drops what has ended and can have no older record behind it. Gives how many are left.

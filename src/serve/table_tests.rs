@@ -50,7 +50,15 @@ fn word(verdict: &Verdict) -> &'static str {
 
 #[track_caller]
 fn check(table: &Decisions, number: u8, seconds: i64, expected: &str) {
-    assert_eq!(word(&table.check(&key(number), at(seconds))), expected);
+    check_all(table, &[number], seconds, expected);
+}
+
+/// One word for each decision that is active for any of these keys.
+#[track_caller]
+fn check_all(table: &Decisions, numbers: &[u8], seconds: i64, expected: &str) {
+    let keys: Vec<KeyId> = numbers.iter().map(|number| key(*number)).collect();
+    let words: Vec<_> = table.check(&keys, at(seconds)).iter().map(word).collect();
+    assert_eq!(if words.is_empty() { "allowed".to_owned() } else { words.join(" ") }, expected);
 }
 
 #[test]
@@ -89,7 +97,9 @@ fn a_shadow_decision_takes_the_place_of_an_enforced_one() {
     table.apply(&decision(1, 1, Step::Revoke), NOW, NOW);
     let shadow = Decision { mode: Mode::Shadow, ..decision(1, 2, Step::Revoke) };
     assert_eq!(table.apply(&shadow, NOW, NOW), Applied::Shadow);
-    assert!(matches!(table.check(&key(1), NOW), Verdict::Refused(found) if found.mode == Mode::Shadow));
+    assert!(
+        matches!(&table.check(&[key(1)], NOW)[..], [Verdict::Refused(found)] if found.mode == Mode::Shadow)
+    );
 }
 
 #[test]
@@ -171,9 +181,23 @@ fn an_alias_is_treated_as_its_key() {
     table.apply(&revoked, NOW, NOW);
     check(&table, 9, 0, "refused");
     table.apply(&decision(9, 1, Step::Throttle), NOW, NOW);
-    check(&table, 9, 0, "refused");
+    check(&table, 9, 0, "within refused");
+    check(&table, 9, 0, "throttled refused");
     table.apply(&decision(1, 2, Step::Observe), NOW, NOW);
-    check(&table, 9, 0, "within");
+    check(&table, 9, 0, "throttled");
+    check(&table, 9, 1, "within");
+}
+
+#[test]
+fn two_ids_of_a_key_take_one_token() {
+    let table = Decisions::new(10);
+    let mut throttle = decision(1, 1, Step::Throttle);
+    throttle.subject.aliases = vec![key(9).to_string()];
+    table.apply(&throttle, NOW, NOW);
+    for second in 0..10 {
+        check_all(&table, &[1, 9], second, "within");
+        check_all(&table, &[9, 1, 9], second, "throttled");
+    }
 }
 
 #[test]

@@ -38,8 +38,11 @@ pub(super) struct Answer {
 }
 
 /// Whoever looks at a demonstration needs few.
-const LIMITS: listener::Limits =
-    listener::Limits { connections_max: 100, idle_within: std::time::Duration::from_mins(5), http2: false };
+const LIMITS: listener::Limits = listener::Limits {
+    connections_max: 100,
+    idle_within: std::time::Duration::from_mins(5),
+    for_gateways: false,
+};
 
 impl Answer {
     pub fn is_refused(&self) -> bool {

@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -22,13 +22,17 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::heads::Heads;
+
 /// From the first byte of a head, or from accepting, to its end.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// A client that takes nothing of an answer for so long is given up.
 pub const TAKE_WITHIN: Duration = Duration::from_secs(30);
 
-/// What an HTTP/2 connection begins with (RFC 9113, section 3.4). Some clients connect ahead of their first request.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Once all is answered, whatever still comes is thrown away until the client ends too, for so long and so much at most:
+/// a connection that is closed with bytes that nobody has read is reset, and the answer with it.
+const LINGER_WITHIN: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where a connection is. Set to answering and back by the service, read where bytes come in.
 #[derive(Clone, Debug)]
@@ -77,13 +81,22 @@ pub struct Guarded<S> {
     set_for: u8,
     /// Set while the client takes nothing.
     writing: Option<Pin<Box<Sleep>>>,
-    /// Nothing has come yet.
-    is_fresh: bool,
+    heads: Heads,
+    /// Whether gateways ask here: they may speak HTTP/2, and bytes that HTTP/1.1 does not allow are replaced.
+    repairs: bool,
+    /// Set once all is answered.
+    lingering: Option<Lingering>,
+}
+
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
 }
 
 impl<S> Guarded<S> {
-    /// A connection that was just accepted: its first head is awaited.
-    pub fn new(stream: S, idle_within: Duration) -> (Self, Phase) {
+    /// A connection that was just accepted: its first head is awaited. `for_gateways`: it may speak HTTP/2, and what
+    /// HTTP/1.1 does not allow in a head is replaced, see [`Heads`].
+    pub fn new(stream: S, idle_within: Duration, for_gateways: bool) -> (Self, Phase) {
         let phase = Phase(Arc::new(AtomicU8::new(HEAD)));
         let reading = Box::pin(sleep(HEAD_WITHIN));
         let set_for = HEAD;
@@ -94,9 +107,22 @@ impl<S> Guarded<S> {
             reading,
             set_for,
             writing: None,
-            is_fresh: true,
+            heads: Heads::new(),
+            repairs: for_gateways,
+            lingering: None,
         };
         (guarded, phase)
+    }
+
+    /// Some clients speak HTTP/2, and connect ahead of their first request.
+    fn read_heads(&mut self, came: &mut [u8]) {
+        if !self.repairs || self.heads.is_multiplexed() {
+            return;
+        }
+        self.heads.repair(came);
+        if self.heads.is_multiplexed() {
+            self.phase.multiplexed();
+        }
     }
 
     fn set(&mut self, phase: u8) {
@@ -130,10 +156,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let phase = this.phase.now();
         this.set(phase);
         if polled.is_ready() {
-            let came = &buf.filled()[before..];
-            if std::mem::take(&mut this.is_fresh) && came.starts_with(PREFACE) {
-                this.phase.multiplexed();
-            }
+            let came = &mut buf.filled_mut()[before..];
+            this.read_heads(came);
             if phase == IDLE && !came.is_empty() {
                 this.phase.0.store(HEAD, Relaxed);
                 this.set(HEAD);
@@ -147,7 +171,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -173,7 +197,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let until = || Box::pin(sleep(LINGER_WITHIN));
+        let lingering = this.lingering.get_or_insert_with(|| Lingering { until: until(), bytes: 0 });
+        let mut piece = [0; 8 * 1024];
+        while lingering.bytes < LINGER_BYTES_MAX {
+            let mut buf = ReadBuf::new(&mut piece);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut buf) {
+                Poll::Pending => return lingering.until.as_mut().poll(cx).map(Ok),
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => lingering.bytes += buf.filled().len(),
+                // The client has ended, in whatever way.
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -181,7 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-    use super::*;
+    use super::{super::heads::PREFACE, *};
 
     const IDLE_WITHIN: Duration = Duration::from_mins(65);
 
@@ -195,7 +235,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_comes_drop_by_drop_is_cut_off() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, _phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, _phase) = Guarded::new(server, IDLE_WITHIN, true);
         let started = Instant::now();
         while read(&mut guarded).await.1 {
             assert!(started.elapsed() <= HEAD_WITHIN, "{:?}", started.elapsed());
@@ -207,7 +247,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_lives_longer_than_a_head_and_an_answer_takes_its_time() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN, true);
         phase.idle();
         assert_eq!(read(&mut guarded).await, (IDLE_WITHIN, false));
         phase.answering();
@@ -222,14 +262,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_was_made_ahead_of_its_first_request_waits() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN, true);
         client.write_all(PREFACE).await.unwrap();
         let mut preface = [0; 24];
         guarded.read_exact(&mut preface).await.unwrap();
         assert!(phase.is_multiplexed());
         // Half of one is a head like any other.
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN, true);
         client.write_all(&PREFACE[..20]).await.unwrap();
         guarded.read_exact(&mut preface[..20]).await.unwrap();
         assert!(!phase.is_multiplexed());
@@ -239,7 +279,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn frames_between_requests_begin_no_head() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN, true);
         phase.multiplexed();
         client.write_u8(b'F').await.unwrap();
         assert!(read(&mut guarded).await.1);
@@ -254,7 +294,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_byte_after_a_wait_begins_a_head() {
         let (mut client, server) = duplex(64);
-        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, phase) = Guarded::new(server, IDLE_WITHIN, true);
         phase.idle();
         client.write_u8(b'G').await.unwrap();
         assert!(read(&mut guarded).await.1);
@@ -264,7 +304,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up() {
         let (_client, server) = duplex(8);
-        let (mut guarded, _phase) = Guarded::new(server, IDLE_WITHIN);
+        let (mut guarded, _phase) = Guarded::new(server, IDLE_WITHIN, true);
         let started = Instant::now();
         guarded.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(started.elapsed(), TAKE_WITHIN);

@@ -8,6 +8,7 @@
 //! is told to end, by a GOAWAY that costs no request, and soon after it is cut off.
 
 mod deadlines;
+mod heads;
 #[cfg(test)]
 mod tests;
 
@@ -37,12 +38,15 @@ use tokio::{
 };
 
 use self::deadlines::{Guarded, Phase};
+use super::checks::{MALFORMED, UNKNOWN};
 use crate::telemetry::Metrics;
 
 /// The largest body that any route reads, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The largest head of a request, in bytes.
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// The largest head of a request, in bytes: twice what most gateways take from their callers.
+const HEAD_BYTES_MAX: u32 = 128 * 1024;
+/// The most headers of a request. A gateway that passes on all of its caller's must not be refused for their number.
+const HEADERS_MAX: usize = 1_024;
 /// Longer than a command waits to be applied.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Requests of an HTTP/2 connection at once; clients open another connection for more.
@@ -125,8 +129,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long an HTTP/1.1 connection may wait for its next request.
     pub idle_within: Duration,
-    /// Whether HTTP/2 is spoken too, with prior knowledge: gRPC needs it.
-    pub http2: bool,
+    /// Whether gateways ask here. Then HTTP/2 is spoken too, with prior knowledge, since gRPC needs it; bytes that HTTP
+    /// does not allow are replaced and not refused; and what cannot be understood still is counted among the checks.
+    pub for_gateways: bool,
 }
 
 /// Serves until `stop` resolves; requests that have begun are answered.
@@ -147,6 +152,8 @@ pub async fn serve(
         .connections_limit
         .with_label_values(&[field])
         .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
+    let malformed =
+        limits.for_gateways.then(|| metrics.serving.checks.with_label_values(&[UNKNOWN, MALFORMED]));
     let ending = watch::Sender::new(false);
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -171,10 +178,14 @@ pub async fn serve(
         };
         let (connection, phase) = connection(stream, peer, router.clone(), limits);
         let place = Place::take(open.clone(), permit);
-        let ended = ending.subscribe();
+        let (ended, malformed) = (ending.subscribe(), malformed.clone());
         connections.spawn(async move {
             let _place = place;
-            live(connection, phase, ended).await;
+            if live(connection, phase, ended).await == Ended::Malformed
+                && let Some(malformed) = malformed
+            {
+                malformed.inc();
+            }
         });
     }
     drop(listener);
@@ -205,12 +216,21 @@ impl Drop for Place {
     }
 }
 
+/// How a connection ended.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// By its client, by us, or by its age.
+    Usual,
+    /// By a request that could not be understood. It was answered 400, or 431 if it was too large.
+    Malformed,
+}
+
 /// Serves a connection until its client ends it, the listener does, or it has become too old.
 async fn live(
     connection: impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>,
     phase: Phase,
     mut ended: watch::Receiver<bool>,
-) {
+) -> Ended {
     let mut connection = pin!(connection);
     let end = async {
         let is_old = time::timeout(AGE_MAX, ended.wait_for(|ended| *ended)).await.is_err();
@@ -226,10 +246,11 @@ async fn live(
             time::timeout(ANSWER_WITHIN, connection).await.unwrap_or_else(|late| Err(late.into()))
         }
     };
+    let Err(error) = outcome else { return Ended::Usual };
     // A client that went away, or was too slow, is no news.
-    if let Err(error) = outcome {
-        tracing::debug!(event = "connection_failed", %error, "a connection ended with an error");
-    }
+    tracing::debug!(event = "connection_failed", %error, "a connection ended with an error");
+    let malformed = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    if malformed { Ended::Malformed } else { Ended::Usual }
 }
 
 /// One connection with its deadlines.
@@ -243,7 +264,7 @@ fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(event = "nodelay_failed", %error, "TCP_NODELAY could not be set");
     }
-    let (guarded, phase) = Guarded::new(stream, limits.idle_within);
+    let (guarded, phase) = Guarded::new(stream, limits.idle_within, limits.for_gateways);
     let phase_of_all = phase.clone();
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -265,10 +286,11 @@ fn connection(
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    if !limits.http2 {
+    if !limits.for_gateways {
         builder = builder.http1_only();
     }
-    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX as usize);
+    let mut http1 = builder.http1();
+    http1.header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX as usize).max_headers(HEADERS_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())

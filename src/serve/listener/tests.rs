@@ -20,11 +20,15 @@ fn served(connections_max: usize, metrics: Arc<Metrics>) -> Served {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/never", get(std::future::pending::<()>))
         .route("/body", post(|body: axum::body::Bytes| async move { body.len().to_string() }));
+    serving(connections_max, metrics, router)
+}
+
+fn serving(connections_max: usize, metrics: Arc<Metrics>, router: Router) -> Served {
     let bound = bind("gateways_listen", "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = bound.address;
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
-    let limits = Limits { connections_max, idle_within: Duration::from_mins(5), http2: true };
+    let limits = Limits { connections_max, idle_within: Duration::from_mins(5), for_gateways: true };
     let ended = tokio::spawn(serve(bound, router, limits, metrics.clone(), stopped));
     Served { address, metrics, stop, ended }
 }
@@ -121,6 +125,76 @@ async fn a_large_body_and_a_large_head_are_refused() {
     );
     let mut large = connect(&served, &head).await;
     assert!(first_line(&mut large).await.starts_with("HTTP/1.1 431"));
+}
+
+/// A listener whose `/shown` answers with the values of `x-key`, and whose `/count` with the number of headers.
+fn showing() -> Served {
+    let shown = |headers: axum::http::HeaderMap| async move {
+        headers.get_all("x-key").iter().flat_map(|value| value.as_bytes().to_vec()).collect::<Vec<u8>>()
+    };
+    let count = |headers: axum::http::HeaderMap| async move { headers.len().to_string() };
+    serving(10, metrics(), Router::new().route("/shown", get(shown)).route("/count", get(count)))
+}
+
+/// Sends a whole head and gives all that is answered.
+async fn answer_to(served: &Served, head: &[u8]) -> String {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    // The server may have answered before it took all.
+    let _ = stream.write_all(head).await;
+    rest(stream).await
+}
+
+/// Waits until so many questions were counted as malformed: that is done once a connection has ended.
+async fn until_malformed(served: &Served, wanted: u64) {
+    let started = std::time::Instant::now();
+    loop {
+        let count = served.metrics.serving.checks.with_label_values(&["unknown", "malformed"]).get();
+        if count == wanted {
+            return;
+        }
+        assert!(count < wanted && started.elapsed() < LIMIT, "{count} malformed, and not {wanted}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn no_byte_of_another_header_hides_a_key() {
+    let served = showing();
+    for byte in (0..=u8::MAX).filter(|byte| !matches!(byte, b'\r' | b'\n')) {
+        let mut head =
+            b"GET /shown HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Key: key\r\nX-A: a".to_vec();
+        head.extend([byte, b'b']);
+        head.extend(b"\r\n\r\n");
+        let answer = answer_to(&served, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("key"), "{byte:#04x}: {answer}");
+    }
+    until_malformed(&served, 0).await;
+}
+
+#[tokio::test]
+async fn a_thousand_headers_hide_no_key() {
+    let served = showing();
+    let many = (0..1_000).map(|n| format!("X-{n}: a\r\n")).collect::<Vec<_>>().concat();
+    let head = format!("GET /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{many}\r\n");
+    assert!(answer_to(&served, head.as_bytes()).await.ends_with("1002"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_answered_whatever_follows_and_counted() {
+    let served = showing();
+    let much = "x".repeat(1024 * 1024);
+    for (count, (head, status)) in (1..).zip([
+        ("GET /shown HTTP/1.1\r\nX A: b\r\n\r\n".to_owned(), "400"),
+        (format!("GET /shown HTTP/1.1\r\nno header\r\nX-A: {much}\r\n\r\n"), "400"),
+        (format!("GET /shown HTTP/1.1\r\nHost: a\r\nX-A: {much}\r\n\r\n"), "431"),
+        (format!("GET /shown?{much} HTTP/1.1\r\nHost: a\r\n\r\n"), "4"),
+        (format!("GET /shown HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(2_000)), "431"),
+    ]) {
+        let answer = answer_to(&served, head.as_bytes()).await;
+        let head = &head[..head.len().min(80)];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {answer}");
+        until_malformed(&served, count).await;
+    }
 }
 
 #[tokio::test]
