@@ -3,7 +3,9 @@
 //! `make test` installs and runs all; one alone: `cargo test --test servers kafka_takes_and_gives_records`.
 
 mod enforce;
+mod hangs;
 mod harness;
+mod hostile;
 mod inspect_topic;
 mod kafka_away;
 mod kafka_gaps;

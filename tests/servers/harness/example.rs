@@ -32,10 +32,8 @@ impl Of {
     /// The example, told to wait for an answer as long as a test does: on a busy machine one comes late.
     fn patient(self, text: String) -> String {
         let hasty: &[&str] = match self {
-            Self::Nginx | Self::Caddy => &["100ms", "200ms"],
+            Self::Nginx | Self::Caddy | Self::Traefik => &["100ms", "200ms"],
             Self::Envoy | Self::EnvoyGrpc => &["0.1s", "0.2s"],
-            // Its own default is half a minute.
-            Self::Traefik => &[],
         };
         hasty.iter().fold(text, |text, timeout| {
             assert!(text.contains(timeout), "the example has no timeout of {timeout}");
@@ -46,21 +44,27 @@ impl Of {
     /// What the example says to do to fail closed: a text in it, and what to write instead.
     fn closed(self, text: &str) -> String {
         let (open, closed) = match self {
-            Self::Nginx => ("error_page 500 = @keyhound_unreachable;", String::new()),
-            Self::Envoy | Self::EnvoyGrpc => {
-                ("failure_mode_allow: true", "failure_mode_allow: false".to_owned())
-            }
+            Self::Nginx => ("server 127.0.0.1:9466 backup;", ""),
+            Self::Envoy | Self::EnvoyGrpc => ("failure_mode_allow: true", "failure_mode_allow: false"),
             Self::Caddy => {
                 let from = text.find("\thandle_errors {").expect("the block that fails open");
                 let length = text[from..].find("\n\t}\n").expect("its end") + 4;
                 return format!("{}{}", &text[..from], &text[from + length..]);
             }
-            // It fails closed as it is.
-            Self::Traefik => return text.to_owned(),
+            Self::Traefik => ("service: keyhound-or-open", "service: keyhound"),
         };
         assert!(text.contains(open), "the example has no {open}");
-        text.replace(open, &closed)
+        text.replace(open, closed)
     }
+}
+
+/// How long the gateway waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// As its example says.
+    Shortly,
+    /// As long as a test does: on a busy machine an answer comes late.
+    Patiently,
 }
 
 /// A gateway of the example's configuration.
@@ -78,23 +82,54 @@ impl Example {
         Self::start_in(Folder::new("example"), of, fails_open, upstream, keyhound)
     }
 
+    /// Starts it with the example's own times.
+    #[track_caller]
+    pub fn start_hasty(of: Of, upstream: u16, keyhound: &str) -> Self {
+        Self::start_as(Folder::new("example"), of, (true, Waits::Shortly), upstream, keyhound)
+    }
+
+    /// Everything that the program wrote.
+    pub fn output(&self) -> String {
+        self.program.output()
+    }
+
     /// Like [`Example::start`], in a folder in which the log, [`LOG`], may have a past.
     #[track_caller]
     pub fn start_in(folder: Folder, of: Of, fails_open: bool, upstream: u16, keyhound: &str) -> Self {
+        Self::start_as(folder, of, (fails_open, Waits::Patiently), upstream, keyhound)
+    }
+
+    #[track_caller]
+    fn start_as(
+        folder: Folder,
+        of: Of,
+        (fails_open, waits): (bool, Waits),
+        upstream: u16,
+        keyhound: &str,
+    ) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateways").join(of.file());
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let text = of.patient(if fails_open { text } else { of.closed(&text) });
+        let text = if fails_open { text } else { of.closed(&text) };
+        let text = if waits == Waits::Patiently { of.patient(text) } else { text };
         let port = free_port();
         let asked = keyhound.rsplit(':').next().expect("an address with a port");
-        let text = [("8080", port.to_string()), ("8081", upstream.to_string()), ("9465", asked.to_owned())]
-            .iter()
-            .fold(text, |text, (from, to)| {
-                text.replace(&format!(":{from}"), &format!(":{to}"))
-                    .replace(&format!("port_value: {from}"), &format!("port_value: {to}"))
-            });
+        let beside = free_port();
+        let text = [
+            ("8080", port.to_string()),
+            ("8081", upstream.to_string()),
+            ("9465", asked.to_owned()),
+            // nginx' server that lets pass, Traefik's entry point for questions.
+            ("9466", beside.to_string()),
+            ("9467", beside.to_string()),
+        ]
+        .iter()
+        .fold(text, |text, (from, to)| {
+            text.replace(&format!(":{from}"), &format!(":{to}"))
+                .replace(&format!("port_value: {from}"), &format!("port_value: {to}"))
+        });
         let text = if matches!(of, Of::Envoy | Of::EnvoyGrpc) { logging_to(&folder, &text) } else { text };
         let config = folder.write(if of == Of::Traefik { "dynamic.yaml" } else { of.file() }, text);
-        let program = run(of, &folder, &config.display().to_string(), port);
+        let program = run(of, &folder, &config.display().to_string(), port, beside);
         let mut example = Self { of, port, folder, program };
         example.program.wait_for_port(port);
         if of == Of::Traefik {
@@ -119,7 +154,7 @@ fn logging_to(folder: &Folder, text: &str) -> String {
     format!("{}{file}{indent}path: {path:?}\n{}", &text[..at - stdout.len()], &text[at..])
 }
 
-fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
+fn run(of: Of, folder: &Folder, config: &str, port: u16, beside: u16) -> Program {
     let here = folder.path().display().to_string();
     match of {
         Of::Nginx => {
@@ -136,6 +171,10 @@ fn run(of: Of, folder: &Folder, config: &str, port: u16) -> Program {
         Of::Traefik => {
             let arguments = [
                 format!("--entrypoints.web.address=127.0.0.1:{port}"),
+                format!("--entrypoints.keyhound.address=127.0.0.1:{beside}"),
+                "--entrypoints.keyhound.forwardedheaders.trustedips=127.0.0.1".to_owned(),
+                "--ping=true".to_owned(),
+                "--ping.manualrouting=true".to_owned(),
                 format!("--providers.file.filename={config}"),
                 "--accesslog=true".to_owned(),
                 "--accesslog.format=json".to_owned(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keyhound::decode::{Pepper, fingerprint};
+use reqwest::Method;
 
 use super::{
     folder::Folder,
@@ -52,6 +53,23 @@ impl Keyhound {
         let mut keyhound = Self { listen, gateways_listen, program, folder, settings };
         keyhound.wait_until_ready();
         keyhound
+    }
+
+    /// Lets an operator do something with a key: `revoke`, `throttle`, `lift`.
+    #[track_caller]
+    pub fn command(&self, action: &str, key: &str) {
+        let body = serde_json::json!({ "key": key_id(key), "reason": "a test", "by": "tests" }).to_string();
+        let url = format!("http://{}/api/v1/decisions/{action}", self.listen);
+        let answer = http::request(Method::POST, &url, &[("content-type", "application/json")], &body);
+        let answer = answer.unwrap_or_else(|error| panic!("{action}: {error}"));
+        assert_eq!(answer.status, 200, "{action}: {}", answer.body);
+        assert_eq!(answer.json()["outcome"], "applied", "{action}: {}", answer.body);
+    }
+
+    /// Sends it a signal by its name, such as `STOP`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        self.program.signal(name);
     }
 
     /// Asks it to stop; returns its exit code.

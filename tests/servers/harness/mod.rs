@@ -19,6 +19,7 @@ pub mod keyhound;
 pub mod nginx;
 pub mod program;
 pub mod prometheus;
+pub mod raw;
 pub mod recipe;
 pub mod story;
 pub mod traefik;
