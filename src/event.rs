@@ -4,6 +4,10 @@
 //! one request: it borrows its few texts (route, agent, handles) from the batch that it was decoded from,
 //! and never holds a raw API key. Does no I/O and reads no clock.
 
+mod printable;
+
+pub use printable::printable;
+
 use std::{fmt, time::Duration};
 
 /// When the gateway served a request, in milliseconds since the Unix epoch. The only time the engine knows.
@@ -121,15 +125,17 @@ impl fmt::Debug for KeyId {
 /// # Ok::<(), keyhound::event::KeyIdError>(())
 /// ```
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("\"{0}\" is not a key id: expected kf1_ or kc1_ and 32 hex digits")]
-pub struct KeyIdError(String);
+#[error("a text of {characters} characters is not a key id: expected kf1_ or kc1_ and 32 hex digits")]
+pub struct KeyIdError {
+    characters: usize,
+}
 
 impl std::str::FromStr for KeyId {
     type Err = KeyIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // The text is not echoed: an operator may have pasted a raw key.
-        let wrong = || KeyIdError(format!("{} characters", text.chars().count()));
+        let wrong = || KeyIdError { characters: text.chars().count() };
         let (kind, hex) = match text.split_at_checked(4) {
             Some(("kf1_", hex)) => (KeyKind::Raw, hex),
             Some(("kc1_", hex)) => (KeyKind::Credential, hex),

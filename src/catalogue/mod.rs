@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::KeyId;
+use crate::event::{KeyId, printable};
 
 /// How a key's clients are spread; it decides which detectors make sense and how far a response may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +76,20 @@ impl KeyClass {
     }
 }
 
+impl Entry {
+    /// The entry as it may be shown: its texts stand in alerts, on pages and on terminals.
+    fn printable(self) -> Self {
+        Self {
+            name: printable(&self.name),
+            owner: printable(&self.owner),
+            contact: printable(&self.contact),
+            tenant: printable(&self.tenant),
+            plan: printable(&self.plan),
+            ..self
+        }
+    }
+}
+
 /// All entries, found by key id or by credential.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -99,24 +113,39 @@ pub enum CatalogueError {
 impl Catalogue {
     /// Checks and indexes the entries. `version` is a hash of the file.
     pub fn new(entries: Vec<Entry>, version: String) -> Result<Self, CatalogueError> {
+        let (catalogue, mut errors) = Self::indexed(entries, version);
+        if errors.is_empty() { Ok(catalogue) } else { Err(errors.swap_remove(0)) }
+    }
+
+    /// Everything that is wrong with entries.
+    pub fn errors(entries: Vec<Entry>) -> Vec<CatalogueError> {
+        Self::indexed(entries, String::new()).1
+    }
+
+    fn indexed(entries: Vec<Entry>, version: String) -> (Self, Vec<CatalogueError>) {
+        let entries: Vec<Entry> = entries.into_iter().map(Entry::printable).collect();
         let mut by_id = HashMap::new();
         let mut by_credential = HashMap::new();
+        let mut errors = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             let name = || entry.name.clone();
             let before = match (&entry.id, &entry.credential) {
-                (Some(id), None) => {
-                    let id =
-                        id.parse().map_err(|source| CatalogueError::Id { index, name: name(), source })?;
-                    by_id.insert(id, index)
-                }
+                (Some(id), None) => match id.parse() {
+                    Ok(id) => by_id.insert(id, index),
+                    Err(source) => {
+                        errors.push(CatalogueError::Id { index, name: name(), source });
+                        None
+                    }
+                },
                 (None, Some(credential)) => by_credential.insert(credential.clone(), index),
-                _ => return Err(CatalogueError::Identity { index, name: name() }),
+                _ => {
+                    errors.push(CatalogueError::Identity { index, name: name() });
+                    None
+                }
             };
-            if let Some(first) = before {
-                return Err(CatalogueError::Duplicate { index, name: name(), first });
-            }
+            errors.extend(before.map(|first| CatalogueError::Duplicate { index, name: name(), first }));
         }
-        Ok(Self { entries, by_id, by_credential, version })
+        (Self { entries, by_id, by_credential, version }, errors)
     }
 
     /// Makes entries by credential known under the ids that keys get from it: `ids` gives those, one for each gateway
@@ -161,5 +190,44 @@ impl Catalogue {
     /// Whether no key is described.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_as_they_may_be_shown() {
+        let entry = Entry {
+            credential: Some("c\u{202e}1".to_owned()),
+            name: "bill\u{1b}[31m\r\ning\u{202e}".to_owned(),
+            ..Entry::default()
+        };
+        let catalogue = Catalogue::new(vec![entry], String::new()).unwrap();
+        assert_eq!(catalogue.entries[0].name, "bill [31m  ing");
+        assert_eq!(
+            catalogue.entries[0].credential.as_deref(),
+            Some("c\u{202e}1"),
+            "looked up as it is logged"
+        );
+    }
+
+    #[test]
+    fn every_entry_that_cannot_be_used_is_told() {
+        let of = |id: &str| Entry { id: Some(id.to_owned()), ..Entry::default() };
+        let right = format!("kf1_{:032x}", 7);
+        let errors = Catalogue::errors(vec![Entry::default(), of("x"), of(&right), of(&right)]);
+        assert!(
+            matches!(
+                errors[..],
+                [
+                    CatalogueError::Identity { index: 0, .. },
+                    CatalogueError::Id { index: 1, .. },
+                    CatalogueError::Duplicate { index: 3, first: 2, .. }
+                ]
+            ),
+            "{errors:?}"
+        );
     }
 }
