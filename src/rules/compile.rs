@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     condition::Condition,
     document::{Document, Node, Problems, Scalar, Value, did_you_mean},
-    raw::{COUNT_FIELDS, COUNT_NEEDS, RawRule, RawTest},
+    raw::{COUNT_FIELDS, COUNT_NEEDS, RawRule, RawTest, repaired},
     rule::{Rule, RuleSet, RuleTest},
     test_language::{self, Expectation, ScriptError},
 };
@@ -93,7 +93,17 @@ impl File<'_> {
     }
 
     fn rule(&mut self, node: &Node, path: &str) -> Option<Rule> {
-        let raw: RawRule = node.read(path, &mut self.problems)?;
+        if let Some(raw) = node.read(path, &mut self.problems) {
+            return self.parts(node, path, raw);
+        }
+        // It is no rule, and what can be read of it may be wrong as well.
+        let rest = repaired(node, path, &self.problems)?;
+        let raw = rest.read(path, &mut self.problems)?;
+        self.parts(&rest, path, raw);
+        None
+    }
+
+    fn parts(&mut self, node: &Node, path: &str, raw: RawRule) -> Option<Rule> {
         // Each part is looked at, whatever came of the others, so that all problems are told.
         self.text(node, path, "id", &raw.id, is_kebab(&raw.id), "1 to 64 of a-z, 0-9 and single dashes");
         let told = !raw.title.trim().is_empty() && raw.title.chars().count() <= LONGEST_TITLE;

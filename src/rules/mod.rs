@@ -9,6 +9,7 @@ pub mod document;
 pub mod documentation;
 mod raw;
 pub mod rule;
+pub mod runbooks;
 pub mod runner;
 pub mod test_language;
 

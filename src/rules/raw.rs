@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::document::{Key, Node, Problems, Scalar, Value};
 use crate::{
     detect::{
         Detector, Scale,
@@ -68,6 +69,29 @@ pub(super) struct RawRule {
     pub runbook: String,
     /// At least one that expects a step and one that expects nothing.
     pub tests: Vec<RawTest>,
+}
+
+/// What may stand in the place of a field that cannot be read, to look at the others.
+const STAND_INS: [(&str, &str); 5] =
+    [("id", "x"), ("title", "x"), ("severity", "low"), ("respond", "throttle"), ("runbook", "x.md")];
+/// Fields that say something together: where one cannot be read, nothing is said of the others.
+const LINKED: [&str; 10] =
+    ["detector", "with", "match", "over", "more_than", "share_of", "at_least", "distinct", "where", "tests"];
+
+/// A rule with something right in the place of what cannot be read, and without unknown fields; `None` = it would have
+/// another meaning.
+pub(super) fn repaired(node: &Node, path: &str, problems: &Problems) -> Option<Node> {
+    let is_wrong = |key: &Key| problems.concern(&format!("{path}.{}", key.name));
+    let mut entries = node.entries().to_vec();
+    if entries.iter().any(|(key, _)| LINKED.contains(&key.name.as_str()) && is_wrong(key)) {
+        return None;
+    }
+    entries.retain(|(key, _)| !is_wrong(key) || STAND_INS.iter().any(|(name, _)| *name == key.name));
+    for (key, value) in entries.iter_mut().filter(|(key, _)| is_wrong(key)) {
+        let stand_in = STAND_INS.iter().find(|(name, _)| *name == key.name);
+        value.value = Value::Scalar(Scalar::Text(stand_in.map_or("", |(_, right)| right).to_owned()));
+    }
+    Some(Node { place: node.place, value: Value::Mapping(entries) })
 }
 
 /// A test of a rule.

@@ -84,6 +84,26 @@ fn unknown_names_are_refused_with_their_place_and_the_known_ones() {
 }
 
 #[test]
+fn a_field_that_cannot_be_read_hides_no_other_fault() {
+    check(
+        &[
+            ("id: key-volume-spike", "id: Key_Spike"),
+            ("surprise: 8", "surprise: 3"),
+            ("severity: high", "severity: hihg"),
+            ("respond: throttle", "respond: trottle"),
+            ("runbook: docs/runbooks/key-volume-spike.md", "runbook: call bob"),
+        ],
+        &[
+            "r.yaml:2:7: [0].id: \"Key_Spike\" must be 1 to 64 of a-z, 0-9 and single dashes",
+            "r.yaml:5:32: [0].with.surprise: 3 must be from 4 to 100",
+            "r.yaml:7:13: [0].severity: \"hihg\" is not known; did you mean high? known: info, low, medium, high, critical",
+            "r.yaml:8:12: [0].respond: \"trottle\" is not a step; did you mean throttle? known: observe, alert, throttle",
+            "r.yaml:9:12: [0].runbook: \"call bob\" must be a path or a URL of a page (*.md, https://…)",
+        ],
+    );
+}
+
+#[test]
 fn impossible_values_are_refused_with_their_range() {
     check(&[("surprise: 8", "surprise: 3")], &["r.yaml:5:32: [0].with.surprise: 3 must be from 4 to 100"]);
     check(
@@ -161,7 +181,14 @@ fn everything_wrong_in_all_files_is_told_at_once() {
         [("a.yaml", broken.as_str()), ("b.yaml", "- id: 7\n"), ("c.yaml", "rules: []"), ("d.yaml", GOOD)];
     let files: Vec<_> = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     let told = RuleSet::compile(&files).unwrap_err().to_string();
-    let starts = ["a.yaml:5:32", "a.yaml:6:13", "b.yaml:1:7", "c.yaml:1:1: a mapping must be", "d.yaml:2:7"];
+    let starts = [
+        "a.yaml:5:32",
+        "a.yaml:6:13",
+        "b.yaml:1:3",
+        "b.yaml:1:7",
+        "c.yaml:1:1: a mapping must be",
+        "d.yaml:2:7",
+    ];
     assert_eq!(told.lines().count(), starts.len(), "{told}");
     for (line, start) in told.lines().zip(starts) {
         assert!(line.starts_with(start), "{line}");

@@ -79,6 +79,12 @@ impl Problems {
         self.found.extend(others.found);
     }
 
+    /// Whether something is wrong with the field at `path`, or below it.
+    pub fn concern(&self, path: &str) -> bool {
+        let is_below = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+        self.found.iter().any(|problem| problem.path.strip_prefix(path).is_some_and(is_below))
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
