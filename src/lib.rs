@@ -4,6 +4,8 @@
 //! (held by `tests/layers.rs`). `event` to `generate` are the pure core: no sockets, files, clock or logs.
 
 #![warn(clippy::pedantic)]
+// They panic where nobody reads any more: `cli::output` writes.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![allow(
     clippy::module_name_repetitions, // `IncidentId` in `incident` reads well where it is used
     clippy::missing_errors_doc,      // the error enums say it, a variant each

@@ -7,7 +7,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     keyhound::cli::run().unwrap_or_else(|error| {
-        eprintln!("keyhound: {}", keyhound::telemetry::logs::with_causes(&error));
+        keyhound::cli::say(format_args!("keyhound: {}", keyhound::telemetry::logs::with_causes(&error)));
         ExitCode::FAILURE
     })
 }

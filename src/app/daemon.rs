@@ -28,7 +28,7 @@ use crate::{
     catalogue::Catalogue,
     config::{Config, Overrides},
     decode::Pepper,
-    deliver::WallClock,
+    deliver::{WallClock, alertmanager::PageLinks},
     engine::Reference,
     enrich::Geo,
     serve::{
@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     pub status: Arc<Status>,
     pub clock: WallClock,
+    /// Where alerts and pages point people to.
+    pub links: Arc<PageLinks>,
     /// The way to the slot, while there is one.
     pub asks: ArcSwapOption<Asks>,
     /// The table for gateways was filled from the decisions file, and not from the database yet.
@@ -73,6 +75,7 @@ impl Shared {
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         clock: WallClock,
+        links: PageLinks,
     ) -> Self {
         let fresh_within = Duration::from_secs(config.response.fresh_within.seconds());
         let decisions = Decisions::new(config.serve.table_limit as usize);
@@ -84,6 +87,7 @@ impl Shared {
             in_force: ArcSwap::from_pointee((reference, geo)),
             status,
             clock,
+            links: Arc::new(links),
             asks: ArcSwapOption::empty(),
             filled_from_file: AtomicBool::new(false),
         }
@@ -126,7 +130,11 @@ pub fn run(config: Config, named: Named, path: PathBuf, overrides: Overrides) ->
         mode = reference.mode.as_str(),
         "started"
     );
-    let shared = Arc::new(Shared::new(&config, (reference, geo), metrics, status, clock));
+    if let Some(warning) = parts::wrong_links(&config) {
+        tracing::warn!(event = "links_unreachable", "{warning}");
+    }
+    let links = parts::page_links(&config, parts::link_signer(&access, &pepper));
+    let shared = Arc::new(Shared::new(&config, (reference, geo), metrics, status, clock, links));
 
     // The listener for operators first: whoever probes sees a process that is alive and not ready while state is
     // restored.
@@ -162,6 +170,7 @@ fn listeners(
         commands: commander(shared.clone()),
         access,
         catalogue: shared.catalogue.clone(),
+        links: shared.links.clone(),
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
         ready_lag_seconds_max: config.serve.ready_lag_seconds_max,

@@ -61,7 +61,7 @@ impl Delivery {
         let notifier = {
             let _in_runtime = runtime.enter();
             let (clock, metrics) = (shared.clock.clone(), shared.metrics.clone());
-            Notifier::start(&config.alertmanagers, config.links.clone(), clock, metrics, &open)?
+            Notifier::start(&config.alertmanagers, &shared.links, clock, metrics, &open)?
         };
         let (failed, failures) = unbounded_channel();
         let mut delivery = Self {

@@ -8,7 +8,8 @@ use rdkafka::ClientConfig;
 use crate::{
     catalogue::Catalogue,
     config::{self, Config},
-    decode::{Decoder, Pepper, credential_fingerprint},
+    decode::{Decoder, Pepper, credential_fingerprint, derived_key},
+    deliver::alertmanager::{LinkSigner, PageLinks},
     engine::{self, Engines, IdKey, Reference},
     enrich::Geo,
     event::stable_hash,
@@ -35,10 +36,48 @@ impl Named {
         let reference = reference(config, &geo, &pepper)?;
         let access = match &config.serve.token_file {
             Some(file) => Access::token_file(file)?,
-            None => Access::local(config.serve.allowed_hosts.clone()),
+            None => Access::local(local_hosts(config)),
         };
         Ok(Self { pepper, geo, reference, access })
     }
+}
+
+/// Names under which a listener without a token may be called: those of the settings, and the one that alerts link to.
+fn local_hosts(config: &Config) -> Vec<String> {
+    config.serve.allowed_hosts.iter().cloned().chain(config.links.host()).collect()
+}
+
+/// Where alerts and pages point people to.
+pub fn page_links(config: &Config, signer: Option<LinkSigner>) -> PageLinks {
+    PageLinks::new(&config.links, config.listen, &host_name(), signer)
+}
+
+/// What signs links where the pages ask for a token: under another pepper or token, links that are out open nothing.
+pub fn link_signer(access: &Access, pepper: &Pepper) -> Option<LinkSigner> {
+    access.token_hash().map(|hash| LinkSigner::new(derived_key(pepper, &[b"keyhound/links", hash])))
+}
+
+/// What is wrong with where links lead: those of an alert that is read elsewhere must not lead to this machine alone.
+pub fn wrong_links(config: &Config) -> Option<String> {
+    let remote = config.alertmanagers.iter().find(|peer| !peer.is_local())?;
+    config.links.are_local(config.listen).then(|| {
+        format!(
+            "alerts go to {}, and their links lead to this machine's loopback address, which nobody reaches from \
+             elsewhere; set links.keyhound to the address under which people reach Keyhound, or listen on another one",
+            remote.name()
+        )
+    })
+}
+
+/// This machine's name, as others call it.
+fn host_name() -> String {
+    let mut name = [0_u8; 256];
+    // SAFETY: the pointer and the length are those of `name`, which outlives the call; one byte less leaves a zero at
+    // the end, also where the name is cut.
+    let outcome = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let length = name.iter().position(|byte| *byte == 0).unwrap_or(0);
+    let found = std::str::from_utf8(&name[..length]).ok().filter(|name| outcome == 0 && !name.is_empty());
+    found.unwrap_or("localhost").to_owned()
 }
 
 /// Keys that are kept, over all partitions together.

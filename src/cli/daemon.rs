@@ -2,12 +2,12 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use reqwest::{Client, Method, StatusCode, Url, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::output::Output;
-use crate::serve::operators::Problem;
+use crate::{serve::operators::Problem, telemetry::logs::root_cause};
 
 /// Longer than the daemon waits for a command to be applied.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Where the daemon is, and how to show who is asking.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DaemonArgs {
-    /// The daemon's `listen` address.
+    /// The daemon's `listen` address
     #[arg(long, global = true, env = "KEYHOUND_URL", default_value = "http://127.0.0.1:9464")]
     url: String,
     /// A file with the token of the daemon's `serve.token_file`.
@@ -96,6 +96,15 @@ impl Daemon {
         url
     }
 
+    /// One line: the last cause is the one that a person can do something about.
+    fn no_answer(&self, error: &reqwest::Error) -> anyhow::Error {
+        anyhow!(
+            "no answer from Keyhound at {} ({}); is it running? --url (KEYHOUND_URL) says where it listens",
+            self.base,
+            root_cause(error)
+        )
+    }
+
     fn ask(&self, method: Method, url: Url, body: Option<Vec<u8>>) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let mut request = self.client.request(method, url).header("x-keyhound-request", "1");
         if let Some(token) = &self.token {
@@ -105,9 +114,7 @@ impl Daemon {
             request = request.header("content-type", "application/json").body(body);
         }
         self.runtime.block_on(async {
-            let answer = request.send().await;
-            let answer = answer
-                .with_context(|| format!("no answer from keyhound at {}; is it running?", self.base))?;
+            let answer = request.send().await.map_err(|error| self.no_answer(&error))?;
             let status = answer.status();
             Ok((status, answer.bytes().await?.to_vec()))
         })

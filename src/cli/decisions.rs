@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::{
     daemon::{Daemon, DaemonArgs},
-    output::{Output, print_json},
+    output::{Output, print, print_json},
     table::{self, plain},
 };
 use crate::{
@@ -16,8 +16,11 @@ use crate::{
     serve::operators::{CommandAnswer, CommandRequest, DecisionList},
 };
 
-/// Lists decisions, and makes or lifts them.
+/// List decisions, and make or lift them
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  keyhound decisions revoke kf1_9c41… --reason \"stolen\" --for 12h\n  keyhound decisions lift kf1_9c41… --reason \"theirs\"\n\nSee docs/enforcement.md."
+)]
 pub struct Args {
     #[command(flatten)]
     daemon: DaemonArgs,
@@ -27,7 +30,7 @@ pub struct Args {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// Shows the current decision of each key (the default).
+    /// List the current decision of each key (the default)
     List {
         /// Also those that are lifted or over.
         #[arg(long)]
@@ -36,15 +39,15 @@ enum Action {
         #[arg(long, value_name = "KEY-ID")]
         key: Option<String>,
     },
-    /// Refuses a key until the decision ends or is lifted.
+    /// Refuse a key until the decision ends or is lifted
     Revoke(Take),
-    /// Serves a key at most its rate, until the decision ends or is lifted.
+    /// Serve a key at most its rate, until the decision ends or is lifted
     Throttle(Take),
-    /// Ends what is in force on a key.
+    /// End what is in force on a key
     Lift(Target),
-    /// Makes nothing automatic until `resume`; what is in force stays.
+    /// Make nothing automatic until `resume`; what is in force stays
     Pause(Said),
-    /// Ends a pause.
+    /// End a pause
     Resume(Said),
 }
 
@@ -105,7 +108,7 @@ fn list(daemon: &Daemon, output: Output, all: bool, key: Option<&str>) -> anyhow
         print_json(&list)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", render(&list));
+    print(&render(&list))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,8 +141,7 @@ fn print_answer(output: Output, name: &str, answer: &CommandAnswer) -> anyhow::R
     if output == Output::Json {
         return print_json(answer);
     }
-    print!("{}", render_answer(name, answer));
-    Ok(())
+    Ok(print(&render_answer(name, answer))?)
 }
 
 fn render_answer(name: &str, answer: &CommandAnswer) -> String {
@@ -190,7 +192,7 @@ fn saying(said: &Said) -> CommandRequest {
 }
 
 /// A raw key on the command line is refused, and not printed: it is in the shell's history as it is.
-fn key_id(text: &str) -> anyhow::Result<String> {
+pub(super) fn key_id(text: &str) -> anyhow::Result<String> {
     match text.parse::<KeyId>() {
         Ok(id) => Ok(id.to_string()),
         Err(error) => bail!(

@@ -14,17 +14,21 @@ use serde_json::{Value, json};
 
 use super::{
     key_names::NamedKeys,
-    output::Output,
+    output::{Output, say},
     records::{self, Record},
     table::plain,
+    text_log::TextLog,
 };
 use crate::{
     decode::{Decoded, Decoder, KeyPolicy, Request, Settings},
     event::{EventTime, prefix_text},
 };
 
-/// Decode a log and print one line for each event or rejection.
+/// Decode a log and print one line for each event or rejection
 #[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  keyhound decode --format nginx --output json access.json\n\nSee docs/formats.md."
+)]
 pub struct Args {
     /// A preset (kong, envoy, nginx, …), or a YAML file with a mapping.
     #[arg(long, value_name = "NAME|FILE")]
@@ -44,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pepper_file: Option<PathBuf>,
     /// How to print: one JSON object a line, or columns.
-    #[arg(long, value_enum, default_value_t = Output::Json)]
+    #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
     /// The log: a file, plain or gzip, or - for standard input.
     file: PathBuf,
@@ -79,23 +83,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut decoder = Decoder::new(&settings.checked()?, &records::pepper(args.pepper_file.as_ref())?)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut arena = Bump::new();
-    if args.output == Output::Table
-        && let Err(error) = writeln!(out, "{}", columns(&HEAD))
-    {
-        return closed(error);
+    if args.output == Output::Table {
+        writeln!(out, "{}", columns(&HEAD))?;
     }
+    let mut is_told = false;
     for record in records::records(&args.file)? {
         arena.reset();
-        if let Err(error) = print(&record?, &mut decoder, args.output, &arena, &mut out) {
-            return closed(error);
+        let record = record?;
+        if let Some(text) = TextLog::of(&record.bytes).filter(|_| !is_told) {
+            say(format_args!("{}, line {}: {text}", args.file.display(), record.line));
+            is_told = true;
         }
+        print(&record, &mut decoder, args.output, &arena, &mut out)?;
     }
-    out.flush().map_or_else(closed, |()| Ok(ExitCode::SUCCESS))
-}
-
-/// A reader that has seen enough (`| head`) is no failure.
-fn closed(error: io::Error) -> anyhow::Result<ExitCode> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(ExitCode::SUCCESS) } else { Err(error.into()) }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
+use super::output::is_closed;
 use crate::{
     app::demo::{self, Screen, Settings, Verdict},
     generate::{Format, Formats},
@@ -14,6 +15,7 @@ use crate::{
 ///
 /// Exit code: 0 if the leaked key, and it alone, was stopped; 1 if not.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  keyhound demo --serve")]
 pub struct DemoArgs {
     /// Stay up afterwards and print the addresses to look at
     #[arg(long)]
@@ -71,7 +73,11 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         serve: args.serve,
         ..Settings::default()
     };
-    let verdict = demo::run(&settings, &mut Screen::standard())?;
+    let verdict = match demo::run(&settings, &mut Screen::standard()) {
+        // Nobody saw how it ended.
+        Err(error) if is_closed(&error) => return Ok(ExitCode::FAILURE),
+        verdict => verdict?,
+    };
     Ok(exit_code(&verdict).into())
 }
 

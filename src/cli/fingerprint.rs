@@ -9,10 +9,14 @@ use std::{
 use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
+use super::output::{print, say};
 use crate::decode::{Pepper, credential_fingerprint, fingerprint};
 
 /// Print the key ids of raw keys that come on standard input, one a line
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  keyhound fingerprint --pepper-file secrets/pepper < key.txt\n\nSee docs/config.md#the-catalogue."
+)]
 pub struct Args {
     /// The pepper of the daemon's settings
     #[arg(long, value_name = "FILE")]
@@ -30,7 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let pepper = Pepper::new(&bytes).with_context(|| path.to_string())?;
     let mut input = io::stdin().lock();
     if io::stdin().is_terminal() {
-        eprintln!("One key a line; end with Ctrl-D.");
+        say("One key a line; end with Ctrl-D.");
     }
     loop {
         let mut line = Zeroizing::new(String::new());
@@ -45,6 +49,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Some(namespace) => credential_fingerprint(&pepper, namespace, key),
             None => fingerprint(&pepper, key.as_bytes()),
         };
-        println!("{id}");
+        print(&format!("{id}\n"))?;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, ErrorKind, IsTerminal, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::is_closed;
 use crate::{
     event::EventTime,
     generate::{
@@ -24,6 +25,9 @@ use crate::{
 ///
 /// The same arguments give the same bytes. The raw keys in the lines are invented.
 #[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example:\n  keyhound generate --days 14 --leak --output-file access.json --labels labels.json"
+)]
 pub struct GenerateArgs {
     /// Form of the lines; `mixed` puts each tenant behind nginx, Kong or Envoy in turn
     #[arg(long, value_enum, default_value_t = FormatArg::Nginx)]
@@ -60,7 +64,7 @@ pub struct GenerateArgs {
     scenarios: Vec<ScenarioArg>,
     /// Write the lines to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output_file: Option<PathBuf>,
     /// Write what is true about the incidents to this file, as JSON
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -111,7 +115,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.geo {
         write_file(path, &world::database())?;
     }
-    let mut out: Box<dyn Write> = match &args.output {
+    let mut out: Box<dyn Write> = match &args.output_file {
         Some(path) => {
             Box::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?)
         }
@@ -124,7 +128,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     };
     match written.and_then(|()| Ok(out.flush()?)) {
         // The reader has seen enough: `keyhound generate | head`.
-        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_closed(&error) => Ok(ExitCode::SUCCESS),
         other => other.map(|()| ExitCode::SUCCESS),
     }
 }
@@ -234,10 +238,6 @@ fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-}
-
 fn time(text: &str) -> Result<EventTime, String> {
     let wrong = || format!("\"{text}\" is not a time after 1970: write 2026-11-02T00:00:00Z");
     let time: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
@@ -260,7 +260,7 @@ mod tests {
     fn generate(arguments: &[&str]) -> anyhow::Result<(tempfile::TempDir, String)> {
         let folder = tempfile::tempdir()?;
         let output = folder.path().join("lines");
-        let arguments = ["generate", "--output", output.to_str().unwrap_or_default()]
+        let arguments = ["generate", "--output-file", output.to_str().unwrap_or_default()]
             .into_iter()
             .chain(arguments.iter().copied());
         run(&Command::try_parse_from(arguments)?.args)?;

@@ -1,5 +1,6 @@
 //! The sub-commands, a file each: parse, run, exit code.
 
+pub mod alert;
 pub mod check_config;
 pub mod daemon;
 pub mod decisions;
@@ -13,13 +14,17 @@ pub mod records;
 pub mod rules;
 pub mod run;
 
+mod arguments;
 mod key_names;
 mod output;
 mod table;
+mod text_log;
 
 use std::{process::ExitCode, sync::LazyLock};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub use output::say;
 
 use crate::telemetry::build;
 
@@ -56,6 +61,7 @@ enum Command {
     Rules(rules::Args),
     Decisions(decisions::Args),
     Incidents(incidents::Args),
+    Alert(alert::AlertArgs),
     Fingerprint(fingerprint::Args),
     Generate(generate::GenerateArgs),
     /// Print a shell's completions
@@ -68,7 +74,11 @@ enum Command {
 /// Runs what the command line says. Exit codes: 0 right, 1 failed, 2 a command line that cannot be, 78 settings that
 /// cannot be used.
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+    output::unless_closed(run_command(Cli::parse().command))
+}
+
+fn run_command(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::CheckConfig(args) => check_config::run(args),
@@ -77,10 +87,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Rules(args) => rules::run(args),
         Command::Decisions(args) => decisions::run(&args),
         Command::Incidents(args) => incidents::run(&args),
+        Command::Alert(args) => alert::run(&args),
         Command::Fingerprint(args) => fingerprint::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "keyhound", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "keyhound", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::decode::{Format, Mapping, Pepper, presets};
+use crate::{
+    decode::{Format, Mapping, Pepper, presets},
+    rules::document::did_you_mean,
+};
 
 /// One line of the input.
 pub struct Record {
@@ -59,7 +62,10 @@ pub fn format(name: &str) -> anyhow::Result<Format> {
     }
     let path = Path::new(name);
     if !path.exists() {
-        bail!("\"{name}\" is neither a preset ({}) nor a file with a mapping", presets::names().join(", "));
+        bail!(
+            "\"{name}\" is neither a preset nor a file with a mapping; {}",
+            did_you_mean(name, &presets::names())
+        );
     }
     let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
     let mapping: Mapping =

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{
     EXIT_CONFIG,
-    output::{Output, print_json},
+    output::{Output, print, print_json, say},
 };
 use crate::{
     config::{self, FileError},
@@ -14,6 +14,9 @@ use crate::{
 
 /// List rules, or run the tests in their files
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  keyhound rules list\n  keyhound rules test shipped rules/own.yaml\n\nSee docs/rules.md."
+)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -68,7 +71,7 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     }
     let reports = rule_tests::run(&set, |rule| rule.id.contains(&args.only));
     match args.output {
-        Output::Table => print!("{}", rule_tests::render(&reports)),
+        Output::Table => print(&rule_tests::render(&reports))?,
         Output::Json => print_json(&rule_tests::document(&reports))?,
     }
     let passed = reports.iter().all(|report| report.outcome.passed());
@@ -81,14 +84,14 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(refuse(&error)),
     };
     match args.output {
-        Output::Table => println!("{}", table(&set)),
+        Output::Table => print(&format!("{}\n", table(&set)))?,
         Output::Json => print_json(&json(&set))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn refuse(error: &FileError) -> ExitCode {
-    eprintln!("{error}");
+    say(error);
     ExitCode::from(EXIT_CONFIG)
 }
 

@@ -2,15 +2,18 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
-use super::EXIT_CONFIG;
+use super::{EXIT_CONFIG, output::say};
 use crate::{
     app::{self, Named},
-    config::{Config, Overrides},
+    config::{Config, FileError, Overrides},
     telemetry::logs,
 };
 
 /// Read gateway logs, learn, tell and decide, until a signal
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  keyhound run --config keyhound.yaml\n\nSee docs/operations.md and docs/config.md."
+)]
 pub struct Args {
     /// The settings
     #[arg(long, env = "KEYHOUND_CONFIG", default_value = "keyhound.yaml", value_name = "FILE")]
@@ -24,6 +27,13 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match Config::load(&args.config, &args.overrides) {
         Ok(config) => config,
+        Err(error @ FileError::Read { .. }) => {
+            let hint = format!(
+                "{error}; --config FILE (KEYHOUND_CONFIG) names another file, and keyhound inspect LOG prints settings \
+                 to start with"
+            );
+            return unusable(anyhow::Error::new(error).context(hint));
+        }
         Err(error) => return unusable(error.into()),
     };
     logs::init(&config.logs)?;
@@ -46,7 +56,7 @@ fn unusable(error: anyhow::Error) -> anyhow::Result<ExitCode> {
     if error.chain().any(is_unreadable) {
         return Err(error);
     }
-    eprintln!("{}", logs::with_causes(&error));
+    say(logs::with_causes(&error));
     Ok(ExitCode::from(EXIT_CONFIG))
 }
 
@@ -60,7 +70,9 @@ mod tests {
         let config = folder.path().join("keyhound.yaml");
         let run = || run(Args { config: config.clone(), overrides: Overrides::default() });
         let error = logs::with_causes(&run().unwrap_err());
-        assert!(error.contains("keyhound.yaml: cannot be read: No such file"), "{error}");
+        for words in ["keyhound.yaml: cannot be read", "--config FILE", "keyhound inspect", "No such file"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
         for wrong in [&b"sources: []"[..], b"\xff"] {
             std::fs::write(&config, wrong).unwrap();
             assert_eq!(format!("{:?}", run().unwrap()), format!("{:?}", ExitCode::from(EXIT_CONFIG)));

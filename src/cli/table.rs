@@ -1,5 +1,6 @@
 //! Tables for a terminal, without colour: whatever colour would say is said in words.
 
+use crate::event::printable;
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// A table with a head; columns shrink to the terminal's width where there is one.
@@ -24,7 +25,7 @@ pub(super) fn key(subject: &crate::respond::SubjectRef) -> String {
     if text.is_empty() { subject.id.clone() } else { format!("{text}  {}", subject.id) }
 }
 
-/// Control characters in a text of a log must not reach a terminal.
+/// Nothing in a text of a log or a catalogue may steer a terminal.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    printable(text)
 }

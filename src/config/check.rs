@@ -19,6 +19,12 @@ const LIMIT_PARTITIONS: i64 = 1024;
 const LONGEST_PREFIX: usize = 200;
 
 pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Problems> {
+    let (config, problems) = examined(raw, document);
+    problems.or(config)
+}
+
+/// The settings, and what is wrong with them: without anything, they are valid.
+pub(super) fn examined(raw: RawConfig, document: &Document) -> (Config, Problems) {
     let root = &document.root;
     let mut problems = Problems::of_file(&document.name);
     let sources = sources(&raw.sources, root, &mut problems);
@@ -28,7 +34,7 @@ pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Probl
     let serve = key_places::serve(raw.serve.clone(), &sources, root, &mut problems);
     raw.response.check(root, &mut problems);
     problems.hide_replaced(root);
-    problems.or(Config {
+    let config = Config {
         sources,
         topic_prefix: raw.topic_prefix,
         // Out of its range, it is among the problems.
@@ -45,7 +51,8 @@ pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Probl
         gateways_listen: raw.gateways_listen,
         serve,
         logs: raw.logs,
-    })
+    };
+    (config, problems)
 }
 
 fn values(raw: &RawConfig, root: &Node, problems: &mut Problems) {

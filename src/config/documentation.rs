@@ -20,8 +20,12 @@ printed):
 ```
 
 - **A whole example**: [examples/keyhound.yaml](../examples/keyhound.yaml).
-- **Check it**: `keyhound check-config keyhound.yaml`. Everything wrong is told at once, with line and column; the exit \
-code is 78. It reads the rules and the catalogue too. `--print-effective` prints the settings as they are in force.
+- **Check it**: `keyhound check-config keyhound.yaml`. Everything wrong is told at once, with file, line, column and \
+field: in the settings, the rules, the catalogue, the place databases, the secrets. It also looks at what is around: \
+whether files are there and readable, the state's folder can be written, addresses are free, brokers and Alertmanagers \
+answer and topics are there. `--no-environment` leaves that and the secrets out, as for CI. Errors make the exit code \
+78; warnings do not. `--output json` prints the same for programs. `--print-effective` prints the settings as they are \
+in force.
 - **Unknown settings are refused**, also those of parts that are not built yet.
 - **Variables**: `${NAME}` and `${NAME:-default}` in any value; `$${` stands for `${`. Within `{ }` and `[ ]` they need \
 quotes. A message never shows what a \

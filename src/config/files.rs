@@ -90,17 +90,20 @@ pub fn catalogue(path: &Path) -> Result<Catalogue, FileError> {
         .get("keys")
         .map(|keys| keys.elements().iter().map(|key| key.place).collect())
         .unwrap_or_default();
-    Catalogue::new(raw.keys, version).map_err(|source| {
+    for error in Catalogue::errors(raw.keys.clone()) {
         let (CatalogueError::Identity { index, .. }
         | CatalogueError::Id { index, .. }
-        | CatalogueError::Duplicate { index, .. }) = source;
-        problems.add(
-            places.get(index).copied().unwrap_or_default(),
-            format!("keys[{index}]"),
-            source.to_string(),
-        );
-        FileError::Problems(problems)
-    })
+        | CatalogueError::Duplicate { index, .. }) = error;
+        let place = places.get(index).copied().unwrap_or_default();
+        problems.add(place, format!("keys[{index}]"), error.to_string());
+    }
+    let unusable = |error: CatalogueError| {
+        let mut problems = Problems::of_file(&name);
+        problems.add(Place::default(), "", error.to_string());
+        problems
+    };
+    problems.or(())?;
+    Ok(Catalogue::new(raw.keys, version).map_err(unusable)?)
 }
 
 pub(super) fn read(path: &Path) -> Result<String, FileError> {

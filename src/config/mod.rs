@@ -10,6 +10,7 @@
 mod check;
 mod documentation;
 mod effective;
+mod examine;
 mod files;
 mod interpolate;
 mod key_places;
@@ -25,6 +26,7 @@ use std::{
 
 pub use documentation::documentation;
 pub use effective::effective;
+pub use examine::Examined;
 pub use files::{FileError, catalogue, catalogue_schema, rules};
 pub use overrides::Overrides;
 pub use raw::schema;

@@ -10,10 +10,10 @@ use crate::respond::Mode;
 #[command(next_help_heading = "Over the file")]
 pub struct Overrides {
     /// Address for metrics, health and operators
-    #[arg(long, env = "KEYHOUND_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "KEYHOUND_LISTEN", value_name = "ADDRESS", value_parser = listen)]
     pub listen: Option<SocketAddr>,
     /// Address for gateways that ask
-    #[arg(long, env = "KEYHOUND_GATEWAYS_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "KEYHOUND_GATEWAYS_LISTEN", value_name = "ADDRESS", value_parser = gateways_listen)]
     pub gateways_listen: Option<SocketAddr>,
     /// Directory of the state
     #[arg(long, env = "KEYHOUND_STATE_DIR", value_name = "DIR")]
@@ -41,8 +41,27 @@ impl Overrides {
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
-    [Mode::Shadow, Mode::Enforce]
-        .into_iter()
-        .find(|mode| mode.as_str() == text)
-        .ok_or_else(|| "it must be shadow or enforce".to_owned())
+    let found = [Mode::Shadow, Mode::Enforce].into_iter().find(|mode| mode.as_str() == text);
+    found.ok_or_else(|| from_variable("KEYHOUND_MODE", text, "it must be shadow or enforce"))
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    address("KEYHOUND_LISTEN", text)
+}
+
+fn gateways_listen(text: &str) -> Result<SocketAddr, String> {
+    address("KEYHOUND_GATEWAYS_LISTEN", text)
+}
+
+fn address(variable: &str, text: &str) -> Result<SocketAddr, String> {
+    let wanted = "it must be an address and a port, such as 127.0.0.1:9464";
+    text.parse().map_err(|_| from_variable(variable, text, wanted))
+}
+
+/// The message names the flag; a value that came from the environment is looked for in vain on the command line.
+fn from_variable(variable: &str, text: &str, wanted: &str) -> String {
+    if std::env::var(variable).is_ok_and(|value| value == text) {
+        return format!("{wanted}; the environment variable {variable} says so");
+    }
+    wanted.to_owned()
 }

@@ -27,6 +27,11 @@ pub fn credential_fingerprint(pepper: &Pepper, namespace: &str, credential: &str
     KeyId { kind: KeyKind::Credential, hash }
 }
 
+/// A key for another purpose, of which `label` speaks. No key id ever shows it.
+pub fn derived_key(pepper: &Pepper, label: &[&[u8]]) -> [u8; 16] {
+    second_half(&keyed(pepper), label)
+}
+
 /// One thread's way from keys to key ids, with a bounded cache.
 pub struct Fingerprinter {
     hmac: Hmac<Sha256>,
@@ -53,8 +58,8 @@ impl Fingerprinter {
         let empty = Entry { tag: (0, 0), hash: [0; 16] };
         Self {
             hmac: keyed(pepper),
-            index: sip128::SipHasher13::new_with_key(&second_half(&keyed(pepper), b"keyhound/cache")),
-            address: SipHasher13::new_with_key(&second_half(&keyed(pepper), b"keyhound/address")),
+            index: sip128::SipHasher13::new_with_key(&second_half(&keyed(pepper), &[b"keyhound/cache"])),
+            address: SipHasher13::new_with_key(&second_half(&keyed(pepper), &[b"keyhound/address"])),
             entries: vec![empty; entries.next_power_of_two().max(2)].into_boxed_slice(),
         }
     }
@@ -131,8 +136,8 @@ fn first_half(hmac: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 16] {
 }
 
 /// The half that no key id ever shows, so that nothing shown can be a derived secret.
-fn second_half(hmac: &Hmac<Sha256>, label: &[u8]) -> [u8; 16] {
-    half(hmac, &[label], 16)
+fn second_half(hmac: &Hmac<Sha256>, label: &[&[u8]]) -> [u8; 16] {
+    half(hmac, label, 16)
 }
 
 fn half(hmac: &Hmac<Sha256>, parts: &[&[u8]], from: usize) -> [u8; 16] {

@@ -39,7 +39,7 @@ pub use self::{
     agent::AGENT_BYTES_MAX,
     coverage::Coverage,
     fields::Slot,
-    fingerprint::{CACHE_ENTRIES_DEFAULT, Fingerprinter, credential_fingerprint, fingerprint},
+    fingerprint::{CACHE_ENTRIES_DEFAULT, Fingerprinter, credential_fingerprint, derived_key, fingerprint},
     mapping::{Mapping, MappingError},
     plan::DECISION_HEADER,
     record::{DEPTH_MAX, UNZIPPED_BYTES_MAX},

@@ -17,7 +17,7 @@ pub struct Pepper(Zeroizing<Vec<u8>>);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PepperError {
     #[error(
-        "the pepper is {bytes} bytes, at least {PEPPER_BYTES_MIN} are needed (head -c 32 /dev/urandom | base64)"
+        "the pepper is {bytes} bytes, at least {PEPPER_BYTES_MIN} are needed (head -c 32 /dev/urandom > FILE)"
     )]
     TooShort { bytes: usize },
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use crate::{
     catalogue::{Entry, KeyClass},
     deliver::WallTime,
-    event::KeyId,
+    event::{KeyId, printable},
     incident::{Incident, Outcome, Reason, Sample, fuse},
 };
 
@@ -51,13 +51,12 @@ pub fn page(view: &View<'_>) -> String {
     why(view.incident, &mut page);
     seen(view.incident, &mut page);
     page.lines("Doubt", doubts(view.incident).into_iter());
-    did(view.incident, &mut page);
-    let held = view.incident.held.iter().map(|held| format!("{} ({})", held.step.as_str(), held.by));
-    let held = held.collect::<Vec<_>>().join(", ");
-    if !held.is_empty() {
-        page.line("Held", &held);
+    page.lines("Did", did(view.incident).chunks(3).map(|some| some.join("  ")));
+    let withheld = withheld(view.incident).join(", ");
+    if !withheld.is_empty() {
+        page.line("Held", &withheld);
     }
-    to_do(view.incident, &mut page);
+    page.lines("Do", to_do(view.incident).into_iter());
     page.0
 }
 
@@ -65,11 +64,10 @@ pub fn page(view: &View<'_>) -> String {
 struct Page(String);
 
 impl Page {
-    /// Control characters in a text of a log must not reach a terminal.
+    /// Nothing in a text of a log may steer a terminal.
     fn line(&mut self, head: &str, text: &str) {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "{}", format!("{head:<HEAD$}{text}").trim_end());
+        let _ = writeln!(self.0, "{}", format!("{head:<HEAD$}{}", printable(text)).trim_end());
     }
 
     /// The head stands before the first line only.
@@ -82,52 +80,72 @@ impl Page {
 
 fn verdict(view: &View<'_>, page: &mut Page) {
     let incident = view.incident;
-    let words = match incident.verdict.as_str() {
+    let (words, state) = (verdict_words(incident), state(view));
+    let severity = incident.severity.as_str();
+    let _ = writeln!(page.0, "{words:<25} {severity:<8} {state:<14} {}", incident.id.0);
+}
+
+/// What it looks like, in a few words.
+pub(super) fn verdict_words(incident: &Incident) -> &'static str {
+    match incident.verdict.as_str() {
         "KeyStolen" => "STOLEN KEY, likely",
         "KeyAbused" => "KEY USED FAR BEYOND ITS USUAL",
         "KeyProbing" => "KEY TRIES WHAT IT MAY NOT DO",
         _ => "KEY USED IN AN UNUSUAL WAY",
-    };
+    }
+}
+
+/// `open 2 min`, `closed after 20 min`, `backlog`.
+pub(super) fn state(view: &View<'_>) -> String {
+    let incident = view.incident;
     let lasted = |to: Option<WallTime>| {
         let minutes =
             WallTime::parse(&incident.opened_at).zip(to).map(|(from, to)| to.since(from).as_secs() / 60);
         minutes.map_or_else(String::new, |minutes| format!(" {minutes} min"))
     };
-    let state = match &incident.closed_at {
+    match &incident.closed_at {
         None if incident.stale => "backlog".to_owned(),
         None => format!("open{}", lasted(Some(view.now))),
         Some(at) => format!("closed after{}", lasted(WallTime::parse(at))),
-    };
-    let severity = incident.severity.as_str();
-    let _ = writeln!(page.0, "{words:<25} {severity:<8} {state:<14} {}", incident.id.0);
+    }
 }
 
 fn key(view: &View<'_>, page: &mut Page) {
     let subject = &view.incident.subject;
-    let names = [subject.tenant.as_str(), subject.name.as_str()];
-    let mut text = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" / ");
+    let mut text = key_name(view.incident);
     let id = subject.id.parse::<KeyId>().map_or_else(|_| subject.id.clone(), |id| id.short());
     let _ = write!(text, "{}{id}", if text.is_empty() { "" } else { "  " });
-    if let Some(entry) = view.entry {
-        let mut facts = vec![match entry.class {
-            KeyClass::Unknown => "key without a class".to_owned(),
-            class => format!("{} key", class.as_str()),
-        }];
-        if !entry.plan.is_empty() {
-            facts.push(format!("plan {}", entry.plan));
-        }
-        if !entry.owner.is_empty() {
-            facts.push(format!("owner {}", entry.owner));
-        }
-        let _ = write!(text, "   {}", facts.join(", "));
+    if view.entry.is_some() {
+        let _ = write!(text, "   {}", facts(view));
     }
     page.line("Key", &text);
 }
 
+/// What people call the key, with its tenant; empty if nobody has named it.
+pub(super) fn key_name(incident: &Incident) -> String {
+    let names = [incident.subject.tenant.as_str(), incident.subject.name.as_str()];
+    names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" / ")
+}
+
+/// `server key, plan gold, owner payments-oncall`; empty if the catalogue does not know the key.
+pub(super) fn facts(view: &View<'_>) -> String {
+    let Some(entry) = view.entry else { return String::new() };
+    let mut facts = vec![match entry.class {
+        KeyClass::Unknown => "key without a class".to_owned(),
+        class => format!("{} key", class.as_str()),
+    }];
+    if !entry.plan.is_empty() {
+        facts.push(format!("plan {}", entry.plan));
+    }
+    if !entry.owner.is_empty() {
+        facts.push(format!("owner {}", entry.owner));
+    }
+    facts.join(", ")
+}
+
 /// The reasons, the most surprising first, and what they would come to without the first.
 fn why(incident: &Incident, page: &mut Page) {
-    let mut reasons: Vec<&Reason> = incident.reasons.iter().collect();
-    reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.rule.cmp(&b.rule)));
+    let reasons = reasons(incident);
     let wide = |text: &dyn Fn(&Reason) -> usize, least: usize| {
         reasons.iter().map(|reason| text(reason)).max().unwrap_or(0).clamp(least, 48)
     };
@@ -145,7 +163,15 @@ fn why(incident: &Incident, page: &mut Page) {
     page.line("", &total(incident, &reasons));
 }
 
-fn total(incident: &Incident, reasons: &[&Reason]) -> String {
+/// The reasons, the most surprising first.
+pub(super) fn reasons(incident: &Incident) -> Vec<&Reason> {
+    let mut reasons: Vec<&Reason> = incident.reasons.iter().collect();
+    reasons.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.rule.cmp(&b.rule)));
+    reasons
+}
+
+/// What they come to, and how much of it hangs on the strongest family.
+pub(super) fn total(incident: &Incident, reasons: &[&Reason]) -> String {
     let mut text =
         format!("total {:.1}, each family capped; two that agree need {:.1}.", incident.score, fuse::AGREE);
     let leading = contributions(reasons).into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
@@ -182,7 +208,7 @@ fn seen(incident: &Incident, page: &mut Page) {
 }
 
 /// What speaks against it, and what must not be expected of it.
-fn doubts(incident: &Incident) -> Vec<String> {
+pub(super) fn doubts(incident: &Incident) -> Vec<String> {
     let mut doubts = incident.doubts.clone();
     if incident.stale {
         doubts.push("A backlog: all of it was read long after it happened, so nobody was paged.".to_owned());
@@ -190,7 +216,8 @@ fn doubts(incident: &Incident) -> Vec<String> {
     doubts
 }
 
-fn did(incident: &Incident, page: &mut Page) {
+/// What was done, in order.
+pub(super) fn did(incident: &Incident) -> Vec<String> {
     let mut done = vec![format!("{} first evidence", clock(&incident.opened_at))];
     done.extend(incident.steps.iter().map(|doing| {
         let mut what = match doing.outcome {
@@ -206,12 +233,18 @@ fn did(incident: &Incident, page: &mut Page) {
     if let Some(at) = &incident.closed_at {
         done.push(format!("{} closed", clock(at)));
     }
-    page.lines("Did", done.chunks(3).map(|some| some.join("  ")));
+    done
 }
 
-fn to_do(incident: &Incident, page: &mut Page) {
+/// The steps that evidence asked for, each with what withheld it.
+pub(super) fn withheld(incident: &Incident) -> Vec<String> {
+    incident.held.iter().map(|held| format!("{} ({})", held.step.as_str(), held.by)).collect()
+}
+
+/// The commands for either answer; none once it is over.
+pub(super) fn to_do(incident: &Incident) -> Vec<String> {
     if !incident.is_open() {
-        return;
+        return Vec::new();
     }
     let id = &incident.subject.id;
     let mut texts = vec![if incident.is_in_shadow() {
@@ -222,7 +255,7 @@ fn to_do(incident: &Incident, page: &mut Page) {
     if incident.in_force().is_some() {
         texts.push(format!("keyhound decisions lift {id} --reason \"theirs\""));
     }
-    page.lines("Do", texts.into_iter());
+    texts
 }
 
 /// The time of day in UTC: `03:11:40`; the text as it is if it is no time.

@@ -73,6 +73,15 @@ pub fn with_causes(error: &anyhow::Error) -> String {
     })
 }
 
+/// The last cause of an error, which is mostly the one that a person can do something about.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// Checks a level without setting anything up.
 ///
 /// What the HTTP/2 library writes is left out whatever the level: of a malformed request it writes the path, and that

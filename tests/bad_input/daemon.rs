@@ -117,7 +117,7 @@ fn the_decode_command_names_the_position_of_each_bad_record() {
     fs::write(site.path("access.log"), &input.text).expect("written");
     fs::write(site.path("pepper"), PEPPER).expect("written");
     let output = Command::new(env!("CARGO_BIN_EXE_keyhound"))
-        .args(["decode", "--format", "nginx", "--pepper-file"])
+        .args(["decode", "--output", "json", "--format", "nginx", "--pepper-file"])
         .args([site.path("pepper"), site.path("access.log")])
         .output()
         .expect("it can be started");

@@ -8,6 +8,7 @@ use std::{
 use super::clock::StageClock;
 use crate::{
     decode::{DECISION_HEADER, Pepper},
+    deliver::alertmanager::{Links, PageLinks},
     generate::SyntheticKey,
     incident::Incident,
     respond::Decision,
@@ -65,7 +66,7 @@ impl Gate {
             metrics: metrics.clone(),
         }
         .router();
-        let checks_at = listen(&runtime, router, &metrics)?;
+        let checks_at = listen(&runtime, |_| router, &metrics)?;
         Ok(Self {
             runtime,
             decisions,
@@ -110,16 +111,20 @@ impl Gate {
 
     /// Binds the operators' API; commands go to `commands`.
     pub fn open_operators(&self, commands: Commander) -> anyhow::Result<SocketAddr> {
-        let router = Operators {
-            board: self.board.clone(),
-            commands,
-            access: Access::local(Vec::new()),
-            catalogue: Arc::default(),
-            clock: self.clock.as_wall_clock(),
-            metrics: self.metrics.clone(),
-            ready_lag_seconds_max: 0,
-        }
-        .router();
+        let router = |address| {
+            let links = PageLinks::new(&Links::default(), address, "localhost", None);
+            Operators {
+                board: self.board.clone(),
+                commands,
+                access: Access::local(Vec::new()),
+                catalogue: Arc::default(),
+                links: Arc::new(links),
+                clock: self.clock.as_wall_clock(),
+                metrics: self.metrics.clone(),
+                ready_lag_seconds_max: 0,
+            }
+            .router()
+        };
         listen(&self.runtime, router, &self.metrics)
     }
 
@@ -145,7 +150,7 @@ fn loopback() -> SocketAddr {
 /// Serves a router on a port of its own; its address.
 fn listen(
     runtime: &tokio::runtime::Runtime,
-    router: axum::Router,
+    router: impl FnOnce(SocketAddr) -> axum::Router,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<SocketAddr> {
     let bound = {
@@ -154,6 +159,7 @@ fn listen(
     };
     let address = bound.address;
     let forever = std::future::pending();
+    let router = router(address);
     runtime.spawn(listener::serve(bound, router, LIMITS, metrics.clone(), forever));
     Ok(address)
 }

@@ -11,6 +11,8 @@ mod survey;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::bail;
+
 use self::{
     input::{Input, Sample},
     report::Report,
@@ -18,13 +20,20 @@ use self::{
 };
 use super::{
     key_names::NamedKeys,
-    output::{Output, print_json},
+    output::{Output, print, print_json, say},
     records,
+    text_log::TextLog,
 };
 use crate::decode::{Format, KeyPolicy, Pepper, Settings};
 
-/// Guess a log's or a topic's format; show what is in it and a configuration to start with.
+/// Records that have to be text for a log to be told as text.
+const TEXT_RECORDS: usize = 200;
+
+/// Guess a log's or a topic's format; show what is in it and a configuration to start with
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  keyhound inspect /var/log/nginx/access.json\n  keyhound inspect kong-logs --brokers kafka-1:9092\n\nSee docs/formats.md."
+)]
 pub struct Args {
     /// The format, where the guess is not wanted: a preset or a YAML file with a mapping.
     #[arg(long, value_name = "NAME|FILE")]
@@ -59,11 +68,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let input = Input::resolve(&args)?;
     let sample = input.sample(args.records)?;
     if let Some(why) = &sample.cut_short {
-        eprintln!("the sample is smaller than asked for: {why}");
+        say(format_args!("the sample is smaller than asked for: {why}"));
+    }
+    let lines = sample.pieces.iter().take(TEXT_RECORDS).map(|piece| piece.bytes.as_slice());
+    if let Some(text) = TextLog::of_all(lines) {
+        bail!("{}: {text}", args.target);
     }
     let report = look(&args, &input, &sample, &input.pepper()?)?;
     match args.output {
-        Output::Table => print!("{}", report.text()),
+        Output::Table => print(&report.text())?,
         Output::Json => print_json(&report)?,
     }
     Ok(if report.requests == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })

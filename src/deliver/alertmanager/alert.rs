@@ -2,27 +2,28 @@
 //!
 //! Pure: the same incident, labels and times give the same alert.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use super::text;
-use crate::{
-    deliver::WallTime,
-    incident::{Incident, Severity},
-    respond::Mode,
-};
+use serde::Serialize;
+
+use super::{LabelSettings, PageLinks, text};
+use crate::{deliver::WallTime, incident::Incident, respond::Mode};
 
 /// What identifies an alert. Frozen while it fires: a label that changes makes a new alert.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Labels {
     /// The verdict: `KeyStolen`, `KeyAbused`, `KeyProbing`, `KeyUnusual`.
     pub alertname: String,
-    pub severity: Severity,
+    /// As the Alertmanager's `severity_map` calls it.
+    pub severity: String,
     /// Left out where nobody knows it: to Alertmanager an empty label is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tenant: String,
     pub key_id: String,
     pub mode: &'static str,
+    /// The Alertmanager's `extra_labels`.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, String>,
 }
 
 /// The texts, in the order in which they are read at 3 a.m.
@@ -50,40 +51,19 @@ pub struct Alert {
     pub generator_url: String,
 }
 
-/// The `links` section: where an alert's links lead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Links {
-    /// How people reach Keyhound's own HTTP server.
-    pub keyhound: String,
-    /// A dashboard; `{key_id}`, `{tenant}` and `{incident}` are filled in. Empty = Keyhound's own page of the incident.
-    pub dashboard: String,
-    /// A runbook; `{rule}` is filled in. Empty = the rule's own `runbook`, as it stands there.
-    pub runbook: String,
-}
-
-impl Default for Links {
-    fn default() -> Self {
-        Self {
-            keyhound: "http://127.0.0.1:9464".to_owned(),
-            dashboard: String::new(),
-            runbook: String::new(),
-        }
-    }
-}
-
 impl Labels {
-    /// The labels of an incident as it is now.
-    pub fn of(incident: &Incident) -> Self {
+    /// The labels of an incident as it is now, for an Alertmanager with these settings.
+    pub fn of(incident: &Incident, settings: &LabelSettings) -> Self {
         Self {
             alertname: incident.verdict.clone(),
-            severity: incident.severity,
+            severity: settings.severity(incident.severity).to_owned(),
             tenant: incident.subject.tenant.clone(),
             key_id: incident.subject.id.clone(),
             mode: match incident.mode {
                 Mode::Shadow => "shadow",
                 Mode::Enforce => "enforce",
             },
+            extra: settings.extra.clone(),
         }
     }
 }
@@ -92,76 +72,47 @@ impl Labels {
 ///
 /// It starts at the event time at which the incident reached its severity, but never after it ends: the gateway's
 /// clock may be ahead of ours, and Alertmanager refuses an alert that ends before it starts.
-pub fn from_incident(incident: &Incident, labels: Labels, ends_at: WallTime, links: &Links) -> Alert {
+pub fn from_incident(incident: &Incident, labels: Labels, ends_at: WallTime, links: &PageLinks) -> Alert {
     let detected = WallTime::parse(&incident.detected_at).or_else(|| WallTime::parse(&incident.opened_at));
-    let page = format!("{}/api/v1/incidents/{}", links.keyhound.trim_end_matches('/'), incident.id.0);
     Alert {
         labels,
         annotations: Annotations {
-            summary: text::summary(incident),
-            description: text::description(incident),
-            action: text::action(incident),
-            confidence: text::confidence(incident),
-            next_step: text::next_step(incident),
-            dashboard_url: dashboard(incident, links).unwrap_or_else(|| page.clone()),
-            runbook_url: runbook(incident, links),
+            summary: text::unmarked(&text::summary(incident)),
+            description: text::unmarked(&text::description(incident)),
+            action: text::unmarked(&text::action(incident)),
+            confidence: text::unmarked(&text::confidence(incident)),
+            next_step: text::unmarked(&text::next_step(incident)),
+            dashboard_url: links.dashboard(incident, ends_at),
+            runbook_url: links.runbook(incident),
         },
         starts_at: detected.map_or(ends_at, |time| time.min(ends_at)).rfc3339(),
         ends_at: ends_at.rfc3339(),
-        generator_url: page,
+        generator_url: links.incident(&incident.id, ends_at),
     }
-}
-
-fn dashboard(incident: &Incident, links: &Links) -> Option<String> {
-    if links.dashboard.is_empty() {
-        return None;
-    }
-    let url = links.dashboard.replace("{key_id}", &in_url(&incident.subject.id));
-    let url = url.replace("{tenant}", &in_url(&incident.subject.tenant));
-    Some(url.replace("{incident}", &in_url(&incident.id.0)))
-}
-
-/// The runbook of the rule that weighs most: as `links` say, or the rule itself.
-fn runbook(incident: &Incident, links: &Links) -> String {
-    let Some(leading) = text::by_weight(incident).into_iter().next() else { return String::new() };
-    if links.runbook.is_empty() {
-        return leading.runbook.clone();
-    }
-    links.runbook.replace("{rule}", &in_url(&leading.rule))
-}
-
-/// Percent-encodes all but the unreserved characters of RFC 3986.
-fn in_url(text: &str) -> String {
-    use std::fmt::Write;
-    text.bytes().fold(String::new(), |mut url, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-        url
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::testing::stolen;
+    use crate::{deliver::alertmanager::Links, incident::testing::stolen};
 
-    fn links() -> Links {
-        Links {
-            keyhound: "https://keyhound.acme.io/".to_owned(),
-            dashboard: "https://grafana.acme.io/d/keyhound-fleet?var-tenant={tenant}&var-key={key_id}"
-                .to_owned(),
-            runbook: "https://docs.acme.io/runbooks/{rule}".to_owned(),
-        }
+    fn links() -> PageLinks {
+        let settings = "keyhound: 'https://keyhound.acme.io/'\n\
+                        dashboard: 'https://grafana.acme.io/d/keyhound-fleet?var-tenant={tenant}&var-key={key_id}'\n\
+                        runbook: 'https://docs.acme.io/runbooks/{rule}'";
+        let settings: Links = serde_saphyr::from_str(settings).unwrap();
+        PageLinks::new(&settings, "127.0.0.1:9464".parse().unwrap(), "", None)
+    }
+
+    fn labels(incident: &Incident) -> Labels {
+        Labels::of(incident, &LabelSettings::default())
     }
 
     #[test]
     fn an_incident_becomes_the_alert_of_the_contract() {
         let incident = stolen();
         let end = WallTime::parse("2026-11-22T03:15:40Z").unwrap();
-        let alert = from_incident(&incident, Labels::of(&incident), end, &links());
+        let alert = from_incident(&incident, labels(&incident), end, &links());
         insta::assert_snapshot!(serde_json::to_string_pretty(&alert).unwrap(), @r#"
         {
           "labels": {
@@ -182,7 +133,7 @@ mod tests {
           },
           "startsAt": "2026-11-22T03:11:40.000Z",
           "endsAt": "2026-11-22T03:15:40.000Z",
-          "generatorURL": "https://keyhound.acme.io/api/v1/incidents/inc_7q4m"
+          "generatorURL": "https://keyhound.acme.io/incidents/inc_7q4m"
         }
         "#);
     }
@@ -190,7 +141,7 @@ mod tests {
     #[test]
     fn an_alert_never_starts_after_it_ends() {
         let incident = stolen();
-        let alert = from_incident(&incident, Labels::of(&incident), WallTime(5), &links());
+        let alert = from_incident(&incident, labels(&incident), WallTime(5), &links());
         assert_eq!(alert.starts_at, alert.ends_at);
     }
 
@@ -198,17 +149,32 @@ mod tests {
     fn a_label_without_a_value_is_left_out() {
         let mut incident = stolen();
         incident.subject.tenant.clear();
-        let alert = from_incident(&incident, Labels::of(&incident), WallTime(5), &Links::default());
+        let alert = from_incident(&incident, labels(&incident), WallTime(5), &links());
         let json = serde_json::to_value(&alert).unwrap();
         assert_eq!(json["labels"].get("tenant"), None);
-        assert_eq!(json["annotations"].get("runbook_url"), None);
-        incident.reasons[1].runbook = "docs/runbooks/key-new-network.md".to_owned();
-        let alert = from_incident(&incident, Labels::of(&incident), WallTime(5), &Links::default());
-        assert_eq!(alert.annotations.runbook_url, "docs/runbooks/key-new-network.md");
-        let page = "http://127.0.0.1:9464/api/v1/incidents/inc_7q4m";
-        assert_eq!(
-            (json["generatorURL"].as_str(), json["annotations"]["dashboard_url"].as_str()),
-            (Some(page), Some(page))
-        );
+    }
+
+    #[test]
+    fn what_a_log_or_a_catalogue_says_cannot_mark_up_a_message() {
+        let mut incident = stolen();
+        incident.subject.name = "bill\u{1b}[31ming\r\n<!channel> \u{202e}drow".to_owned();
+        incident.subject.owner = "[click](https://evil.example)".to_owned();
+        incident.doubts = vec!["`same` *agent* <https://evil.example|here>".to_owned()];
+        let alert = from_incident(&incident, labels(&incident), WallTime(5), &links());
+        let texts = serde_json::to_string(&alert.annotations).unwrap();
+        for mark in ["<", ">", "`", "*", "](", "\\r", "\\n", "\u{1b}", "\\u001b", "\u{202e}"] {
+            assert!(!texts.contains(mark), "{mark:?} in {texts}");
+        }
+        assert!(alert.annotations.summary.starts_with("acme / bill (31ming  ‹!channel› drow: "), "{texts}");
+    }
+
+    #[test]
+    fn severities_and_further_labels_are_as_the_alertmanager_has_them() {
+        let settings = LabelSettings {
+            severities: [(crate::incident::Severity::High, "critical".to_owned())].into(),
+            extra: [("team".to_owned(), "payments".to_owned())].into(),
+        };
+        let json = serde_json::to_value(Labels::of(&stolen(), &settings)).unwrap();
+        assert_eq!((json["severity"].as_str(), json["team"].as_str()), (Some("critical"), Some("payments")));
     }
 }

@@ -5,9 +5,12 @@
 //! frozen while it fires ([`roster`]); scores, counts and times are annotations ([`alert`]).
 
 pub mod alert;
+pub mod labels;
+pub mod links;
 pub mod notifier;
 pub mod roster;
 pub mod settings;
+pub mod test_alert;
 
 mod dispatch;
 mod losses;
@@ -15,7 +18,11 @@ mod peer;
 mod queue;
 mod text;
 
-pub use alert::{Alert, Links};
+pub use alert::Alert;
 pub use dispatch::ToAlertmanagers;
+pub use labels::LabelSettings;
+pub use links::{LinkSigner, Links, PageLinks};
 pub use notifier::{Notifier, StartError};
+pub use peer::{TrialError, post_once, reach};
 pub use settings::Peer;
+pub use test_alert::test_alert;

@@ -8,7 +8,8 @@ use std::{
 use tokio::{task::JoinHandle, time};
 
 use super::{
-    alert::{Alert, Links},
+    LabelSettings, PageLinks,
+    alert::Alert,
     losses::Losses,
     peer::{ClientError, HttpPeer, Post},
     queue::{CAPACITY, Queue},
@@ -38,41 +39,48 @@ pub struct StartError {
 }
 
 struct Shared {
-    roster: Mutex<Roster>,
     lanes: Vec<Lane>,
     clock: WallClock,
     metrics: Arc<Metrics>,
 }
 
-/// One peer's queue and its name in metrics.
+/// One peer's alerts, its queue, and its name in metrics.
 #[derive(Clone)]
 struct Lane {
     name: String,
     queue: Arc<Queue>,
+    roster: Arc<Mutex<Roster>>,
     losses: Arc<Losses>,
+}
+
+/// A peer that alerts are posted to, before it has its task.
+struct Recipient<P> {
+    name: String,
+    labels: LabelSettings,
+    post: P,
 }
 
 impl Notifier {
     /// Starts within the current tokio runtime. `open` are the incidents that were open before: they are told again.
     pub fn start(
         peers: &[Peer],
-        links: Links,
+        links: &Arc<PageLinks>,
         clock: WallClock,
         metrics: Arc<Metrics>,
         open: &[Incident],
     ) -> Result<Self, StartError> {
-        let mut posts = Vec::with_capacity(peers.len());
+        let mut recipients = Vec::with_capacity(peers.len());
         for peer in peers {
             let name = peer.name();
             let post = HttpPeer::new(peer).map_err(|source| StartError { name: name.clone(), source })?;
-            posts.push((name, post));
+            recipients.push(Recipient { name, labels: peer.labels.clone(), post });
         }
-        Ok(Self::with_posts(posts, links, clock, metrics, open))
+        Ok(Self::with_recipients(recipients, links, clock, metrics, open))
     }
 
-    fn with_posts<P: Post>(
-        posts: Vec<(String, P)>,
-        links: Links,
+    fn with_recipients<P: Post>(
+        recipients: Vec<Recipient<P>>,
+        links: &Arc<PageLinks>,
         clock: WallClock,
         metrics: Arc<Metrics>,
         open: &[Incident],
@@ -80,8 +88,9 @@ impl Notifier {
         metrics.delivery.notifications_queue_capacity.set(i64::try_from(CAPACITY).unwrap_or(i64::MAX));
         let mut lanes = Vec::new();
         let mut senders = Vec::new();
-        for (name, post) in posts {
-            let lane = Lane { name, queue: Arc::default(), losses: Arc::default() };
+        for Recipient { name, labels, post } in recipients {
+            let roster = Arc::new(Mutex::new(Roster::new(links.clone(), labels)));
+            let lane = Lane { name, queue: Arc::default(), roster, losses: Arc::default() };
             for counter in [
                 &metrics.delivery.notifications_sent,
                 &metrics.delivery.notifications_errors,
@@ -92,7 +101,7 @@ impl Notifier {
             senders.push(tokio::spawn(send(lane.clone(), post, metrics.clone())));
             lanes.push(lane);
         }
-        let shared = Arc::new(Shared { roster: Mutex::new(Roster::new(links)), lanes, clock, metrics });
+        let shared = Arc::new(Shared { lanes, clock, metrics });
         for incident in open {
             shared.observe(incident);
         }
@@ -133,32 +142,34 @@ impl Notifier {
 
 impl Shared {
     fn observe(&self, incident: &Incident) {
-        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = roster.dropped();
-        let alerts = roster.observe(incident, self.clock.now());
-        self.metrics.delivery.alerts_evicted.inc_by(roster.dropped() - before);
-        // Queued under the lock, so that a resend cannot overtake a newer record.
-        self.queue(&alerts);
+        let incident = Arc::new(incident.clone());
+        for lane in &self.lanes {
+            let mut roster = lane.roster.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = roster.dropped();
+            let alerts = roster.observe(&incident, self.clock.now());
+            self.metrics.delivery.alerts_evicted.inc_by(roster.dropped() - before);
+            // Queued under the lock, so that a resend cannot overtake a newer record.
+            self.queue(lane, &alerts);
+        }
     }
 
     fn resend(&self) {
-        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
-        let alerts = roster.due(self.clock.now());
-        self.queue(&alerts);
         for lane in &self.lanes {
+            let mut roster = lane.roster.lock().unwrap_or_else(PoisonError::into_inner);
+            let alerts = roster.due(self.clock.now());
+            self.queue(lane, &alerts);
+            drop(roster);
             lane.tell_losses(0);
         }
     }
 
-    fn queue(&self, alerts: &[Alert]) {
+    fn queue(&self, lane: &Lane, alerts: &[Alert]) {
         if alerts.is_empty() {
             return;
         }
-        for lane in &self.lanes {
-            let dropped = lane.queue.push(alerts);
-            self.count_dropped(lane, dropped);
-            lane.show_length(&self.metrics);
-        }
+        let dropped = lane.queue.push(alerts);
+        self.count_dropped(lane, dropped);
+        lane.show_length(&self.metrics);
     }
 
     fn count_dropped(&self, lane: &Lane, dropped: usize) {

@@ -8,7 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 use crate::{
-    deliver::{WallTime, alertmanager::peer::PostError},
+    deliver::{
+        WallTime,
+        alertmanager::{Links, peer::PostError},
+    },
     incident::{IncidentId, Severity, testing::stolen},
 };
 
@@ -44,8 +47,16 @@ fn memory(permits: usize) -> (Memory, mpsc::UnboundedReceiver<Vec<Alert>>, Arc<S
 
 fn start(posts: Vec<(String, Memory)>, open: &[Incident]) -> (Notifier, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new("test", ""));
-    let notifier = Notifier::with_posts(posts, Links::default(), virtual_clock(), metrics.clone(), open);
+    let recipients = posts
+        .into_iter()
+        .map(|(name, post)| Recipient { name, labels: LabelSettings::default(), post })
+        .collect();
+    let notifier = Notifier::with_recipients(recipients, &links(), virtual_clock(), metrics.clone(), open);
     (notifier, metrics)
+}
+
+fn links() -> Arc<PageLinks> {
+    Arc::new(PageLinks::new(&Links::default(), "127.0.0.1:9464".parse().unwrap(), "", None))
 }
 
 fn numbered(number: usize) -> Incident {
@@ -90,6 +101,22 @@ async fn a_full_queue_drops_the_oldest_and_counts_them() {
     assert_eq!(batches.recv().await.unwrap()[0].labels.key_id, numbered(0).subject.id);
     let next = batches.recv().await.unwrap();
     assert_eq!((next.len(), &next[0].labels.key_id), (BATCH, &numbered(6).subject.id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_states_of_one_alert_that_wait_the_older_is_not_sent() {
+    let (peer, mut batches, _permits) = memory(100);
+    let (notifier, metrics) = start(vec![("am".to_owned(), peer)], &[]);
+    let mut nothing_done = stolen();
+    nothing_done.steps.clear();
+    notifier.observe(&nothing_done);
+    notifier.observe(&numbered(1));
+    notifier.observe(&stolen());
+    let batch = batches.recv().await.unwrap();
+    let summaries: Vec<&str> = batch.iter().map(|alert| alert.annotations.summary.as_str()).collect();
+    assert_eq!(summaries.len(), 2, "{summaries:?}");
+    assert!(summaries[1].ends_with("; throttled"), "{summaries:?}");
+    assert_eq!(metrics.delivery.notifications_dropped.with_label_values(&["am"]).get(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,8 +166,7 @@ fn http(url: &str) -> (Notifier, Arc<Metrics>, String) {
     let peer = Peer::try_from(url).unwrap();
     let metrics = Arc::new(Metrics::new("test", ""));
     let name = peer.name();
-    let notifier =
-        Notifier::start(&[peer], Links::default(), WallClock::system(), metrics.clone(), &[]).unwrap();
+    let notifier = Notifier::start(&[peer], &links(), WallClock::system(), metrics.clone(), &[]).unwrap();
     (notifier, metrics, name)
 }
 

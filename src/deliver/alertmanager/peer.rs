@@ -2,12 +2,13 @@
 
 use std::{fs, future::Future, path::PathBuf, time::Duration};
 
-use reqwest::{Certificate, Client, StatusCode, redirect};
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect};
 
 use super::{
     Alert,
     settings::{Auth, Peer},
 };
+use crate::telemetry::logs::root_cause;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,10 +36,10 @@ pub enum ClientError {
 
 /// Why a batch was not taken.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PostError {
+pub enum PostError {
     #[error("{what} {path} cannot be read: {source}", path = path.display())]
     Secret { what: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("no answer: {0}")]
+    #[error("no answer: {}", root_cause(.0))]
     Http(reqwest::Error),
     /// The valid alerts of the batch were stored: it must not be sent again.
     #[error("400, some alerts of the batch are not valid: {excerpt}")]
@@ -76,11 +77,8 @@ impl HttpPeer {
         let client = builder.build().map_err(ClientError::Client)?;
         Ok(Self { client, url: peer.alerts_url(), auth: peer.auth.clone() })
     }
-}
 
-impl Post for HttpPeer {
-    async fn post(&self, alerts: &[Alert]) -> Result<(), PostError> {
-        let request = self.client.post(&self.url).json(alerts);
+    async fn send(&self, request: RequestBuilder) -> Result<(), PostError> {
         let request = match &self.auth {
             None => request,
             Some(Auth::Basic { username, password_file }) => {
@@ -102,11 +100,36 @@ impl Post for HttpPeer {
             status => PostError::Refused { status, excerpt },
         })
     }
+}
+
+impl Post for HttpPeer {
+    async fn post(&self, alerts: &[Alert]) -> Result<(), PostError> {
+        self.send(self.client.post(&self.url).json(alerts)).await
+    }
 
     /// By a batch of none: that goes the same way, with the same rights.
     async fn reach(&self) -> Result<(), PostError> {
         self.post(&[]).await
     }
+}
+
+/// Why an Alertmanager could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Post(#[from] PostError),
+}
+
+/// Whether an Alertmanager takes alerts now.
+pub async fn reach(peer: &Peer) -> Result<(), TrialError> {
+    Ok(HttpPeer::new(peer)?.reach().await?)
+}
+
+/// Posts alerts once, as the notifier does.
+pub async fn post_once(peer: &Peer, alerts: &[Alert]) -> Result<(), TrialError> {
+    Ok(HttpPeer::new(peer)?.post(alerts).await?)
 }
 
 fn secret(what: &'static str, path: &PathBuf) -> Result<String, PostError> {

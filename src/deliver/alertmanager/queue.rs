@@ -1,7 +1,7 @@
 //! The alerts that wait for one Alertmanager: bounded, the oldest dropped first.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -37,14 +37,15 @@ impl Queue {
         surplus
     }
 
-    /// Takes at most `limit` alerts; waits for the first. `None` once it is closed and empty.
+    /// Takes at most `limit` alerts, of each the latest state only; waits for the first. `None` once it is closed and
+    /// empty.
     pub async fn take(&self, limit: usize) -> Option<Vec<Alert>> {
         loop {
             {
                 let mut state = self.state();
                 if !state.alerts.is_empty() {
                     let count = limit.min(state.alerts.len());
-                    return Some(state.alerts.drain(..count).collect());
+                    return Some(latest(state.alerts.drain(..count).collect()));
                 }
                 if state.closed {
                     return None;
@@ -68,4 +69,13 @@ impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Without the alerts that a later one of the same labels replaces: an Alertmanager would take both, and may keep
+/// either.
+fn latest(alerts: Vec<Alert>) -> Vec<Alert> {
+    let mut seen = BTreeSet::new();
+    let stay: Vec<bool> = alerts.iter().rev().map(|alert| seen.insert(&alert.labels)).collect();
+    let stay: Vec<bool> = stay.into_iter().rev().collect();
+    alerts.into_iter().zip(stay).filter_map(|(alert, stays)| stays.then_some(alert)).collect()
 }

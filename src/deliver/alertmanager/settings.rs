@@ -1,10 +1,13 @@
 //! The `alertmanagers` section: to whom alerts are sent, and how Keyhound shows who it is.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::labels::{LabelError, LabelSettings};
+use crate::incident::Severity;
 
 /// One Alertmanager. All that are listed get every alert; they agree among themselves who pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,18 +18,35 @@ pub struct Peer {
     pub auth: Option<Auth>,
     /// A PEM file with the authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// Its words for severities, and labels of its own.
+    pub labels: LabelSettings,
 }
 
 impl Peer {
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let secret = match &self.auth {
+        self.secret_file().into_iter().chain(&self.ca_file)
+    }
+
+    /// The file that holds its password or token.
+    pub fn secret_file(&self) -> Option<&PathBuf> {
+        match &self.auth {
             Some(Auth::Basic { password_file, .. }) => Some(password_file),
             Some(Auth::Bearer { token_file }) => Some(token_file),
             None => None,
-        };
-        secret.into_iter().chain(&self.ca_file)
+        }
     }
+
+    /// Whether it is on this machine alone, so that whoever reads its alerts is likely to be there too.
+    pub fn is_local(&self) -> bool {
+        is_local(&self.url)
+    }
+}
+
+/// Whether a URL leads to this machine alone.
+pub(super) fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// How to show who is asking. Secrets are in files, read again at each request, so that they can be rotated.
@@ -55,6 +75,8 @@ pub enum PeerError {
     Query { host: String },
     #[error("give basic_auth or bearer_token_file for \"{host}\", not both")]
     TwoWays { host: String },
+    #[error(transparent)]
+    Labels(#[from] LabelError),
 }
 
 /// An Alertmanager as written: its URL alone, or a map.
@@ -81,6 +103,13 @@ struct FullPeer {
     /// A PEM file with the authorities to trust besides the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca_file: Option<PathBuf>,
+    /// The label `severity` for `low`, `medium`, `high` and `critical`: `{ high: critical }`. One that is not here keeps
+    /// Keyhound's own word.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    severity_map: BTreeMap<Severity, String>,
+    /// Labels that every alert has besides, for routes: `{ team: security }`. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    extra_labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -125,7 +154,7 @@ impl TryFrom<&str> for Peer {
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(PeerError::Query { host });
         }
-        Ok(Self { url: parsed, auth: None, ca_file: None })
+        Ok(Self { url: parsed, auth: None, ca_file: None, labels: LabelSettings::default() })
     }
 }
 
@@ -144,13 +173,14 @@ impl TryFrom<FullPeer> for Peer {
             (None, Some(token_file)) => Some(Auth::Bearer { token_file }),
             (None, None) => None,
         };
-        Ok(Self { auth, ca_file: raw.ca_file, ..peer })
+        let labels = LabelSettings::new(raw.severity_map, raw.extra_labels)?;
+        Ok(Self { auth, ca_file: raw.ca_file, labels, ..peer })
     }
 }
 
 impl From<Peer> for RawPeer {
     fn from(peer: Peer) -> Self {
-        if peer.auth.is_none() && peer.ca_file.is_none() {
+        if peer.auth.is_none() && peer.ca_file.is_none() && peer.labels == LabelSettings::default() {
             return Self::Url(peer.url.into());
         }
         let (basic_auth, bearer_token_file) = match peer.auth {
@@ -160,7 +190,15 @@ impl From<Peer> for RawPeer {
             Some(Auth::Bearer { token_file }) => (None, Some(token_file)),
             None => (None, None),
         };
-        Self::Full(FullPeer { url: peer.url.into(), basic_auth, bearer_token_file, ca_file: peer.ca_file })
+        let LabelSettings { severities, extra } = peer.labels;
+        Self::Full(FullPeer {
+            url: peer.url.into(),
+            basic_auth,
+            bearer_token_file,
+            ca_file: peer.ca_file,
+            severity_map: severities,
+            extra_labels: extra,
+        })
     }
 }
 
@@ -222,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_written_out_as_they_are_read() {
+        let yaml = "- url: http://localhost:9093/\n  severity_map: { high: critical }\n  extra_labels: { team: sec }\n";
+        let peers: Vec<Peer> = serde_saphyr::from_str(yaml).unwrap();
+        assert_eq!(peers[0].labels.severity(Severity::High), "critical");
+        let written = serde_json::to_value(&peers).unwrap();
+        assert_eq!(serde_json::from_value::<Vec<Peer>>(written).unwrap(), peers);
+    }
+
+    #[test]
     fn a_password_in_a_url_is_not_echoed() {
         for url in
             ["http://user:hunter2@localhost:9093", "http://user:hunter2@[::1", "ftp://user:hunter2@localhost"]
@@ -238,6 +285,11 @@ mod tests {
         refused("- http://user:hunter2@[::1", "is not a URL");
         refused("- http://localhost:9093?x=1", "has a query");
         refused("- url: http://localhost\n  token: x", "token");
+        refused("- url: http://localhost\n  severity_map: { severe: critical }", "severe");
+        refused(
+            "- url: http://localhost\n  extra_labels: { mode: x }",
+            "\"mode\" is a label of Keyhound's own",
+        );
         let both = "- url: http://localhost\n  bearer_token_file: a\n  basic_auth: { username: a, password_file: b }";
         refused(both, "not both");
     }

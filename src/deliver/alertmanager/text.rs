@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use crate::{
     deliver::WallTime,
+    event::printable,
     incident::{Doing, Incident, Outcome, Reason, fuse},
 };
 
@@ -125,6 +126,22 @@ pub(super) fn by_weight(incident: &Incident) -> Vec<&Reason> {
         }
     }
     best
+}
+
+/// The text in one line, with what chat programs read as markup shown by characters that look alike.
+///
+/// Names come from a catalogue and reasons from logs: neither may place a link or call a channel (`<!channel>`).
+pub(super) fn unmarked(text: &str) -> String {
+    let plain = |c: char| match c {
+        '<' => '‹',
+        '>' => '›',
+        '[' => '(',
+        ']' => ')',
+        '`' => '\'',
+        '*' => '∗',
+        other => other,
+    };
+    printable(text).chars().map(plain).collect()
 }
 
 /// The key as people call it: `acme / billing-prod`, or its short id.

@@ -2,7 +2,8 @@
 //!
 //! With a token: whoever shows it, from wherever. Without one, the listener is on loopback, and what has to be kept
 //! out is a web page in the operator's own browser: a foreign `Host` (DNS rebinding) is refused, and a POST must have
-//! a header that no page can send across sites without being asked first, which is never allowed.
+//! a header that no page can send across sites without being asked first, which is never allowed. The pages for people
+//! only read, and take the token as the password of HTTP Basic too: a browser has no other way to show it.
 
 use std::{fs, io, net::IpAddr, path::Path, sync::Arc};
 
@@ -15,6 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -62,9 +64,30 @@ impl Access {
         Ok(Self { token: Some(Sha256::digest(trimmed).into()), hosts: Vec::new() })
     }
 
+    /// The hash of the token, where there is one.
+    pub const fn token_hash(&self) -> Option<&[u8; 32]> {
+        self.token.as_ref()
+    }
+
+    /// Whether a browser may read the pages for people.
+    pub(super) fn check_page(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(token) = &self.token else { return self.check_host(headers) };
+        let shown = bearer(headers).map(<[u8]>::to_vec).or_else(|| password(headers)).unwrap_or_default();
+        check_token(
+            token,
+            &shown,
+            "open the link of an alert (it opens its page for a week), or give any user name with the token of \
+             serve.token_file as password",
+        )
+    }
+
     fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         match &self.token {
-            Some(token) => check_token(token, headers)?,
+            Some(token) => check_token(
+                token,
+                bearer(headers).unwrap_or_default(),
+                "show the token of serve.token_file as Authorization: Bearer (keyhound … --token-file FILE)",
+            )?,
             None => self.check_host(headers)?,
         }
         let reads = matches!(*method, Method::GET | Method::HEAD);
@@ -91,18 +114,28 @@ impl Access {
 }
 
 /// Compares hashes in constant time, so that neither length nor content of the token shows.
-fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Result<(), Problem> {
-    let shown = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-    let shown = match shown.split_at_checked(7) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii(),
-        _ => b"",
-    };
+fn check_token(token: &[u8; 32], shown: &[u8], detail: &str) -> Result<(), Problem> {
     let hash: [u8; 32] = Sha256::digest(shown).into();
     if bool::from(hash.ct_eq(token)) {
         return Ok(());
     }
-    let detail = "show the token of serve.token_file as Authorization: Bearer (keyhound … --token-file FILE)";
     Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    of_scheme(headers, b"bearer ")
+}
+
+/// The password of HTTP Basic (RFC 7617).
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let shown = STANDARD.decode(of_scheme(headers, b"basic ")?).ok()?;
+    let colon = shown.iter().position(|byte| *byte == b':')?;
+    Some(shown[colon + 1..].to_vec())
+}
+
+fn of_scheme<'h>(headers: &'h HeaderMap, scheme: &[u8]) -> Option<&'h [u8]> {
+    let (shown, rest) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(scheme.len())?;
+    shown.eq_ignore_ascii_case(scheme).then(|| rest.trim_ascii())
 }
 
 fn is_program(headers: &HeaderMap) -> bool {
@@ -128,11 +161,23 @@ pub(super) const OUTCOMES: [&str; 4] = ["ok", "refused", "failed", "denied"];
 
 /// Lets a request through, or answers it.
 pub(super) async fn guard(State(operators): State<Arc<Operators>>, request: Request, next: Next) -> Response {
+    let may = operators.access.check(request.method(), request.headers());
+    answered(&operators, may, request, next, IntoResponse::into_response).await
+}
+
+/// The answer to a request that may be served, or to one that may not: counted.
+pub(super) async fn answered(
+    operators: &Operators,
+    may: Result<(), Problem>,
+    request: Request,
+    next: Next,
+    refuse: impl FnOnce(Problem) -> Response,
+) -> Response {
     let outcome = &operators.metrics.serving.operator_requests;
-    if let Err(problem) = operators.access.check(request.method(), request.headers()) {
+    if let Err(problem) = may {
         outcome.with_label_values(&["denied"]).inc();
         tracing::warn!(event = "api_request_denied", method = %request.method(), status = problem.status, "operator API request denied");
-        return problem.into_response();
+        return refuse(problem);
     }
     let response = next.run(request).await;
     let label = match response.status() {

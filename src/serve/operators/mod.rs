@@ -18,6 +18,7 @@ mod decisions;
 mod free_text;
 mod health;
 mod incidents;
+mod pages;
 mod problem;
 
 use std::sync::Arc;
@@ -34,13 +35,13 @@ use axum::{
 pub use access::Access;
 pub use decisions::{CommandAnswer, CommandRequest, DecisionList, ShownDecision};
 pub use health::{ReadyReport, ReadySource, ready_report};
-pub use incidents::IncidentList;
+pub use incidents::{IncidentList, LinkedIncident};
 pub use problem::Problem;
 
 use super::{Board, Commander};
 use crate::{
     catalogue::Catalogue,
-    deliver::WallClock,
+    deliver::{WallClock, alertmanager::PageLinks},
     telemetry::{Metrics, start_at_zero},
 };
 
@@ -51,6 +52,8 @@ pub struct Operators {
     pub access: Access,
     /// Who owns a key, as last loaded.
     pub catalogue: Arc<ArcSwap<Catalogue>>,
+    /// Where alerts and pages point people to.
+    pub links: Arc<PageLinks>,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
     /// Lag in event time above which `/readyz` says no, in seconds; 0 = lag never counts.
@@ -71,7 +74,15 @@ impl Operators {
             .route("/decisions", get(decisions::list))
             .route("/decisions/{action}", post(decisions::command))
             .layer(middleware::from_fn_with_state(operators.clone(), access::guard));
+        let guarded = Router::new()
+            .route("/incidents", get(pages::list))
+            .route("/incidents/{id}", get(pages::show))
+            .layer(middleware::from_fn_with_state(operators.clone(), pages::guard));
         Router::new()
+            .merge(guarded)
+            .route("/", get(pages::index))
+            .route("/runbooks", get(pages::runbooks))
+            .route("/runbooks/{name}", get(pages::runbook))
             .nest("/api/v1", api)
             .route("/metrics", get(metrics))
             .route("/healthz", get(|| async { "ok\n" }))
@@ -86,4 +97,4 @@ async fn metrics(operators: axum::extract::State<Arc<Operators>>) -> impl IntoRe
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::serve) mod tests;

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     catalogue::Entry,
+    deliver::alertmanager::{LinkSigner, Links},
     engine::{Action, Effect, seam::Grant},
     incident::{Incident, IncidentId, Severity},
     respond::Step,
@@ -25,15 +26,27 @@ use crate::{
 /// A raw key whose appearance anywhere is a failure.
 const CANARY: &str = "sk_live_CANARY_4711";
 
-struct Daemon {
-    router: Router,
-    board: Arc<Board>,
+pub(super) struct Daemon {
+    pub router: Router,
+    pub board: Arc<Board>,
     commands: Arc<Mutex<Vec<Action>>>,
     metrics: Arc<Metrics>,
     catalogue: Arc<ArcSwap<Catalogue>>,
 }
 
 fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
+    daemon_of(effects, Access::local(Vec::new()), links(None))
+}
+
+pub(super) fn links(signer: Option<LinkSigner>) -> PageLinks {
+    PageLinks::new(&Links::default(), "10.0.0.1:9464".parse().unwrap(), "", signer)
+}
+
+pub(super) fn daemon_of(
+    effects: Result<Vec<Effect>, CommandError>,
+    access: Access,
+    links: PageLinks,
+) -> Daemon {
     let board = Arc::new(Board::default());
     board.take_decision(decision(1, 7, Step::Throttle), Applied::Served);
     board.take_decision(decision(2, 8, Step::Observe), Applied::Lifted);
@@ -57,8 +70,9 @@ fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
             let _ = asked.reply.send(effects.clone()?);
             Ok(())
         }),
-        access: Access::local(Vec::new()),
+        access,
         catalogue: catalogue.clone(),
+        links: Arc::new(links),
         clock: WallClock::from_fn(|| NOW),
         metrics: metrics.clone(),
         ready_lag_seconds_max: 300,
@@ -109,6 +123,12 @@ async fn incidents_are_listed_by_state_and_severity() {
     assert_eq!(ids(&list), ["inc_1", "inc_2"]);
     let (_, list) = daemon.ask("GET", "/api/v1/incidents?state=all&severity=medium", None).await;
     assert_eq!(ids(&list), ["inc_1"]);
+    let since = |at: crate::deliver::WallTime| format!("/api/v1/incidents?since={}", at.rfc3339());
+    let (_, list) = daemon.ask("GET", &since(NOW), None).await;
+    assert_eq!(ids(&list), ["inc_1"]);
+    let (_, list) = daemon.ask("GET", &since(NOW.after(Duration::from_secs(1))), None).await;
+    assert!(ids(&list).is_empty());
+    assert_eq!(daemon.ask("GET", "/api/v1/incidents?since=yesterday", None).await.0, 422);
     assert_eq!(daemon.ask("GET", "/api/v1/incidents?state=ajar", None).await.0, 422);
     assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_2", None).await.1["severity"], "low");
     assert_eq!(daemon.ask("GET", "/api/v1/incidents/inc_3", None).await.0, 404);

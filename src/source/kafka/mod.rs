@@ -38,7 +38,7 @@ use self::{
 };
 pub use self::{
     properties::{FileValue, PropertyError, Value},
-    sample::{SampleError, SampledRecord, TopicSample, sample},
+    sample::{SampleError, SampledRecord, TopicSample, missing as missing_topics, sample},
     settings::{Consume, KafkaSettings, KafkaSettingsError},
     start::{Start, StartError},
 };

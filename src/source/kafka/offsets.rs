@@ -137,8 +137,11 @@ fn failed(topic: &str, partition: i32, error: &dyn std::fmt::Display, consumer: 
 /// An error with what librdkafka told on the side: the error alone is often just "timed out".
 pub fn with_reasons(error: &dyn std::fmt::Display, consumer: &Consumer) -> String {
     serve_events(consumer);
-    let reasons = consumer.context().take_texts();
-    if reasons.is_empty() { error.to_string() } else { format!("{error} ({})", reasons.join("; ")) }
+    // The others repeat it for other addresses, or follow from it.
+    match consumer.context().take_texts().into_iter().next() {
+        Some(reason) => format!("{error} ({reason})"),
+        None => error.to_string(),
+    }
 }
 
 /// Lets librdkafka tell what it has queued. A poll serves one event, and says nothing of log lines.

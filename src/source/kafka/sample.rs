@@ -93,12 +93,26 @@ pub fn sample(settings: &KafkaSettings, most: u32) -> Result<TopicSample, Sample
     Ok(TopicSample { partitions: numbers.len(), records, cut_short })
 }
 
-/// The numbers of the topic's partitions. All topics are asked for, so that none is created by asking for it.
+/// What is wrong with each of the topics: that the brokers do not show it.
+pub fn missing(settings: &KafkaSettings) -> Result<Vec<SampleError>, SampleError> {
+    let brokers = settings.brokers().join(",");
+    let consumer = client::create(settings, &[])?;
+    let metadata = metadata(&consumer, &brokers)?;
+    let errors = settings.topics().iter().map(|topic| numbers(&metadata, &brokers, topic).err());
+    Ok(errors.flatten().collect())
+}
+
+/// The numbers of the topic's partitions.
 fn partitions(consumer: &Consumer, brokers: &str, topic: &str) -> Result<Vec<i32>, SampleError> {
+    numbers(&metadata(consumer, brokers)?, brokers, topic)
+}
+
+/// What the brokers show. All topics are asked for, so that none is created by asking for it.
+fn metadata(consumer: &Consumer, brokers: &str) -> Result<Metadata, SampleError> {
     let started = Instant::now();
-    let metadata = loop {
+    loop {
         let error = match consumer.fetch_metadata(None, LOOK_EVERY) {
-            Ok(metadata) => break metadata,
+            Ok(metadata) => return Ok(metadata),
             Err(error) => error,
         };
         offsets::serve_events(consumer);
@@ -106,10 +120,13 @@ fn partitions(consumer: &Consumer, brokers: &str, topic: &str) -> Result<Vec<i32
             let (brokers, text) = (brokers.to_owned(), offsets::with_reasons(&error, consumer));
             return Err(SampleError::Unreachable { brokers, seconds: started.elapsed().as_secs(), text });
         }
-    };
+    }
+}
+
+fn numbers(metadata: &Metadata, brokers: &str, topic: &str) -> Result<Vec<i32>, SampleError> {
     let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
     let Some(found) = found.filter(|found| !found.partitions().is_empty()) else {
-        let near = near(topic, &names(&metadata));
+        let near = near(topic, &names(metadata));
         return Err(SampleError::NoSuchTopic { topic: topic.to_owned(), brokers: brokers.to_owned(), near });
     };
     let mut numbers: Vec<i32> = found.partitions().iter().map(MetadataPartition::id).collect();
