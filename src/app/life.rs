@@ -217,7 +217,9 @@ impl Lives<'_> {
     ) -> anyhow::Result<End> {
         let halt = Arc::new(AtomicBool::new(false));
         let (ended, end) = oneshot::channel();
-        let slot = spawn_slot(log, reading, asked, self.shared, halt.clone(), ended)?;
+        let fresh_within = Duration::from_secs(self.config.response.fresh_within.seconds());
+        let settings = SlotSettings { fresh_within, ..SlotSettings::default() };
+        let slot = spawn_slot(log, reading, settings, asked, self.shared, halt.clone(), ended)?;
         let interrupted = &mut self.interrupted;
         let failed = self.runtime.block_on(async {
             let signal = async {
@@ -313,6 +315,7 @@ fn explained(error: anyhow::Error, config: &Config) -> anyhow::Error {
 fn spawn_slot(
     log: EmbeddedLog,
     reading: Reading,
+    settings: SlotSettings,
     asked: Receiver<Ask<Change>>,
     shared: &Arc<Shared>,
     halt: Arc<AtomicBool>,
@@ -323,8 +326,7 @@ fn spawn_slot(
         // Dropped at the end of the thread, however it ends: that is what the main thread waits for.
         let _ended = ended;
         let status = shared.status.clone();
-        let mut slot =
-            Slot::start(log, reading, SystemClock::new(), SlotSettings::default(), asked, status.clone())?;
+        let mut slot = Slot::start(log, reading, SystemClock::new(), settings, asked, status.clone())?;
         shared.metrics.faults.clear(Fault::EngineStopped);
         let back = status.returned();
         if back.damaged_entries > 0 {

@@ -181,7 +181,7 @@ fn kafka_settings_are_refused_where_they_are_wrong() {
         "[kong-logs] }",
         "[kong-logs], start: yesterday }",
         &[
-            "k.yaml:2:63: sources[0].kafka.start: \"start\" is \"yesterday\"; it must be earliest, latest, so long ago \
+            "k.yaml:2:63: sources[0].kafka.start: \"start\" is \"yesterday\"; it must be beginning, end, so long ago \
            (-7d, -12h, -30m; at most -520w), or a time (2026-11-01T00:00:00Z)",
         ],
     );

@@ -151,9 +151,16 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let wall_ms = self.clock.wall_ms();
         self.status.beat(wall_ms);
         let lag_ms = |input| self.course.watermarks.lag_ms(input, wall_ms);
-        self.status.look(self.log.lag(), lag_ms, |reading| self.course.judge.measure(reading));
-        self.status.contacts(self.log.contacts(now), wall_ms);
+        let lags = self.log.lag();
+        for (source, lag) in &lags {
+            self.arrivals.belongs(lag.input, *source);
+        }
+        self.arrivals.look(now, |input| self.log.idle(input));
+        self.status.look(lags, lag_ms, |reading| self.course.judge.measure(reading));
         self.log.notices(&mut self.notices);
+        let contacts = self.log.contacts(now);
+        self.status.arrived(&self.arrivals, &contacts, now, &mut self.notices);
+        self.status.contacts(contacts, wall_ms);
         self.status.notice(&mut self.notices);
     }
 }

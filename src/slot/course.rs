@@ -26,6 +26,8 @@ pub struct Course<J> {
     /// Inputs that had no usable time in all of the last batch, with what may stand in for it, in milliseconds; 0 =
     /// nothing can.
     pub timeless: BTreeMap<u32, u64>,
+    /// Of inputs whose newest time in the last batch was ahead of their log's: that time, in milliseconds.
+    pub ahead: BTreeMap<u32, u64>,
     outcome: Outcome,
     /// Inputs whose names the judge knows.
     named: BTreeSet<u32>,
@@ -40,6 +42,7 @@ impl<J: Judge> Course<J> {
             commands: 0,
             read_at_ms: 0,
             timeless: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             outcome: Outcome::default(),
             named: BTreeSet::new(),
         }
@@ -67,6 +70,7 @@ impl<J: Judge> Course<J> {
             self.watermarks.open(run.input);
             self.timeless.insert(run.input, 0);
         }
+        self.ahead = self.outcome.ahead.drain(..).collect();
         for (input, newest_ms) in self.outcome.set_back.drain(..) {
             self.timeless.insert(input, newest_ms);
         }

@@ -111,6 +111,8 @@ pub struct Outcome {
     pub seen: Vec<(u32, u64)>,
     /// The same of times that stand in for ones that cannot be right.
     pub set_back: Vec<(u32, u64)>,
+    /// The times that those stand in for.
+    pub ahead: Vec<(u32, u64)>,
     pub rejections: Vec<Rejection>,
     /// Those beyond [`REJECTIONS_PRODUCED_MAX`].
     pub further: Vec<FurtherRejections>,
@@ -131,11 +133,11 @@ impl Outcome {
     /// Notes the time of a request in its input; `set_back` stands in for it if it cannot be right. Such a one never
     /// moves the watermark as long as others do: one wrong clock would make all others late.
     pub fn saw(&mut self, input: u32, time: EventTime, set_back: Option<EventTime>) {
-        let (times, time) = set_back.map_or((&mut self.seen, time), |time| (&mut self.set_back, time));
-        match times.iter_mut().rev().find(|(known, _)| *known == input) {
-            Some((_, newest)) => *newest = (*newest).max(time.0),
-            None => times.push((input, time.0)),
+        if set_back.is_some() {
+            newest(&mut self.ahead, input, time);
         }
+        let (times, time) = set_back.map_or((&mut self.seen, time), |time| (&mut self.set_back, time));
+        newest(times, input, time);
     }
 
     /// Whether a further rejection would be produced, so that its hash is worth its while.
@@ -161,5 +163,13 @@ impl Outcome {
             Some(group) => group.offsets.push(offset),
             None => self.further.push(FurtherRejections { input, reason, offsets: vec![offset] }),
         }
+    }
+}
+
+/// Notes the greatest time of an input.
+fn newest(times: &mut Vec<(u32, u64)>, input: u32, time: EventTime) {
+    match times.iter_mut().rev().find(|(known, _)| *known == input) {
+        Some((_, newest)) => *newest = (*newest).max(time.0),
+        None => times.push((input, time.0)),
     }
 }

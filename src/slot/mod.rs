@@ -4,6 +4,7 @@
 //! outside through [`Log`] and [`Clock`] only, and records whatever of it the judgement hangs on. It never delivers,
 //! never logs, and never changes what was committed.
 
+mod arrivals;
 mod cadence;
 mod commit;
 mod course;
@@ -33,7 +34,7 @@ use tokio::sync::oneshot;
 
 #[cfg(test)]
 pub(crate) use self::reading::planted;
-use self::{cadence::Cadence, course::Course};
+use self::{arrivals::Arrivals, cadence::Cadence, course::Course};
 pub use self::{
     cadence::CadenceSettings,
     judge::{FurtherRejections, Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
@@ -60,6 +61,8 @@ pub struct SlotSettings {
     pub idle_after: Duration,
     /// How long an input has to bring nothing with a time before it is taken for idle.
     pub timeless_after: Duration,
+    /// How old what is read may be to be acted on; an input that is always older is told.
+    pub fresh_within: Duration,
     /// How long to wait for records at most: also how soon a command or a stop is seen.
     pub wait: Duration,
 }
@@ -71,6 +74,7 @@ impl Default for SlotSettings {
             cadence: CadenceSettings::default(),
             idle_after: Duration::from_secs(1),
             timeless_after: Duration::from_secs(5),
+            fresh_within: Duration::from_mins(2),
             wait: Duration::from_millis(20),
         }
     }
@@ -130,6 +134,7 @@ pub struct Slot<L, J: Judge, C> {
     quiet: BTreeMap<u32, Duration>,
     /// Inputs that have brought nothing with a usable time of late.
     timeless: BTreeMap<u32, Timeless>,
+    arrivals: Arrivals,
     ended: Vec<u32>,
     looked: Duration,
     notices: Vec<Notice>,
@@ -170,6 +175,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             answers: Vec::new(),
             quiet: BTreeMap::new(),
             timeless: BTreeMap::new(),
+            arrivals: Arrivals::new(settings.fresh_within),
             ended: Vec::new(),
             looked: now,
             notices: Vec::new(),
@@ -297,10 +303,15 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             let newest_ms = self.course.watermarks.newest_ms(run.input);
             self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
             if let Some(&log_ms) = self.course.timeless.get(&run.input) {
+                // Only where all of them are ahead: a single wrong clock among many is counted as such.
+                if let Some(&ahead_ms) = self.course.ahead.get(&run.input) {
+                    self.arrivals.read(run.input, ahead_ms, at_ms);
+                }
                 let since = self.clock.now();
                 let timeless = self.timeless.entry(run.input).or_insert(Timeless { since, log_ms });
                 timeless.log_ms = timeless.log_ms.max(log_ms);
             } else {
+                self.arrivals.read(run.input, newest_ms, at_ms);
                 self.timeless.remove(&run.input);
             }
             self.quiet.remove(&run.input);

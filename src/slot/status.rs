@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    arrivals::{Arrivals, Brought},
     judge::Tally,
     quarantine::{Culprit, Quarantine},
     start::{Comparison, Return},
@@ -184,6 +185,33 @@ impl Status {
         reading.checkpoint_at_ms = back.checkpoint_at_ms.unwrap_or(wall_ms);
         reading.restored = true;
         *locked(&self.back) = back;
+    }
+
+    /// Takes down what is odd about what each source brings; what was not so before is a notice too.
+    pub(super) fn arrived(
+        &self,
+        arrivals: &Arrivals,
+        contacts: &[Contact],
+        now: Duration,
+        notices: &mut Vec<Notice>,
+    ) {
+        let mut reading = locked(&self.reading);
+        for ((index, source), contact) in (0..).zip(&mut reading.sources).zip(contacts) {
+            let brought =
+                Brought { records: source.records, events: source.events, keyless: source.anonymous };
+            let found = arrivals.warnings(index, brought, contact, now);
+            let found: Vec<(&'static str, String)> =
+                found.into_iter().map(|(kind, text)| (kind.as_str(), text)).collect();
+            let is_new = |kind: &str| !source.warnings.iter().any(|(known, _)| *known == kind);
+            notices.extend(found.iter().filter(|(kind, _)| is_new(kind)).map(|(kind, text)| Notice::Odd {
+                source: index,
+                name: source.source.clone(),
+                kind,
+                text: text.clone(),
+            }));
+            source.warnings = found;
+            source.clock_offset_seconds = arrivals.offset_seconds(index);
+        }
     }
 
     /// Takes down how each source stands with what it reads.

@@ -27,6 +27,7 @@ const START_MS: u64 = 1_800_000_000_000;
 
 fn settings(batch_records: usize) -> SlotSettings {
     SlotSettings {
+        fresh_within: Duration::from_mins(2),
         batch_records,
         cadence: CadenceSettings {
             commit_every: Duration::from_millis(200),

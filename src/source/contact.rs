@@ -15,6 +15,8 @@ pub struct Contact {
     pub fault: Option<String>,
     /// How long the same open transaction has kept committed records behind it from being read; zero = none does.
     pub blocked_for: Duration,
+    /// What there is to read nothing from: a topic that is empty, a pattern that has found no file.
+    pub nothing_there: Option<String>,
 }
 
 impl Contact {
@@ -30,6 +32,7 @@ pub(super) struct Reach {
     well_at: Option<Duration>,
     fault: Option<String>,
     blocked_for: Duration,
+    nothing_there: Option<String>,
 }
 
 impl Reach {
@@ -55,6 +58,11 @@ impl Reach {
         self.blocked_for = blocked_for;
     }
 
+    /// What there is to read nothing from.
+    pub fn nothing_there(&mut self, text: Option<String>) {
+        self.nothing_there = text;
+    }
+
     pub fn contact(&self, now: Duration) -> Contact {
         let age = match self.well_at {
             // Between two looks all is taken to be well.
@@ -62,7 +70,8 @@ impl Reach {
             Some(at) => now.saturating_sub(at),
             None => Duration::ZERO,
         };
-        Contact { age, fault: self.fault.clone(), blocked_for: self.blocked_for }
+        let (fault, nothing_there) = (self.fault.clone(), self.nothing_there.clone());
+        Contact { age, fault, blocked_for: self.blocked_for, nothing_there }
     }
 }
 

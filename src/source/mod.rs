@@ -149,6 +149,8 @@ pub enum Notice {
     Lost { source: u16, input: u32, topic: String, partition: i32, from: u64, to: u64, lost: Option<u64> },
     /// A topic keeps its records for a shorter time, or fewer of them, than a restart may need.
     ShortRetention { source: u16, topic: String, text: String },
+    /// What a source brings is odd: nothing, no key, or times that cannot be right.
+    Odd { source: u16, name: String, kind: &'static str, text: String },
     /// How long a topic keeps its records could not be asked.
     RetentionUnknown { source: u16, topic: String, text: String },
 }
@@ -166,6 +168,7 @@ impl Notice {
             Self::Lost { .. } => "lost",
             Self::ShortRetention { .. } => "short_retention",
             Self::RetentionUnknown { .. } => "retention_unknown",
+            Self::Odd { kind, .. } => kind,
         }
     }
 

@@ -115,6 +115,10 @@ pub struct SourceReading {
     pub contact_at_ms: u64,
     /// What is out of reach, and why.
     pub fault: Option<String>,
+    /// What is odd about what it brings: the kind, and a text for people.
+    pub warnings: Vec<(&'static str, String)>,
+    /// How far its clock, or its shipper, is behind; negative = ahead. `None` = not known.
+    pub clock_offset_seconds: Option<f64>,
     /// For how long the same open transaction has held records back.
     pub blocked_seconds: f64,
     /// Records that wait at the source; `None` = the source cannot say.

@@ -90,6 +90,10 @@ fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> Read
         ));
     }
     reasons.extend(reading.sources.iter().filter_map(|source| out_of_reach(source, now)));
+    let warnings = reading.sources.iter().flat_map(|source| {
+        source.warnings.iter().map(|(_, text)| format!("source {}: {text}", source.source))
+    });
+    let warnings: Vec<String> = warnings.chain(paused_warning(reading.paused)).collect();
     let sources = reading.sources.into_iter().map(|source| ReadySource {
         source: source.source,
         lag_records: source.lag_records,
@@ -101,7 +105,7 @@ fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> Read
     ReadyReport {
         ready: reasons.is_empty(),
         reasons,
-        warnings: paused_warning(reading.paused),
+        warnings,
         restored: reading.restored,
         automation_paused: reading.paused,
         heartbeat_age_seconds: heartbeat.map(|age| age.as_secs_f64()),

@@ -158,6 +158,7 @@ impl FileSource {
     /// Takes down whether everything is in reach that was: the folders, the files that are there, and a file for each
     /// pattern that ever had one.
     fn look_for_faults(&mut self, now: Duration) {
+        let mut barren = Vec::new();
         let mut fault = self.closed.iter().next().map(|(path, text)| format!("{}: {text}", path.display()));
         fault = fault.or_else(|| self.files.iter().find_map(Tracked::fault));
         for pattern in self.settings.paths() {
@@ -166,10 +167,12 @@ impl FileSource {
                 Ok(false) if self.settings.follow() && self.fruitful.contains(pattern) => {
                     fault.get_or_insert_with(|| format!("no file is found by {pattern} any more"));
                 }
-                Ok(false) => {}
+                Ok(false) => barren.push(pattern.as_str()),
                 Err(text) => drop(fault.get_or_insert(text)),
             }
         }
+        let nothing = format!("no file is found by {}", barren.join(", "));
+        self.reach.nothing_there((!barren.is_empty()).then_some(nothing));
         match fault {
             None => self.reach.well(now),
             Some(text) => self.reach.fault(None, text),

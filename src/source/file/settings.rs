@@ -38,7 +38,8 @@ struct RawFileSettings {
     /// read again from its beginning. With `false` the files are read once, to their ends.
     #[serde(default = "yes")]
     follow: bool,
-    /// Where the first reading of a file starts: `beginning` or `end`.
+    /// Where the first reading of a file starts: `beginning` or `end`. Not a time: a line's time is not known before it is
+    /// read.
     #[serde(default)]
     start: FileStart,
 }

@@ -188,6 +188,7 @@ fn a_file_that_is_gone_and_not_made_anew_is_a_fault_and_one_that_never_was_is_no
     logs.write("a.log", "one\n");
     logs.check("one");
     assert!(contact(&logs).fault.is_none());
+    assert!(contact(&logs).nothing_there.unwrap().ends_with("never-*.log"));
     fs::remove_file(logs.path("a.log")).unwrap();
     logs.step = Duration::from_secs(20);
     logs.poll(10);

@@ -114,6 +114,16 @@ impl Partitions {
         self.list.iter().find(|partition| partition.input == input)
     }
 
+    /// Topics of which every partition ends at its first offset.
+    pub fn empty_topics(&self) -> Vec<String> {
+        let is_empty = |topic: &&String| {
+            self.list.iter().all(|partition| partition.topic != **topic || partition.high == Some(0))
+        };
+        let mut topics: Vec<String> = self.places.keys().filter(is_empty).cloned().collect();
+        topics.sort();
+        topics
+    }
+
     pub fn is_any_refused(&self) -> bool {
         self.list.iter().any(|partition| partition.refused.is_some())
     }

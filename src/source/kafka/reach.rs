@@ -44,6 +44,9 @@ impl KafkaSource {
             }
         }
         self.reach.blocked_for(blocked_for);
+        let empty = self.partitions.empty_topics();
+        let text = format!("nothing was ever written to {}", empty.join(", "));
+        self.reach.nothing_there((!empty.is_empty()).then_some(text));
         let Some(Obstacle { mut text, reached_at }) = first else {
             self.reach.well(now);
             return;

@@ -44,7 +44,8 @@ struct RawKafkaSettings {
     /// The consumer group that Keyhound is known by.
     #[serde(default = "keyhound")]
     group: String,
-    /// Where the very first reading starts: `earliest`, `latest`, so long ago (`-7d`), or a time.
+    /// Where the very first reading starts: `beginning`, `end`, so long ago (`-7d`), or a time. `earliest` and `latest` are
+    /// taken too.
     #[serde(default)]
     start: Start,
     /// `batch`, or `poll` to take messages one at a time if batches should misbehave.

@@ -6,7 +6,7 @@ use jiff::{Timestamp, Unit};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// `earliest`, `latest`, a time, or so long ago (`-7d`).
+/// `beginning`, `end`, a time, or so long ago (`-7d`); also Kafka's own words `earliest` and `latest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Start {
@@ -34,7 +34,7 @@ const UNITS: [(char, u64); 5] = [('w', 7 * DAY), ('d', DAY), ('h', 3_600), ('m',
 /// A text that is not a start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"start\" is \"{0}\"; it must be earliest, latest, so long ago (-7d, -12h, -30m; at most -520w), \
+    "\"start\" is \"{0}\"; it must be beginning, end, so long ago (-7d, -12h, -30m; at most -520w), \
      or a time (2026-11-01T00:00:00Z)"
 )]
 pub struct StartError(String);
@@ -56,8 +56,8 @@ impl FromStr for Start {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || StartError(text.to_owned());
         match text {
-            "earliest" => return Ok(Self::Earliest),
-            "latest" => return Ok(Self::Latest),
+            "beginning" | "earliest" => return Ok(Self::Earliest),
+            "end" | "latest" => return Ok(Self::Latest),
             _ => {}
         }
         if let Some(ago) = text.strip_prefix('-') {
@@ -74,8 +74,8 @@ impl FromStr for Start {
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Earliest => f.write_str("earliest"),
-            Self::Latest => f.write_str("latest"),
+            Self::Earliest => f.write_str("beginning"),
+            Self::Latest => f.write_str("end"),
             Self::At(ms) => {
                 match i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
                     Some(time) => write!(f, "{}", time.round(Unit::Millisecond).unwrap_or(time)),
@@ -113,8 +113,8 @@ impl JsonSchema for Start {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "earliest, latest, so long ago (-7d, -12h), or a time (2026-11-01T00:00:00Z)",
-            "pattern": "^(earliest|latest|-[0-9]+[wdhms]|[0-9]{4}-.+)$"
+            "description": "beginning, end, so long ago (-7d, -12h), or a time (2026-11-01T00:00:00Z)",
+            "pattern": "^(beginning|end|earliest|latest|-[0-9]+[wdhms]|[0-9]{4}-.+)$"
         })
     }
 }
@@ -132,6 +132,8 @@ mod tests {
 
     #[test]
     fn the_ways_to_say_where_to_start() {
+        check("beginning", Start::Earliest);
+        check("end", Start::Latest);
         check("earliest", Start::Earliest);
         check("latest", Start::Latest);
         check("-7d", Start::Ago { seconds: 604_800 });

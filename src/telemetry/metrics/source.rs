@@ -5,6 +5,9 @@ use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 use super::family::{Families, raise, seconds, signed, start_at_zero};
 use crate::{decode::Reject, telemetry::reading::SourceReading};
 
+/// What can be odd about what a source brings; `slot/arrivals.rs` has the same.
+const WARNINGS: [&str; 4] = ["nothing_there", "no_request", "no_key", "clock"];
+
 /// Records, events, rejects, losses and lag of each source.
 pub(super) struct SourceMetrics {
     records: IntCounterVec,
@@ -20,6 +23,8 @@ pub(super) struct SourceMetrics {
     connected: IntGaugeVec,
     contact_at: GaugeVec,
     blocked_seconds: GaugeVec,
+    warning: IntGaugeVec,
+    clock_offset: GaugeVec,
     lag_records: IntGaugeVec,
     lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
@@ -76,6 +81,16 @@ impl SourceMetrics {
                 "For how long the same open transaction has kept the records behind it from being read; 0 = none.",
                 &["source"],
             ),
+            warning: f.gauges(
+                "keyhound_source_warning",
+                "Whether what a source brings is odd (1) or not (0), by source and kind.",
+                &["source", "kind"],
+            ),
+            clock_offset: f.real_gauges(
+                "keyhound_source_clock_offset_seconds",
+                "Least age of the newest record when it was read and nothing waited, over five minutes; negative = ahead.",
+                &["source"],
+            ),
             lag_records: gauges("keyhound_source_lag_records", "Records that wait at a source."),
             lag_bytes: gauges("keyhound_source_lag_bytes", "Bytes of plain files that wait at a source."),
             lag_seconds: f.real_gauges(
@@ -105,6 +120,14 @@ impl SourceMetrics {
             self.connected.with_label_values(label).set(i64::from(connected));
             self.contact_at.with_label_values(label).set(seconds(source.contact_at_ms));
             self.blocked_seconds.with_label_values(label).set(source.blocked_seconds);
+        }
+        for kind in WARNINGS {
+            let is_so = source.warnings.iter().any(|(found, _)| *found == kind);
+            self.warning.with_label_values(&[source.source.as_str(), kind]).set(i64::from(is_so));
+        }
+        match source.clock_offset_seconds {
+            Some(seconds) => self.clock_offset.with_label_values(label).set(seconds),
+            None => drop(self.clock_offset.remove_label_values(label)),
         }
         // A lag that is not known any more, as of files that are gone, must not stay as it was. That there is nothing
         // to remove is no error.
