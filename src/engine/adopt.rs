@@ -60,7 +60,7 @@ impl Engine {
             let holds = decision.step.is_enforced() && decision.expires() > self.watermark;
             if holds && !self.forces.contains_key(&key) {
                 self.forces.insert(key, Force::resumed(decision, before.get(&key)));
-                self.changed_cases.push(key);
+                self.changed_cases.insert(key);
             }
         }
         for (key, force) in &before {
@@ -84,7 +84,7 @@ impl Engine {
                 Some(false) => {
                     self.cases.remove(&key);
                     self.freeze(&key, false);
-                    self.changed_cases.push(key);
+                    self.changed_cases.insert(key);
                 }
                 None => {
                     if let Some(case) = self.cases.get_mut(&key) {
@@ -118,7 +118,7 @@ impl Engine {
         let case = Case::resumed(record, causes, handles);
         self.freeze(&key, case.freezes());
         self.cases.insert(key, case);
-        self.changed_cases.push(key);
+        self.changed_cases.insert(key);
     }
 
     /// The record with a cause for each of its reasons, from the rules in force.

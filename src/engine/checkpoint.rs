@@ -31,10 +31,7 @@ impl Engine {
         self.table.checkpoint(|key, entry| {
             write(&entry_key(prefix, b'k', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));
         });
-        let mut changed = std::mem::take(&mut self.changed_cases);
-        changed.sort_unstable();
-        changed.dedup();
-        for key in &changed {
+        for key in &std::mem::take(&mut self.changed_cases) {
             let side = Side {
                 case: self.cases.get(key).cloned(),
                 force: self.forces.get(key).cloned(),

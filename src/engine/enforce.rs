@@ -237,7 +237,7 @@ impl Engine {
         } else if let Some(force) = self.forces.get_mut(&key) {
             force.asked = false;
         }
-        self.changed_cases.push(key);
+        self.changed_cases.insert(key);
         self.tell(&key, grant.at, effects);
     }
 
@@ -248,7 +248,7 @@ impl Engine {
             self.forces.iter().filter(|(_, force)| force.until_ms <= now.0).map(|(key, _)| *key).collect();
         for key in ended {
             let Some(force) = self.forces.remove(&key) else { continue };
-            self.changed_cases.push(key);
+            self.changed_cases.insert(key);
             if let Some(case) = self.cases.get_mut(&key) {
                 let (step, at) = (force.decision.step, EventTime(force.until_ms).rfc3339());
                 case.did(Doing { step, at, until: None, by: force.decision.cause, outcome: Outcome::Ended });

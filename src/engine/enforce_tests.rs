@@ -90,6 +90,21 @@ fn late_evidence_is_held_and_never_stands_in_the_way_of_what_is_fresh() {
 }
 
 #[test]
+fn ten_thousand_refused_requests_of_a_key_mark_it_as_changed_once() {
+    let mut engine = attacked();
+    evidence(&mut engine, at(0)).unwrap();
+    let other = KeyId { kind: KeyKind::Raw, hash: [2; 16] };
+    for n in 0..10_000u64 {
+        // Its credential has two raw keys, and each is seen in turn.
+        let alias = Some(KeyId { hash: [u8::try_from(n % 2).unwrap(); 16], ..other });
+        let refused = Event { refusal: Refusal::Ours, status: Some(429), alias, ..plain(KEY, at(n / 100)) };
+        engine.apply(Input::Event(&refused), &mut Vec::new());
+        engine.apply(Input::Event(&Event { alias, ..plain(KEY, at(n / 100)) }), &mut Vec::new());
+    }
+    assert_eq!((engine.counts.pressure, engine.changed_cases.len()), (10_000, 1));
+}
+
+#[test]
 fn pressure_extends_a_step_for_a_day() {
     let mut engine = attacked();
     evidence(&mut engine, at(0)).unwrap();

@@ -1,7 +1,7 @@
 //! The state of one partition, and where each input goes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -135,7 +135,8 @@ pub struct Engine {
     pub(super) cases: BTreeMap<KeyId, Case>,
     pub(super) forces: BTreeMap<KeyId, Force>,
     pub(super) aliases: BTreeMap<KeyId, KeyId>,
-    pub(super) changed_cases: Vec<KeyId>,
+    /// Keys whose case, step or alias changed since the last checkpoint: once each, however often that was.
+    pub(super) changed_cases: BTreeSet<KeyId>,
     pub(super) candidates: Candidates,
     pub(super) repeats: Repeats,
     pub(super) counters: Counters,
@@ -167,7 +168,7 @@ impl Engine {
             cases: BTreeMap::new(),
             forces: BTreeMap::new(),
             aliases: BTreeMap::new(),
-            changed_cases: Vec::new(),
+            changed_cases: BTreeSet::new(),
             candidates: Candidates::default(),
             repeats: Repeats::default(),
             counters: Counters::default(),
@@ -236,7 +237,7 @@ impl Engine {
             for key in gone {
                 self.counters.remove(&key);
                 if self.aliases.remove(&key).is_some() {
-                    self.changed_cases.push(key);
+                    self.changed_cases.insert(key);
                 }
             }
         }

@@ -110,7 +110,7 @@ impl Engine {
             };
             self.cases.insert(*key, Case::new(record, at));
         }
-        self.changed_cases.push(*key);
+        self.changed_cases.insert(*key);
         *key
     }
 
@@ -155,7 +155,7 @@ impl Engine {
     /// Emits the incident's record, if it is time.
     pub(super) fn tell(&mut self, key: &KeyId, at: EventTime, effects: &mut Vec<Effect>) {
         if let Some(record) = self.cases.get_mut(key).and_then(|case| case.telling(at)) {
-            self.changed_cases.push(*key);
+            self.changed_cases.insert(*key);
             effects.push(Effect::Incident(Box::new(record)));
         }
     }
@@ -170,7 +170,7 @@ impl Engine {
         let over: Vec<KeyId> = self.cases.iter().filter_map(over).collect();
         for key in over {
             let Some(case) = self.cases.remove(&key) else { continue };
-            self.changed_cases.push(key);
+            self.changed_cases.insert(key);
             if let Some(index) = self.table.find(&key) {
                 let (hot, warm) = self.table.parts_mut(index);
                 hot.frozen = false;

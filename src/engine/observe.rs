@@ -249,7 +249,7 @@ impl Engine {
     fn learn_alias(&mut self, key: KeyId, alias: KeyId) {
         if self.aliases.get(&key) != Some(&alias) {
             self.aliases.insert(key, alias);
-            self.changed_cases.push(key);
+            self.changed_cases.insert(key);
         }
     }
 
@@ -271,7 +271,7 @@ impl Engine {
         self.counts.pressure += 1;
         if let Some(force) = self.forces.get_mut(&event.key) {
             force.press(second_of(event.time));
-            self.changed_cases.push(event.key);
+            self.changed_cases.insert(event.key);
         }
     }
 
