@@ -14,7 +14,7 @@ use std::{
 
 use keyhound::{
     decode::{Decoder, Format, KeyPolicy, Pepper, Settings},
-    engine::{self, Engines, IdKey, Reference},
+    engine::{self, Engines, IdKey, MemoryLimits, Reference},
     enrich::{Databases, Geo},
     generate::world,
     respond::{Caps, FRESH_WITHIN},
@@ -92,7 +92,7 @@ fn reading() -> Reading {
     let geo = Geo::new(Databases { city: Some(world::database()), ..Databases::default() });
     let engines = Engines::new(engine::Settings {
         partitions: 8,
-        keys_max: 100_000,
+        limits: MemoryLimits::of_keys(12_500),
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_mins(30),
         fresh_within: FRESH_WITHIN,

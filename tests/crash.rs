@@ -65,6 +65,8 @@ fn child() {
         cadence: CadenceSettings {
             commit_every: Duration::from_millis(5),
             checkpoint_every: Duration::from_millis(40),
+            // Few, so that it is killed between the pieces of one.
+            checkpoint_entries: 3,
         },
         ..SlotSettings::default()
     };

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use keyhound::{
     config,
     decode::{Decoded, Decoder, Format, KeyPolicy, Pepper, Settings},
-    engine::{self, Engines, IdKey, Reference},
+    engine::{self, Engines, IdKey, MemoryLimits, Reference},
     enrich::{Databases, Enricher, Geo},
     generate::{
         stream::{Stream, StreamPlan},
@@ -120,7 +120,7 @@ fn geo() -> Geo {
 fn reading() -> Reading {
     let engines = Engines::new(engine::Settings {
         partitions: 8,
-        keys_max: 20_000_000,
+        limits: MemoryLimits::of_keys(2_500_000),
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_secs(1800),
         fresh_within: FRESH_WITHIN,

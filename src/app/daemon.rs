@@ -20,6 +20,7 @@ use super::{
     descriptors,
     life::{self, Lives},
     listeners::Listeners,
+    memory::MemoryWatch,
     parts::{self, Named},
     reload::{Reloader, reload_on_hangup, tell_loaded},
     signals::obey_signals,
@@ -37,7 +38,7 @@ use crate::{
         operators::{Access, ready_report},
     },
     slot::{Ask, Change, Status},
-    telemetry::{Metrics, build},
+    telemetry::{self, Metrics, build},
 };
 
 /// Ended decisions are swept, and notices logged, so often.
@@ -200,12 +201,23 @@ fn commander(shared: Arc<Shared>) -> Commander {
     })
 }
 
-/// Sweeps what ended, and logs source events and changes of readiness.
+/// Sweeps what ended, and logs source events, changes of readiness, and that memory fills up.
 async fn housekeeping(shared: Arc<Shared>, ready_lag_seconds_max: u32) {
     let mut ticks = tokio::time::interval(SWEEP);
     let mut is_ready = false;
+    let mut memory = MemoryWatch::default();
     loop {
         ticks.tick().await;
+        let reading = telemetry::Status::read(&*shared.status);
+        if memory.is_newly_full(&reading) {
+            tracing::warn!(
+                event = "memory_nearly_full",
+                bytes = reading.memory_bytes,
+                limit_bytes = reading.memory_limit_bytes,
+                "the table of keys is nearly full; at the limit the keys that are known least are evicted; raise \
+                 state.memory_max, or see what makes so many keys"
+            );
+        }
         let report = ready_report(&shared.metrics, shared.clock.now(), ready_lag_seconds_max);
         match (is_ready, report.ready) {
             (false, true) => tracing::info!(event = "ready", "ready"),

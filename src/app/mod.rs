@@ -7,6 +7,7 @@ pub mod daemon;
 mod delivery;
 pub mod demo;
 mod descriptors;
+mod memory;
 mod life;
 mod listeners;
 pub mod parts;

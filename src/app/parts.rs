@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
 
+use super::memory;
 use crate::{
     catalogue::Catalogue,
     config::{self, Config},
     decode::{Decoder, Pepper, credential_fingerprint, derived_key},
     deliver::alertmanager::{LinkSigner, PageLinks},
-    engine::{self, Engines, IdKey, Reference},
+    engine::{self, Engines, IdKey, MemoryLimits, Reference},
     enrich::Geo,
     event::stable_hash,
     respond::Mode,
@@ -80,8 +81,14 @@ fn host_name() -> String {
     found.unwrap_or("localhost").to_owned()
 }
 
-/// Keys that are kept, over all partitions together.
-const KEYS_MAX: usize = 10_000_000;
+/// The part of the memory there is that the state may take where the settings say nothing, as a divisor.
+const MEMORY_SHARE: u64 = 2;
+
+/// What the state may take in memory, in bytes.
+pub fn memory_max(config: &Config) -> u64 {
+    let default = || (memory::available() / MEMORY_SHARE).max(MemoryLimits::least(config.partitions));
+    config.memory_max.map_or_else(default, |given| given.0)
+}
 
 /// Reads the pepper.
 pub fn pepper(config: &Config) -> anyhow::Result<Pepper> {
@@ -109,7 +116,7 @@ pub fn engine_settings(config: &Config, pepper: &Pepper) -> engine::Settings {
     key[16..].copy_from_slice(&half("second half"));
     engine::Settings {
         partitions: config.partitions,
-        keys_max: KEYS_MAX,
+        limits: MemoryLimits::shared(memory_max(config), config.partitions),
         ids: IdKey(key),
         throttle_for: Duration::from_secs(config.response.throttle_for.seconds()),
         fresh_within: Duration::from_secs(config.response.fresh_within.seconds()),
@@ -123,7 +130,8 @@ pub fn settings_version(config: &Config) -> String {
     let sources: Vec<_> =
         config.sources.iter().map(|source| (&source.decode, source.record_bytes_max)).collect();
     // Plain data with text keys: it cannot fail to serialize.
-    let text = serde_json::to_vec(&(env!("CARGO_PKG_VERSION"), response, sources)).unwrap_or_default();
+    let text = serde_json::to_vec(&(env!("CARGO_PKG_VERSION"), response, sources, memory_max(config)))
+        .unwrap_or_default();
     format!("{:016x}", stable_hash(&text))
 }
 

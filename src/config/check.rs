@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::{
-    Config, SourceConfig, key_places,
+    ByteSize, Config, SourceConfig, key_places,
     raw::{RawConfig, RawSource},
 };
 use crate::{
     decode,
+    engine::MemoryLimits,
     rules::document::{Document, Node, Place, Problems},
     source::{self, kafka::KafkaSettings},
     store::Topic,
@@ -47,6 +48,7 @@ pub(super) fn examined(raw: RawConfig, document: &Document) -> (Config, Problems
         alertmanagers: raw.alertmanagers,
         links: raw.links,
         state_dir: raw.state.dir,
+        memory_max: raw.state.memory_max,
         listen: raw.listen,
         gateways_listen: raw.gateways_listen,
         serve,
@@ -75,9 +77,21 @@ fn values(raw: &RawConfig, root: &Node, problems: &mut Problems) {
         let place = root.get("state").map_or(root.place, |node| node.place_of("dir"));
         problems.add(place, "state.dir", "must be a directory");
     }
+    memory(raw, root, problems);
     if let Err(error) = crate::telemetry::logs::filter(&raw.logs.level) {
         let place = root.get("logs").map_or(root.place, |node| node.place_of("level"));
         problems.add(place, "logs.level", error.to_string());
+    }
+}
+
+/// Every partition has tables that take their room whatever is in them.
+fn memory(raw: &RawConfig, root: &Node, problems: &mut Problems) {
+    let partitions = raw.partitions.clamp(1, LIMIT_PARTITIONS);
+    let least = ByteSize(MemoryLimits::least(u16::try_from(partitions).unwrap_or(u16::MAX)));
+    if let Some(given) = raw.state.memory_max.filter(|given| *given < least) {
+        let place = root.get("state").map_or(root.place, |node| node.place_of("memory_max"));
+        let message = format!("{given} must be at least {least} with partitions: {partitions}");
+        problems.add(place, "state.memory_max", message);
     }
 }
 

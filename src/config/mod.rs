@@ -7,6 +7,7 @@
 //! What comes before what: flag, environment (`KEYHOUND_LISTEN` and so on), file, default. Relative paths are taken
 //! from the working directory.
 
+mod byte_size;
 mod check;
 mod documentation;
 mod effective;
@@ -24,6 +25,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use byte_size::ByteSize;
 pub use documentation::documentation;
 pub use effective::effective;
 pub use examine::Examined;
@@ -62,6 +64,8 @@ pub struct Config {
     pub alertmanagers: Vec<Peer>,
     pub links: Links,
     pub state_dir: PathBuf,
+    /// What the state may take in memory; `None` = a part of what there is.
+    pub memory_max: Option<ByteSize>,
     /// Metrics, health and operators.
     pub listen: SocketAddr,
     /// Gateways that ask.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Overrides, ResponseSettings, document};
+use super::{ByteSize, Overrides, ResponseSettings, document};
 use crate::{
     decode::{ClientAddressSettings, Format, KeyNames, KeyPolicy},
     deliver::alertmanager::{Links, Peer},
@@ -129,11 +129,16 @@ pub(super) struct RawFingerprint {
 pub(super) struct RawState {
     /// A directory of its own on a local disk.
     pub dir: PathBuf,
+    /// How much memory what is kept in it may take: profiles, counters, open incidents. Buffers, caches and the program
+    /// itself take up to 256 MiB more. At this limit the keys that are known least are forgotten. Default: half of the
+    /// memory that the host, or its control group, has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_max: Option<ByteSize>,
 }
 
 impl Default for RawState {
     fn default() -> Self {
-        Self { dir: "/var/lib/keyhound".into() }
+        Self { dir: "/var/lib/keyhound".into(), memory_max: None }
     }
 }
 

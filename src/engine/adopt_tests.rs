@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    engine::{Action, Command, Counts, Engines, IdKey, Input, Settings},
+    engine::{Action, Command, Counts, Engines, IdKey, Input, MemoryLimits, Settings},
     event::testing::plain,
     incident::{Severity, testing},
     respond::{Caps, Step},
@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_hours(1);
 fn engines() -> Engines {
     let mut engines = Engines::new(Settings {
         partitions: 4,
-        keys_max: 40,
+        limits: MemoryLimits::of_keys(10),
         ids: IdKey([7; 32]),
         throttle_for: HOUR,
         fresh_within: Duration::from_mins(2),

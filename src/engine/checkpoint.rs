@@ -4,6 +4,9 @@
 //! rules), `r` + route hash, `w` (watermark), `c` (keys on their way into the table), `q` (request ids seen lately).
 //! When a checkpoint is taken hangs on the wall clock, so nothing may be forgotten at one: what comes after would
 //! depend on it.
+//!
+//! A checkpoint has the state of one moment. It is written in pieces, since all at once the loop would stand still for
+//! seconds where millions of keys are new; what changes before its turn is put aside as it was.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,44 +14,41 @@ use super::{enforce::Force, engine::Engine, seam::GroupCount};
 use crate::{
     event::{EventTime, KeyId, KeyKind},
     incident::Case,
-    profile::{CodecError, Reader, Writer},
+    profile::{CodecError, KeyTable, Reader, Writer},
 };
 
 /// Where an entry goes: its key, and its value or `None` for what is gone.
 pub type WriteEntry<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
 
 /// What a key has besides its profile.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Side {
     case: Option<Case>,
     force: Option<Force>,
     alias: Option<String>,
 }
 
+/// What the checkpoint that has begun has still to write of a partition. Table and counters keep theirs themselves.
+#[derive(Debug, Default)]
+pub(super) struct EngineCheckpoint {
+    /// Keys of entries without their prefix, and what they hold.
+    small: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    sides: Vec<(KeyId, Side)>,
+}
+
 impl Engine {
-    /// Writes every entry that changed since the last checkpoint, under `prefix`, in a fixed order.
-    pub fn checkpoint(&mut self, prefix: &[u8], write: &mut WriteEntry<'_>) {
-        self.table.checkpoint(|key, entry| {
-            write(&entry_key(prefix, b'k', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));
-        });
-        for key in &std::mem::take(&mut self.changed_cases) {
-            let side = Side {
-                case: self.cases.get(key).cloned(),
-                force: self.forces.get(key).cloned(),
-                alias: self.aliases.get(key).map(ToString::to_string),
-            };
-            let empty = side.case.is_none() && side.force.is_none() && side.alias.is_none();
-            // Plain data with text keys: it cannot fail to serialize.
-            let bytes = serde_json::to_vec(&side).unwrap_or_default();
-            write(&entry_key(prefix, b'i', &id_bytes(key)), (!empty).then_some(bytes.as_slice()));
-        }
-        self.routes.checkpoint(|route, entry| {
-            let value = entry.as_ref().map(|entry| entry.0.as_slice());
-            write(&entry_key(prefix, b'r', &route.to_be_bytes()), value);
-        });
-        self.counters.checkpoint(|key, entry| {
-            write(&entry_key(prefix, b'n', &id_bytes(key)), entry.as_ref().map(|entry| entry.0.as_slice()));
-        });
+    /// Begins a checkpoint of the state as it is now, of what changed since the last one began. That one has to be
+    /// written. What there is little of is copied; the rest is written while the state goes on changing.
+    pub(super) fn begin_checkpoint(&mut self) {
+        self.table.begin_checkpoint();
+        self.counters.begin_checkpoint();
+        let changed = std::mem::take(&mut self.changed_cases);
+        self.cut.sides = changed.iter().rev().map(|key| (*key, self.side(key))).collect();
+        let small = &mut self.cut.small;
+        let mut add = |kind: u8, rest: &[u8], entry: Option<Writer>| {
+            small.push((entry_key(&[], kind, rest), entry.map(|entry| entry.0)));
+        };
+        self.routes.checkpoint(|route, entry| add(b'r', &route.to_be_bytes(), entry));
         let mut out = Writer::versioned();
         out.uint(self.watermark.0);
         out.raw(&self.now.numbering.to_le_bytes());
@@ -67,20 +67,62 @@ impl Engine {
             // Plain data: it cannot fail to serialize.
             out.bytes(&serde_json::to_vec(shown).unwrap_or_default());
         }
-        write(&entry_key(prefix, b'w', &[]), Some(&out.0));
+        add(b'w', &[], Some(out));
         if let Some(out) = self.candidates.checkpoint() {
-            write(&entry_key(prefix, b'c', &[]), Some(&out.0));
+            add(b'c', &[], Some(out));
         }
         if let Some(out) = self.repeats.checkpoint() {
-            write(&entry_key(prefix, b'q', &[]), Some(&out.0));
+            add(b'q', &[], Some(out));
         }
+    }
+
+    fn side(&self, key: &KeyId) -> Side {
+        Side {
+            case: self.cases.get(key).cloned(),
+            force: self.forces.get(key).cloned(),
+            alias: self.aliases.get(key).map(ToString::to_string),
+        }
+    }
+
+    /// Writes entries of the checkpoint that has begun under `prefix`: at most `left` of them, and those that have
+    /// changed since. Takes what it wrote off `left`, and says whether all is written.
+    pub(super) fn write_checkpoint(
+        &mut self,
+        prefix: &[u8],
+        left: &mut usize,
+        write: &mut WriteEntry<'_>,
+    ) -> bool {
+        for (key, value) in self.cut.small.drain(..) {
+            *left = left.saturating_sub(1);
+            write(&[prefix, &key].concat(), value.as_deref());
+        }
+        while let Some((key, side)) = (*left > 0).then(|| self.cut.sides.pop()).flatten() {
+            *left -= 1;
+            let empty = side.case.is_none() && side.force.is_none() && side.alias.is_none();
+            // Plain data with text keys: it cannot fail to serialize.
+            let bytes = serde_json::to_vec(&side).unwrap_or_default();
+            write(&entry_key(prefix, b'i', &id_bytes(&key)), (!empty).then_some(bytes.as_slice()));
+        }
+        let mut of_key = |kind, key: &KeyId, entry: Option<Writer>| {
+            let value = entry.as_ref().map(|entry| entry.0.as_slice());
+            write(&entry_key(prefix, kind, &id_bytes(key)), value);
+        };
+        let table = self.table.write_checkpoint(left, |key, entry| of_key(b'k', key, entry));
+        let counters = self.counters.write_checkpoint(left, |key, entry| of_key(b'n', key, entry));
+        self.cut.sides.is_empty() && counters && table
     }
 
     /// Takes one entry back; `key` without its prefix.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
         let (kind, rest) = key.split_first().ok_or(CodecError::Truncated(0))?;
         match kind {
-            b'k' => self.table.restore(&mut Reader::versioned(value)?),
+            b'k' => {
+                let read = KeyTable::read(&mut Reader::versioned(value)?)?;
+                // Whoever gave it less memory than before gets what is worth most of it.
+                self.make_room(&read.0.key, read.0.last_seen);
+                self.table.restore(read);
+                Ok(())
+            }
             b'i' => self.restore_side(id_of(rest)?, value),
             b'r' => {
                 let route = u64::from_be_bytes(rest.try_into().map_err(|_| CodecError::Truncated(1))?);
@@ -88,7 +130,12 @@ impl Engine {
             }
             b'n' => {
                 let counting = &self.now.watch.counting;
-                self.counters.restore(id_of(rest)?, counting, &mut Reader::versioned(value)?)
+                let key = id_of(rest)?;
+                self.counters.restore(key, counting, &mut Reader::versioned(value)?)?;
+                if self.table.find(&key).is_none() {
+                    self.counters.remove(&key);
+                }
+                Ok(())
             }
             b'w' => self.restore_watermark(&mut Reader::versioned(value)?),
             b'c' => self.candidates.restore(&mut Reader::versioned(value)?),

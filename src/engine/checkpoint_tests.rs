@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     catalogue::{self, Catalogue},
-    engine::{Engines, IdKey, Input, Reference, Settings, counters::tests::rule},
+    engine::{Engines, IdKey, Input, MemoryLimits, Reference, Settings, counters::tests::rule},
     event::{Event, Name, testing::plain},
     respond::{Caps, FRESH_WITHIN},
 };
@@ -14,6 +14,17 @@ const START: EventTime = EventTime(1_800_000_000_000);
 
 fn key(n: u8) -> KeyId {
     KeyId { kind: KeyKind::Credential, hash: [n; 16] }
+}
+
+fn settings() -> Settings {
+    Settings {
+        partitions: 2,
+        limits: MemoryLimits::of_keys(50),
+        ids: IdKey([7; 32]),
+        throttle_for: Duration::from_hours(1),
+        fresh_within: FRESH_WITHIN,
+        caps: Caps::default(),
+    }
 }
 
 /// Engines in whose catalogue each of these tenants has a key, in their order.
@@ -25,14 +36,7 @@ fn engines(tenants: &[&str]) -> Engines {
     };
     let entries = (1u8..).zip(tenants).map(entry).collect();
     let catalogue = Catalogue::new(entries, tenants.join("+")).unwrap();
-    let mut engines = Engines::new(Settings {
-        partitions: 2,
-        keys_max: 100,
-        ids: IdKey([7; 32]),
-        throttle_for: Duration::from_hours(1),
-        fresh_within: FRESH_WITHIN,
-        caps: Caps::default(),
-    });
+    let mut engines = Engines::new(settings());
     let reference = Reference { catalogue: Arc::new(catalogue), ..Reference::default() };
     engines.apply(Input::Reference(&reference), &mut Vec::new());
     engines
@@ -58,7 +62,11 @@ fn written_or_gone(engines: &mut Engines) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 }
 
 fn written(engines: &mut Engines) -> Entries {
-    written_or_gone(engines).into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    let written = written_or_gone(engines).into_iter();
+    let mut entries: Entries = written.filter_map(|(key, value)| Some((key, value?))).collect();
+    // A store gives them back in this order.
+    entries.sort();
+    entries
 }
 
 fn restored(tenants: &[&str], entries: &Entries) -> Engines {
@@ -172,4 +180,111 @@ fn counters_are_after_a_restart_what_they_were_whenever_it_comes() {
         assert_eq!(play(&mut after, at + 900..at + 1_200), expected, "{at}");
         assert_eq!(written_or_gone(&mut after), written_or_gone(&mut before), "{at}");
     }
+}
+
+/// What a store has after entries were given to it.
+type Store = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn give(store: &mut Store, engines: &mut Engines, most: usize) -> bool {
+    engines.write_checkpoint(most, &mut |key, value| match value {
+        Some(value) => drop(store.insert(key.to_vec(), value.to_vec())),
+        None => drop(store.remove(key)),
+    })
+}
+
+/// More keys than fit, many of them seen once, some again and again, some refused.
+fn crowd(engines: &mut Engines, requests: std::ops::Range<u32>) -> Vec<crate::engine::Effect> {
+    let mut effects = Vec::new();
+    for n in requests {
+        let time = START.after(Duration::from_millis(u64::from(n) * 700));
+        let number = if n % 3 == 0 { n % 37 } else { n.wrapping_mul(2_654_435_761) >> 8 };
+        let mut hash = [0; 16];
+        hash[..4].copy_from_slice(&number.to_be_bytes());
+        hash[7] = hash[3];
+        let key = KeyId { kind: KeyKind::Credential, hash };
+        let alias = (n % 5 == 0).then_some(KeyId { kind: KeyKind::Raw, ..key });
+        let status = if n % 7 == 0 { 403 } else { 200 };
+        engines.apply_events(&[Event { status: Some(status), alias, ..plain(key, time) }], &mut effects);
+        if n % 10 == 9 {
+            engines.apply(Input::Watermark(time), &mut effects);
+        }
+    }
+    effects
+}
+
+#[test]
+fn a_checkpoint_in_pieces_has_the_state_of_its_beginning_while_keys_change_and_go() {
+    for (at, pieces) in [(1u32, 1usize), (100, 3), (333, 1), (700, 7), (1_500, 2)] {
+        let (mut before, mut store) = (engines(&[]), Store::new());
+        under(&mut before, &counting(true));
+        crowd(&mut before, 0..at / 2);
+        before.begin_checkpoint();
+        give(&mut store, &mut before, usize::MAX);
+        crowd(&mut before, at / 2..at);
+        before.begin_checkpoint();
+        let (mut now, mut effects, mut done) = (at, Vec::new(), false);
+        while !done {
+            done = give(&mut store, &mut before, pieces);
+            effects.extend(crowd(&mut before, now..now + 5));
+            now += 5;
+        }
+        assert!(at < 100 || now > at + 50, "{at}: it was written while {} requests came", now - at);
+        // A crash now: the checkpoint is restored, and what came since it began is replayed, read at another time.
+        let mut after = engines(&[]);
+        under(&mut after, &counting(true));
+        for (key, value) in &store {
+            after.restore(key, value).unwrap();
+        }
+        after.read_at(START.after(Duration::from_hours(9)));
+        assert_eq!(crowd(&mut after, at..now), effects, "{at}");
+        let keys = |engines: &Engines| engines.counts().map(|counts| counts.keys).collect::<Vec<_>>();
+        assert_eq!(keys(&after), keys(&before), "{at}");
+        assert!(at < 100 || keys(&after).iter().all(|keys| (45..=50).contains(keys)), "{at}");
+        for engines in [&mut before, &mut after] {
+            crowd(engines, now..now + 700);
+        }
+        let stores = [(&mut before, store.clone()), (&mut after, store)].map(|(engines, mut store)| {
+            engines.begin_checkpoint();
+            assert!(give(&mut store, engines, usize::MAX));
+            store
+        });
+        assert_eq!(stores[0].len(), stores[1].len(), "{at}");
+        assert!(stores[0] == stores[1], "{at}: entries differ");
+        let profiles = stores[0].keys().filter(|key| key.get(3) == Some(&b'k')).count() as u64;
+        assert_eq!(profiles, keys(&before).iter().sum::<u64>(), "{at}: nothing of what went stays");
+    }
+}
+
+#[test]
+fn a_start_with_less_memory_keeps_what_is_worth_most_and_forgets_the_rest_for_good() {
+    let (mut before, mut store) = (engines(&[]), Store::new());
+    for n in 1..=100u8 {
+        // The first twenty are used all day long.
+        let times = if n <= 20 { 60 } else { 1 };
+        for time in 0..times {
+            let at = START.after(Duration::from_mins(time));
+            before.apply_events(&[plain(key(n), at)], &mut Vec::new());
+        }
+    }
+    before.begin_checkpoint();
+    give(&mut store, &mut before, usize::MAX);
+    let mut small = Engines::new(Settings { limits: MemoryLimits::of_keys(20), ..settings() });
+    for (key, value) in &store {
+        small.restore(key, value).unwrap();
+    }
+    small.begin_checkpoint();
+    give(&mut store, &mut small, usize::MAX);
+    let kept: Vec<u8> = store.keys().filter(|key| key.get(3) == Some(&b'k')).map(|key| key[5]).collect();
+    assert!((36..=40).contains(&kept.len()), "{kept:?}");
+    assert!((1..=20).all(|n| kept.contains(&n)), "{kept:?}");
+}
+
+#[test]
+fn an_input_that_is_forgotten_has_no_name_in_any_partition() {
+    let mut engines = engines(&[]);
+    for input in 0..10_000 {
+        engines.name_input(input, &format!("file:{input}"));
+        engines.forget_input(input.saturating_sub(1));
+    }
+    assert_eq!(engines.inputs(), 1);
 }

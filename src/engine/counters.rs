@@ -1,6 +1,6 @@
 //! The counters of counting rules, for the keys that have had a request that matched one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::second_of;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     profile::{CodecError, Hot, Reader, Warm, Writer, tally::Counter},
 };
 
-/// What the counters of a partition may take, in bytes as [`OfKey::bytes`] has them.
+/// What the counters of a partition may take at most, in bytes as [`OfKey::bytes`] has them.
 pub const BYTES_MAX: usize = 16 << 20;
 
 /// A key's entry in the tree, with what allocations take beside what is asked for.
@@ -26,8 +26,8 @@ const _: () = assert!(size_of::<Counter>() <= COUNTER_BYTES);
 struct OfKey {
     /// The newest second of the key's when something was counted.
     last_seen: u32,
-    /// It changed since the last checkpoint.
-    dirty: bool,
+    /// It is among those that changed since the checkpoint of this number began.
+    changed: u64,
     counters: Vec<Counter>,
 }
 
@@ -74,6 +74,15 @@ impl OfKey {
         changed
     }
 
+    /// As a checkpoint has it.
+    fn written(&self) -> Writer {
+        let mut out = Writer::versioned();
+        out.counts([self.last_seen].into_iter());
+        out.uint(self.counters.len() as u64);
+        self.counters.iter().for_each(|counter| counter.write(&mut out));
+        out
+    }
+
     /// The greatest count of any rule within its window: how much would be lost with it.
     fn greatest(&self, counting: &Counting, now: u32) -> u32 {
         let count = |counter: &Counter| {
@@ -84,17 +93,52 @@ impl OfKey {
     }
 }
 
-/// All counters of a partition. What has left its window counts as nothing, so that it can go at any time.
+/// What checkpoints still have to write.
 #[derive(Debug, Default)]
+struct Dirty {
+    /// Checkpoints begun.
+    begun: u64,
+    /// Keys that changed since the last one began.
+    changed: BTreeSet<KeyId>,
+    /// Keys that the one that has begun has not written yet.
+    cut: BTreeSet<KeyId>,
+    /// Keys of that one that have changed since, as they were.
+    aside: Vec<(KeyId, Option<Writer>)>,
+}
+
+impl Dirty {
+    /// Comes before a change of a key's counters, if they are not among the changed ones already. `before`: as they are.
+    #[cold]
+    fn note(&mut self, key: KeyId, before: Option<&OfKey>) {
+        if self.cut.remove(&key) {
+            self.aside.push((key, before.map(OfKey::written)));
+        }
+        self.changed.insert(key);
+    }
+
+    /// What a key among the changed ones has in [`OfKey::changed`].
+    const fn mark(&self) -> u64 {
+        self.begun + 1
+    }
+}
+
+/// All counters of a partition. What has left its window counts as nothing, so that it can go at any time.
+#[derive(Debug)]
 pub struct Counters {
     of_key: BTreeMap<KeyId, OfKey>,
     bytes: usize,
-    changed: Vec<KeyId>,
+    bytes_max: usize,
+    dirty: Dirty,
     /// Keys whose counters went before their windows were over.
     pub evicted: u64,
 }
 
 impl Counters {
+    /// None yet, and at most so many bytes of them after a sweep.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { of_key: BTreeMap::new(), bytes: 0, bytes_max, dirty: Dirty::default(), evicted: 0 }
+    }
+
     /// Counts a request of the key in every rule that it matches, and says what is over its limit.
     pub fn count(
         &mut self,
@@ -119,14 +163,19 @@ impl Counters {
                     return;
                 }
                 hot.counted = true;
-                (0, self.of_key.entry(hot.key).or_default())
+                self.dirty.note(hot.key, None);
+                let of_key = OfKey { changed: self.dirty.mark(), ..OfKey::default() };
+                (0, self.of_key.entry(hot.key).or_insert(of_key))
             }
         };
+        if of_key.changed != self.dirty.mark() {
+            self.dirty.note(hot.key, Some(of_key));
+            of_key.changed = self.dirty.mark();
+        }
         if !of_key.count(counting, mask, event, (hot, warm), signals) {
             return;
         }
         of_key.last_seen = hot.last_seen;
-        let is_known = std::mem::replace(&mut of_key.dirty, true);
         if of_key.counters.is_empty() {
             self.of_key.remove(&hot.key);
             self.bytes -= before;
@@ -134,12 +183,9 @@ impl Counters {
         } else {
             self.bytes = self.bytes + of_key.bytes() - before;
         }
-        if !is_known {
-            self.changed.push(hot.key);
-        }
     }
 
-    /// Bytes that they take, of at most [`BYTES_MAX`] after a sweep.
+    /// Bytes that they take.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -147,7 +193,7 @@ impl Counters {
     /// Makes room if they take too much: first those go whose windows are over, then those with the least in them,
     /// of these the oldest, down to nine tenths. So a flood of keys that match once pushes out none that is watched.
     pub fn sweep(&mut self, counting: &Counting, now: u32) {
-        if self.bytes <= BYTES_MAX {
+        if self.bytes <= self.bytes_max {
             return;
         }
         let rank = |(key, of_key): (&KeyId, &OfKey)| {
@@ -159,7 +205,7 @@ impl Counters {
         order.sort_unstable();
         for (greatest, _, _, key) in order {
             let is_within = greatest > 0;
-            if is_within && self.bytes <= BYTES_MAX - BYTES_MAX / 10 {
+            if is_within && self.bytes <= self.bytes_max - self.bytes_max / 10 {
                 break;
             }
             self.evicted += u64::from(is_within);
@@ -170,48 +216,51 @@ impl Counters {
     /// Forgets a key's counters.
     pub fn remove(&mut self, key: &KeyId) {
         if let Some(of_key) = self.of_key.remove(key) {
+            self.dirty.note(*key, Some(&of_key));
             self.bytes -= of_key.bytes();
-            self.changed.push(*key);
         }
     }
 
     /// Other rules are in force: counters of what is not counted any more go.
     pub fn refer(&mut self, counting: &Counting) {
-        let keys: Vec<KeyId> = self.of_key.keys().copied().collect();
+        let is_over = |counter: &Counter| counting.of_name(counter.name).is_none();
+        let keys = self.of_key.iter().filter(|(_, of_key)| of_key.counters.iter().any(is_over));
+        let keys: Vec<KeyId> = keys.map(|(key, _)| *key).collect();
         for key in keys {
             let Some(of_key) = self.of_key.get_mut(&key) else { continue };
+            self.dirty.note(key, Some(of_key));
+            of_key.changed = self.dirty.mark();
             let before = of_key.bytes();
-            of_key.counters.retain(|counter| counting.of_name(counter.name).is_some());
-            let after = of_key.bytes();
-            if after == before {
-                continue;
-            }
-            self.bytes -= before - after;
+            of_key.counters.retain(|counter| !is_over(counter));
+            self.bytes -= before - of_key.bytes();
             if of_key.counters.is_empty() {
                 self.remove(&key);
-            } else if !std::mem::replace(&mut of_key.dirty, true) {
-                self.changed.push(key);
             }
         }
     }
 
-    /// Hands the counters of every key that changed since the last call to `write`, in the order of the keys; `None` =
-    /// gone.
-    pub fn checkpoint(&mut self, mut write: impl FnMut(&KeyId, Option<Writer>)) {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
-        for key in &changed {
-            let entry = self.of_key.get_mut(key).map(|of_key| {
-                of_key.dirty = false;
-                let mut out = Writer::versioned();
-                out.counts([of_key.last_seen].into_iter());
-                out.uint(of_key.counters.len() as u64);
-                of_key.counters.iter().for_each(|counter| counter.write(&mut out));
-                out
-            });
-            write(key, entry);
+    /// Begins a checkpoint of the counters as they are now. The one before has to be written.
+    pub fn begin_checkpoint(&mut self) {
+        self.dirty.cut = std::mem::take(&mut self.dirty.changed);
+        self.dirty.begun += 1;
+    }
+
+    /// Hands entries of the checkpoint that has begun to `write`, at most `left` of them and those that were put aside;
+    /// `None` = gone. Takes what it wrote off `left`, and says whether all is written.
+    pub fn write_checkpoint(
+        &mut self,
+        left: &mut usize,
+        mut write: impl FnMut(&KeyId, Option<Writer>),
+    ) -> bool {
+        for (key, entry) in self.dirty.aside.drain(..) {
+            *left = left.saturating_sub(1);
+            write(&key, entry);
         }
+        while let Some(key) = (*left > 0).then(|| self.dirty.cut.pop_first()).flatten() {
+            *left -= 1;
+            write(&key, self.of_key.get(&key).map(OfKey::written));
+        }
+        self.dirty.cut.is_empty()
     }
 
     /// Takes a key's counters back, as far as their rules are in force.
@@ -227,8 +276,9 @@ impl Counters {
             let counter = Counter::read(input)?;
             if counting.of_name(counter.name).is_some() {
                 of_key.counters.push(counter);
-            } else if !std::mem::replace(&mut of_key.dirty, true) {
-                self.changed.push(key);
+            } else {
+                of_key.changed = self.dirty.mark();
+                self.dirty.note(key, None);
             }
         }
         if !of_key.counters.is_empty() {

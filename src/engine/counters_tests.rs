@@ -50,7 +50,7 @@ struct Counted {
 
 impl Counted {
     fn new(watch: Arc<Watch>) -> Self {
-        Self { watch, counters: Counters::default(), hots: BTreeMap::new() }
+        Self { watch, counters: Counters::new(BYTES_MAX), hots: BTreeMap::new() }
     }
 
     fn see(&mut self, event: &Event<'_>) -> Vec<Signal> {
@@ -65,7 +65,11 @@ impl Counted {
 
     fn written(&mut self) -> Vec<(KeyId, Option<Vec<u8>>)> {
         let mut entries = Vec::new();
-        self.counters.checkpoint(|key, entry| entries.push((*key, entry.map(|entry| entry.0))));
+        let mut left = usize::MAX;
+        self.counters.begin_checkpoint();
+        self.counters.write_checkpoint(&mut left, |key, entry| {
+            entries.push((*key, entry.map(|entry| entry.0)));
+        });
         entries
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     catalogue::{Catalogue, KeyClass},
     detect::Family,
-    engine::{Engines, IdKey, Input, Settings, engine::InForce, seam::Reference},
+    engine::{Engines, IdKey, Input, MemoryLimits, Settings, engine::InForce, seam::Reference},
     event::{Event, KeyKind, Refusal, testing::plain},
     incident::{Cause, Incident, IncidentId, Reason, Sample, Severity},
     profile::Hot,
@@ -23,7 +23,7 @@ fn at(seconds: u64) -> EventTime {
 fn settings() -> Settings {
     Settings {
         partitions: 1,
-        keys_max: 10,
+        limits: MemoryLimits::of_keys(10),
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_hours(1),
         fresh_within: FRESH_WITHIN,
@@ -322,4 +322,35 @@ fn an_incident_that_closes_after_a_lift_is_newer_than_what_was_told_of_the_lift(
     engine.close_cases(&mut effects);
     let closed = told(effects).unwrap();
     assert!(!closed.is_open() && closed.updated_at >= lifted.updated_at, "{closed:?} after {lifted:?}");
+}
+
+#[test]
+fn invented_keys_take_no_more_incidents_than_memory_is_for_and_mature_keys_get_theirs() {
+    let limits = MemoryLimits { incidents: 3, ..MemoryLimits::of_keys(1_000) };
+    let rule = crate::engine::counters::tests::rule(
+        "refused",
+        "  match: { status: [403] }\n  over: 1m\n  more_than: 2\n",
+    );
+    let rules = crate::rules::RuleSet::compile(&[("r.yaml".to_owned(), rule)]).unwrap();
+    let mut engine = Engine::new(std::sync::Arc::new(Settings { limits, ..settings() }));
+    let reference = Reference { rules: std::sync::Arc::new(rules), ..Reference::default() };
+    engine.apply(Input::Reference(&reference), &mut Vec::new());
+    let mut hot = Hot::new(KEY, second_of(START) - 8 * 86_400);
+    hot.advance(second_of(START));
+    hot.total = 100_000;
+    engine.table.insert(hot);
+    let refuse = |engine: &mut Engine, key| {
+        let mut effects = Vec::new();
+        for n in 0..10 {
+            engine.apply(Input::Event(&Event { status: Some(403), ..plain(key, at(n)) }), &mut effects);
+        }
+        effects.iter().filter(|effect| matches!(effect, Effect::Finding(..))).count()
+    };
+    for n in 10..20 {
+        assert!(refuse(&mut engine, KeyId { hash: [n; 16], ..KEY }) > 0, "what is found is told");
+    }
+    assert_eq!(engine.cases.len(), 3);
+    assert!(engine.counts.without_incident > 0);
+    refuse(&mut engine, KEY);
+    assert!(engine.cases.len() == 4 && engine.cases.contains_key(&KEY));
 }

@@ -8,10 +8,13 @@ use std::{
 
 use super::{
     admit::{CANDIDATES_MAX, Candidates, Repeats},
-    counters::{self, Counters},
+    checkpoint::EngineCheckpoint,
+    counters::Counters,
     enforce::Force,
     groups::second_of,
     ids::IdKey,
+    input_names::InputNames,
+    memory::{self, MemoryLimits},
     seam::{Context, Effect, GroupCount, Input, Reference},
     shown::Shown,
 };
@@ -28,8 +31,8 @@ use crate::{
 pub struct Settings {
     /// P: how many partitions the state is cut into.
     pub partitions: u16,
-    /// Keys that are kept, over all partitions together.
-    pub keys_max: usize,
+    /// The most that each partition keeps.
+    pub limits: MemoryLimits,
     pub ids: IdKey,
     /// How long an automatic throttle holds.
     pub throttle_for: Duration,
@@ -44,9 +47,15 @@ pub struct Counts {
     pub keys: u64,
     pub keys_max: u64,
     pub bytes: u64,
+    /// What is accounted of the memory that the settings allow, in bytes.
+    pub memory: u64,
+    pub memory_max: u64,
     pub routes: u64,
     pub routes_max: u64,
     pub open_incidents: u64,
+    pub open_incidents_max: u64,
+    /// Findings of keys that got no incident, since there were as many as memory is for.
+    pub without_incident: u64,
     pub in_force: u64,
     pub candidates: u64,
     pub candidates_max: u64,
@@ -61,12 +70,22 @@ pub struct Counts {
     pub pressure: u64,
     /// Requests of keys without a profile yet.
     pub waiting: u64,
-    pub evicted: u64,
+    /// Profiles that went to make room, in the order of [`Worth`](crate::profile::Worth).
+    pub evicted: [u64; 4],
     /// Requests on routes beyond the table.
     pub unjudged_routes: u64,
     pub condition_errors: u64,
     /// Requests older than their key's day.
     pub too_late: u64,
+}
+
+const fn sums<const N: usize>(mut sum: [u64; N], other: [u64; N]) -> [u64; N] {
+    let mut at = 0;
+    while at < N {
+        sum[at] += other[at];
+        at += 1;
+    }
+    sum
 }
 
 impl Counts {
@@ -77,9 +96,13 @@ impl Counts {
             keys: self.keys + other.keys,
             keys_max: self.keys_max + other.keys_max,
             bytes: self.bytes + other.bytes,
+            memory: self.memory + other.memory,
+            memory_max: self.memory_max.saturating_add(other.memory_max),
             routes: self.routes + other.routes,
             routes_max: self.routes_max + other.routes_max,
             open_incidents: self.open_incidents + other.open_incidents,
+            open_incidents_max: self.open_incidents_max.saturating_add(other.open_incidents_max),
+            without_incident: self.without_incident + other.without_incident,
             in_force: self.in_force + other.in_force,
             candidates: self.candidates + other.candidates,
             candidates_max: self.candidates_max + other.candidates_max,
@@ -89,7 +112,7 @@ impl Counts {
             repeats: self.repeats + other.repeats,
             pressure: self.pressure + other.pressure,
             waiting: self.waiting + other.waiting,
-            evicted: self.evicted + other.evicted,
+            evicted: sums(self.evicted, other.evicted),
             unjudged_routes: self.unjudged_routes + other.unjudged_routes,
             condition_errors: self.condition_errors + other.condition_errors,
             too_late: self.too_late + other.too_late,
@@ -137,6 +160,7 @@ pub struct Engine {
     pub(super) aliases: BTreeMap<KeyId, KeyId>,
     /// Keys whose case, step or alias changed since the last checkpoint: once each, however often that was.
     pub(super) changed_cases: BTreeSet<KeyId>,
+    pub(super) cut: EngineCheckpoint,
     pub(super) candidates: Candidates,
     pub(super) repeats: Repeats,
     pub(super) counters: Counters,
@@ -152,26 +176,26 @@ pub struct Engine {
     /// When the records that are being judged were read, as the sequence of inputs has it. Only for telling a backlog
     /// from what happens now: nothing else hangs on it.
     pub(super) read_at: EventTime,
-    /// Names of the input partitions, for evidence.
-    pub(super) inputs: Vec<String>,
+    /// Names of the inputs, for evidence; of all partitions.
+    pub(super) inputs: InputNames,
 }
 
 impl Engine {
     /// A partition that has seen nothing.
     pub fn new(settings: Arc<Settings>) -> Self {
-        let share = settings.keys_max / usize::from(settings.partitions.max(1));
         Self {
-            table: KeyTable::new(share.max(1)),
-            settings,
+            table: KeyTable::new(settings.limits.keys),
             now: InForce::default(),
             routes: RouteTable::default(),
             cases: BTreeMap::new(),
             forces: BTreeMap::new(),
             aliases: BTreeMap::new(),
             changed_cases: BTreeSet::new(),
+            cut: EngineCheckpoint::default(),
             candidates: Candidates::default(),
             repeats: Repeats::default(),
-            counters: Counters::default(),
+            counters: Counters::new(settings.limits.counter_bytes),
+            settings,
             pending: BTreeMap::new(),
             groups: Vec::new(),
             group_counts: vec![GroupCount::default()],
@@ -180,7 +204,7 @@ impl Engine {
             counts: Counts::default(),
             watermark: EventTime(0),
             read_at: EventTime(0),
-            inputs: Vec::new(),
+            inputs: InputNames::default(),
         }
     }
 
@@ -223,42 +247,53 @@ impl Engine {
         }
     }
 
-    /// Event time has come so far: incidents close, steps end, the table is swept.
+    /// Event time has come so far: incidents close, steps end, what is over is forgotten.
     fn pass(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
         self.watermark = self.watermark.max(time);
         self.end_forces(effects);
         self.close_cases(effects);
         self.counters.sweep(&self.now.watch.counting, second_of(self.watermark));
         self.routes.sweep(second_of(self.watermark) / 3600);
-        if self.table.is_over_limit() {
-            let (forces, cases) = (&self.forces, &self.cases);
-            let gone = self.table.sweep(|key| forces.contains_key(key) || cases.contains_key(key));
-            self.counts.evicted += gone.len() as u64;
-            for key in gone {
-                self.counters.remove(&key);
-                if self.aliases.remove(&key).is_some() {
-                    self.changed_cases.insert(key);
-                }
+    }
+
+    /// Forgets keys until there is room for another one: a tenth of those that share its shard, the least known first, but
+    /// none with an incident or a step in force.
+    #[cold]
+    pub(super) fn make_room(&mut self, key: &KeyId, now: u32) {
+        if !self.table.is_full_for(key) {
+            return;
+        }
+        let (forces, cases) = (&self.forces, &self.cases);
+        let gone = self.table.make_room(key, now, |key| forces.contains_key(key) || cases.contains_key(key));
+        for key in gone {
+            self.counters.remove(&key);
+            if self.aliases.remove(&key).is_some() {
+                self.changed_cases.insert(key);
             }
         }
     }
 
     /// How full it is, and what it passed over.
     pub fn counts(&self) -> Counts {
+        let limits = &self.settings.limits;
         Counts {
             keys: self.table.len() as u64,
-            keys_max: (self.settings.keys_max / usize::from(self.settings.partitions.max(1))) as u64,
+            keys_max: limits.keys as u64,
             bytes: (self.table.bytes() + self.counters.bytes()) as u64,
+            memory: memory::accounted(self.table.len(), self.counters.bytes(), self.cases.len()),
+            memory_max: memory::accounted(limits.keys, limits.counter_bytes, limits.incidents),
             routes: self.routes.len() as u64,
             routes_max: ROUTES_MAX as u64,
             candidates_max: CANDIDATES_MAX as u64,
             open_incidents: self.cases.len() as u64,
+            open_incidents_max: limits.incidents as u64,
             in_force: self.forces.len() as u64,
             candidates: self.candidates.len() as u64,
             counter_bytes: self.counters.bytes() as u64,
-            counter_bytes_max: counters::BYTES_MAX as u64,
+            counter_bytes_max: limits.counter_bytes as u64,
             counters_evicted: self.counters.evicted,
             unjudged_routes: self.routes.unjudged,
+            evicted: self.table.evictions(),
             ..self.counts
         }
     }

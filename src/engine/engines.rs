@@ -7,6 +7,7 @@ use super::{
     checkpoint::WriteEntry,
     engine::{Counts, Engine, InForce, Settings},
     groups::Groups,
+    input_names::InputNames,
     seam::{Action, Command, Effect, Grant, Input, Proposal, Reference},
 };
 use crate::{
@@ -28,29 +29,36 @@ const FLEET_ENTRY: &[u8] = b"fleet";
 pub struct Engines {
     settings: Arc<Settings>,
     engines: Vec<Engine>,
+    inputs: InputNames,
     groups: Groups,
     fleet: Fleet,
     /// The tick that comes next.
     tick_ms: u64,
     now: InForce,
     scratch: Vec<Effect>,
+    /// Of the checkpoint that has begun, what belongs to no partition.
+    fleet_entry: Option<Writer>,
 }
 
 impl Engines {
     /// Engines that have seen nothing.
     pub fn new(settings: Settings) -> Self {
         let settings = Arc::new(settings);
-        let engines = (0..settings.partitions.max(1)).map(|_| Engine::new(Arc::clone(&settings))).collect();
+        let inputs = InputNames::default();
+        let engine = |_| Engine { inputs: inputs.clone(), ..Engine::new(Arc::clone(&settings)) };
+        let engines = (0..settings.partitions.max(1)).map(engine).collect();
         let mut groups = Groups::default();
         groups.resize(1);
         Self {
             settings,
             engines,
+            inputs,
             groups,
             fleet: Fleet::default(),
             tick_ms: 0,
             now: InForce::default(),
             scratch: Vec::new(),
+            fleet_entry: None,
         }
     }
 
@@ -223,30 +231,51 @@ impl Engines {
         usize::from(key.partition(self.settings.partitions))
     }
 
-    /// Names an input partition, for evidence.
-    pub fn name_input(&mut self, index: u32, name: &str) {
-        for engine in &mut self.engines {
-            let index = index as usize;
-            if engine.inputs.len() <= index {
-                engine.inputs.resize(index + 1, String::new());
-            }
-            name.clone_into(&mut engine.inputs[index]);
-        }
+    /// Names an input, for evidence.
+    pub fn name_input(&mut self, input: u32, name: &str) {
+        self.inputs.set(input, name);
     }
 
-    /// Writes every entry that changed since the last checkpoint, in a fixed order.
-    pub fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
-        for (partition, engine) in (0u16..).zip(&mut self.engines) {
-            let prefix = [b'p', partition.to_be_bytes()[0], partition.to_be_bytes()[1]];
-            engine.checkpoint(&prefix, write);
-        }
+    /// Forgets an input's name: no record of it will come any more.
+    pub fn forget_input(&mut self, input: u32) {
+        self.inputs.forget(input);
+    }
+
+    /// Inputs that have a name.
+    pub fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Begins a checkpoint of the state as it is now: of what changed since the last one began, which has to be written.
+    pub fn begin_checkpoint(&mut self) {
+        self.engines.iter_mut().for_each(Engine::begin_checkpoint);
         let mut out = Writer::versioned();
         out.uint(self.tick_ms);
         // Plain data with text keys: it cannot fail to serialize.
         out.bytes(&serde_json::to_vec(&self.fleet).unwrap_or_default());
         out.raw(&self.now.numbering.to_le_bytes());
         self.groups.write(&mut out);
-        write(FLEET_ENTRY, Some(&out.0));
+        self.fleet_entry = Some(out);
+    }
+
+    /// Writes entries of the checkpoint that has begun: about `most` of them, and whatever has changed since it began.
+    /// Says whether all is written.
+    pub fn write_checkpoint(&mut self, most: usize, write: &mut WriteEntry<'_>) -> bool {
+        let (mut left, mut done) = (most, true);
+        for (partition, engine) in (0u16..).zip(&mut self.engines) {
+            let prefix = [b'p', partition.to_be_bytes()[0], partition.to_be_bytes()[1]];
+            done &= engine.write_checkpoint(&prefix, &mut left, write);
+        }
+        if let Some(out) = self.fleet_entry.take() {
+            write(FLEET_ENTRY, Some(&out.0));
+        }
+        done
+    }
+
+    /// A whole checkpoint at once.
+    pub fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
+        self.begin_checkpoint();
+        self.write_checkpoint(usize::MAX, write);
     }
 
     /// Takes one entry of a checkpoint back. Reference data must be in force before.

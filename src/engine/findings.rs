@@ -35,6 +35,11 @@ impl Engine {
                 continue;
             }
             let finding = finding_of(rule, at, signal);
+            if self.is_full_of_cases(&key, maturity) {
+                self.counts.without_incident += 1;
+                effects.push(Effect::Finding(key, Box::new(finding)));
+                continue;
+            }
             let case = self.case(&key, entry, at, shown);
             let (by, reason) = cause_of(rule, &finding);
             if let Some(case) = self.cases.get_mut(&case) {
@@ -88,6 +93,14 @@ impl Engine {
             self.counts.condition_errors += 1;
             false
         })
+    }
+
+    /// Whether there are as many incidents as memory is for, so that a key that is not mature gets no new one: invented
+    /// keys must not take the place of real ones' incidents.
+    fn is_full_of_cases(&self, key: &KeyId, maturity: f64) -> bool {
+        self.cases.len() >= self.settings.limits.incidents
+            && maturity < MATURE
+            && !self.cases.contains_key(key)
     }
 
     /// The key's open incident; a new one if there is none.

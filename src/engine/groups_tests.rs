@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    engine::{Effect, Engines, IdKey, Input, Reference, Settings},
+    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
     event::{Event, EventTime, KeyId, KeyKind, testing::plain},
     incident::Severity,
     respond::{Caps, FRESH_WITHIN},
@@ -25,7 +25,7 @@ fn key(n: u64) -> KeyId {
 fn engines() -> Engines {
     let mut engines = Engines::new(Settings {
         partitions: 4,
-        keys_max: 100_000,
+        limits: MemoryLimits::of_keys(100_000),
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_hours(1),
         fresh_within: FRESH_WITHIN,

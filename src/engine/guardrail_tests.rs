@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     catalogue::{Catalogue, Entry, KeyClass},
-    engine::{Effect, Engines, IdKey, Input, Reference, Settings},
+    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
     event::{
         ClientAddress, Country, Event, EventTime, KeyId, KeyKind, NetworkType, Place, Refusal, stable_hash,
         testing::plain,
@@ -23,7 +23,7 @@ const RENTED: u32 = 64_999;
 fn engines(entry: Option<Entry>) -> Engines {
     let mut engines = Engines::new(Settings {
         partitions: 1,
-        keys_max: 100,
+        limits: MemoryLimits::of_keys(100),
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_mins(5),
         fresh_within: FRESH_WITHIN,

@@ -34,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// `guess`: what [`Engine::guess`] said, if it was asked. No key may have been removed since.
+    /// `guess`: what [`Engine::guess`] said, if it was asked.
     pub(super) fn observe(&mut self, event: &Event<'_>, guess: Option<u32>, effects: &mut Vec<Effect>) {
         if event.flags.has(Flags::UNREADABLE) {
             return self.observe_unreadable(event, effects);
@@ -51,7 +51,12 @@ impl Engine {
         let guess = guess.filter(|index| self.table.is_at(*index, &event.key));
         let index = match guess.or_else(|| self.table.find(&event.key)) {
             Some(index) => index,
-            None if self.candidates.admit(event) => self.table.insert(Hot::new(event.key, second)),
+            None if self.candidates.admit(event) => {
+                if self.table.is_full_for(&event.key) {
+                    self.make_room(&event.key, second);
+                }
+                self.table.insert(Hot::new(event.key, second))
+            }
             None => {
                 self.counts.waiting += 1;
                 return;

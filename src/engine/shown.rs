@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::input_names::InputNames;
 use crate::{
     event::{Event, NetworkType, prefix_text},
     incident::{Sample, origins},
@@ -21,7 +22,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// What an event shows; `inputs` are the names of the inputs.
-    pub fn of(event: &Event<'_>, inputs: &[String]) -> Self {
+    pub fn of(event: &Event<'_>, inputs: &InputNames) -> Self {
         let handle = Handle {
             gateway: event.handles.gateway.to_owned(),
             consumer: event.handles.consumer.to_owned(),
@@ -32,8 +33,8 @@ impl Shown {
     }
 }
 
-fn sample_of(event: &Event<'_>, inputs: &[String]) -> Sample {
-    let input = inputs.get(event.position.input as usize).map_or("", String::as_str);
+fn sample_of(event: &Event<'_>, inputs: &InputNames) -> Sample {
+    let input = inputs.of(event.position.input);
     let network = match (event.place.asn, event.place.network_type) {
         (0, _) => String::new(),
         (asn, NetworkType::Unknown) => format!("AS{asn} {}", event.place.asn_name),

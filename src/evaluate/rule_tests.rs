@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     catalogue::{Catalogue, Entry},
-    engine::{Effect, Engines, IdKey, Input, Reference, Settings},
+    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
     event::{Event, EventTime, KeyId},
     incident::Severity,
     respond::{Caps, FRESH_WITHIN, Step},
@@ -86,7 +86,7 @@ impl EngineJudge {
     fn new(rule: &Rule, script: &Script) -> Self {
         let mut engines = Engines::new(Settings {
             partitions: 1,
-            keys_max: 10_000,
+            limits: MemoryLimits::of_keys(10_000),
             ids: IdKey([0; 32]),
             throttle_for: Duration::from_hours(1),
             fresh_within: FRESH_WITHIN,

@@ -17,7 +17,7 @@ pub enum CodecError {
 }
 
 /// Appends fields to a buffer.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Writer(pub Vec<u8>);
 
 impl Writer {

@@ -22,8 +22,8 @@ pub const CALLABLE: u32 = 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hot {
     pub key: KeyId,
-    /// Whether it changed since the last checkpoint.
-    pub dirty: bool,
+    /// Whether it changed, which checkpoint is to have that, and whether any has the key: the table's to know.
+    pub change: u8,
     /// An incident is open on the key: nothing is learnt.
     pub frozen: bool,
     /// A counting rule may have a counter for it.
@@ -64,7 +64,7 @@ impl Hot {
     pub fn new(key: KeyId, second: u32) -> Self {
         Self {
             key,
-            dirty: false,
+            change: 0,
             frozen: false,
             counted: false,
             group: UNRESOLVED,

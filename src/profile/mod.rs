@@ -17,5 +17,5 @@ pub use codec::{CodecError, Reader, Writer};
 pub use key::Hot;
 pub use routes::{Beyond, RouteTable};
 pub use season::{Expected, Season};
-pub use table::KeyTable;
+pub use table::{KeyTable, Worth};
 pub use warm::Warm;

@@ -1,50 +1,39 @@
-//! All keys of a partition: a hash table of indices over slabs, with a bound and a deterministic victim.
+//! All keys of a partition: hash tables of indices over slabs, with a bound and a deterministic victim.
+//!
+//! The index is cut into shards by a byte of the key, each with its share of the bound. So making room, and growing,
+//! touch some thousands of keys at a time and never all of them.
+
+mod checkpoint;
+mod eviction;
+mod slab;
+
+use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
 
-use super::{
-    codec::{CodecError, Reader, Writer},
-    key::{Hot, NONE},
-    warm::{WARM_AFTER, Warm},
+pub use self::eviction::Worth;
+use self::{
+    checkpoint::{CHANGED, STORED, TableCheckpoint},
+    slab::Slab,
 };
-use crate::event::KeyId;
+use super::{
+    key::{Hot, NONE},
+    warm::Warm,
+};
+use crate::event::{KeyId, KeyKind};
 
-const CHUNK: usize = 1024;
+/// A shard has room for at least so many keys, and for twice as many where there are fewer than [`SHARDS_MAX`].
+const SHARD_KEYS: usize = 4096;
+/// One byte tells them apart.
+const SHARDS_MAX: usize = 256;
+/// What a key takes at most, in bytes: both parts of its profile, its other id, and its places in the index and in the
+/// lists of what changed, with the room that those do not use.
+pub const KEY_BYTES: usize = 1024;
 
-/// Grows by chunks, so that growing never copies what is there.
-#[derive(Debug)]
-struct Slab<T> {
-    chunks: Vec<Vec<T>>,
-    free: Vec<u32>,
-}
+const _: () = assert!(size_of::<Hot>() + size_of::<Warm>() + 20 + 3 * 4 + 64 <= KEY_BYTES);
 
-impl<T> Slab<T> {
-    const fn new() -> Self {
-        Self { chunks: Vec::new(), free: Vec::new() }
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // bounded by the table's limit, a u32
-    fn insert(&mut self, value: T) -> u32 {
-        if let Some(index) = self.free.pop() {
-            *self.get_mut(index) = value;
-            return index;
-        }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        let last = self.chunks.len() - 1;
-        self.chunks[last].push(value);
-        (last * CHUNK + self.chunks[last].len() - 1) as u32
-    }
-
-    fn get(&self, index: u32) -> &T {
-        &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
-    }
-
-    fn get_mut(&mut self, index: u32) -> &mut T {
-        &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
-    }
-}
+/// In the place of a key that went, so that nobody finds it there: no key's id is this.
+const NOBODY: KeyId = KeyId { kind: KeyKind::Raw, hash: [0; 16] };
 
 /// Where a key's profile is, and enough of the key to tell it from nearly all others without fetching the profile.
 #[derive(Clone, Copy, Debug)]
@@ -53,59 +42,77 @@ struct Place {
     index: u32,
 }
 
+/// The keys with the same byte of their hash.
+#[derive(Debug, Default)]
+struct KeyShard {
+    index: HashTable<Place>,
+    /// Keys that went since the last checkpoint and are in it.
+    gone: BTreeSet<KeyId>,
+}
+
 /// The profiles of a partition's keys.
 #[derive(Debug)]
 pub struct KeyTable {
-    index: HashTable<Place>,
+    shards: Vec<KeyShard>,
+    /// Keys of one shard.
+    shard_limit: usize,
+    length: usize,
     hots: Slab<Hot>,
     warms: Slab<Warm>,
+    /// Places of keys that changed since the last checkpoint began.
     changed: Vec<u32>,
-    evicted: Vec<KeyId>,
-    limit: usize,
+    /// What a key that changed has in [`Hot::change`]: another number from one checkpoint to the next.
+    change: u8,
+    cut: TableCheckpoint,
+    evictions: [u64; 4],
 }
 
 impl KeyTable {
-    /// A table of at most `limit` keys.
+    /// A table of at most `limit` keys, or a little fewer.
     pub fn new(limit: usize) -> Self {
+        let shards = (limit / SHARD_KEYS).next_power_of_two().min(SHARDS_MAX);
         Self {
-            index: HashTable::new(),
+            shards: (0..shards).map(|_| KeyShard::default()).collect(),
+            shard_limit: (limit / shards).max(1),
+            length: 0,
             hots: Slab::new(),
             warms: Slab::new(),
             changed: Vec::new(),
-            evicted: Vec::new(),
-            limit: limit.max(1),
+            change: checkpoint::FIRST,
+            cut: TableCheckpoint::default(),
+            evictions: [0; 4],
         }
     }
 
+    fn shard_of(&self, key: &KeyId) -> usize {
+        usize::from(key.hash[8]) & (self.shards.len() - 1)
+    }
+
     /// Keys in the table.
-    pub fn len(&self) -> usize {
-        self.index.len()
+    pub const fn len(&self) -> usize {
+        self.length
     }
 
     /// Whether there is no key.
-    pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
-    }
-
-    /// Whether it holds more than its limit and wants a sweep.
-    pub fn is_over_limit(&self) -> bool {
-        self.index.len() > self.limit
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
     }
 
     /// Where a key is.
     pub fn find(&self, key: &KeyId) -> Option<u32> {
         let tag = tag_of(key);
         let is_it = |place: &Place| place.tag == tag && self.hots.get(place.index).key == *key;
-        self.index.find(hash_of(key), is_it).map(|place| place.index)
+        self.shards[self.shard_of(key)].index.find(hash_of(tag), is_it).map(|place| place.index)
     }
 
     /// Where a key is in all likelihood, found without looking at any profile; [`KeyTable::is_at`] makes sure.
     pub fn guess(&self, key: &KeyId) -> Option<u32> {
         let tag = tag_of(key);
-        self.index.find(hash_of(key), |place| place.tag == tag).map(|place| place.index)
+        let index = &self.shards[self.shard_of(key)].index;
+        index.find(hash_of(tag), |place| place.tag == tag).map(|place| place.index)
     }
 
-    /// Whether a guess was right. It stays so until a key is removed.
+    /// Whether a guess is right.
     pub fn is_at(&self, index: u32, key: &KeyId) -> bool {
         self.hots.get(index).key == *key
     }
@@ -123,12 +130,26 @@ impl KeyTable {
         }
     }
 
-    /// Adds a key that is not there yet.
+    /// Adds a key that is not there yet. [`KeyTable::make_room`] comes before it where the key's shard is full.
     pub fn insert(&mut self, hot: Hot) -> u32 {
-        let (hash, tag) = (hash_of(&hot.key), tag_of(&hot.key));
-        let index = self.hots.insert(hot);
-        let hots = &self.hots;
-        self.index.insert_unique(hash, Place { tag, index }, |place| hash_of(&hots.get(place.index).key));
+        let (shard, tag) = (self.shard_of(&hot.key), tag_of(&hot.key));
+        let index = match self.hots.take_free() {
+            Some(index) => {
+                let place = self.hots.get_mut(index);
+                // This place may be in the list of those that changed already.
+                let listed = if place.change & CHANGED == self.change { self.change } else { 0 };
+                *place = Hot { change: hot.change | listed, ..hot };
+                index
+            }
+            None => self.hots.push(hot),
+        };
+        self.length += 1;
+        let shard = &mut self.shards[shard];
+        if shard.gone.remove(&hot.key) {
+            // It is back before a checkpoint heard of its going.
+            self.hots.get_mut(index).change |= STORED;
+        }
+        shard.index.insert_unique(hash_of(tag), Place { tag, index }, |place| hash_of(place.tag));
         index
     }
 
@@ -139,21 +160,18 @@ impl KeyTable {
 
     /// The hot part, marked as changed.
     pub fn hot_mut(&mut self, index: u32) -> &mut Hot {
-        let hot = self.hots.get_mut(index);
-        if !hot.dirty {
-            hot.dirty = true;
-            self.changed.push(index);
+        if self.hots.get(index).change & CHANGED != self.change {
+            self.note_change(index);
         }
-        hot
+        self.hots.get_mut(index)
     }
 
     /// Both parts; the warm one if there is one.
     pub fn parts_mut(&mut self, index: u32) -> (&mut Hot, Option<&mut Warm>) {
-        let hot = self.hots.get_mut(index);
-        if !hot.dirty {
-            hot.dirty = true;
-            self.changed.push(index);
+        if self.hots.get(index).change & CHANGED != self.change {
+            self.note_change(index);
         }
+        let hot = self.hots.get_mut(index);
         let warm = if hot.warm == NONE { None } else { Some(self.warms.get_mut(hot.warm)) };
         (hot, warm)
     }
@@ -166,99 +184,45 @@ impl KeyTable {
 
     /// Gives a key its warm part.
     pub fn warm_up(&mut self, index: u32) {
-        let hot = self.hots.get_mut(index);
-        if hot.warm == NONE {
-            hot.warm = self.warms.insert(Warm::new(hot.last_seen));
+        let last_seen = self.hot_mut(index).last_seen;
+        if self.hots.get(index).warm == NONE {
+            self.hots.get_mut(index).warm = self.warms.insert(Warm::new(last_seen));
         }
     }
 
     /// Forgets which tenants the keys belong to, since the catalogue changed.
     pub fn forget_groups(&mut self) {
-        for hot in self.hots.chunks.iter_mut().flatten() {
+        for hot in self.hots.iter_mut() {
             hot.group = super::key::UNRESOLVED;
         }
     }
 
-    /// Removes keys down to nine tenths of the limit: first those that were hardly used, then those that were seen longest
-    /// ago (the hash decides between equal ones), but never one that `keep` names. Gives those that went.
-    pub fn sweep(&mut self, keep: impl Fn(&KeyId) -> bool) -> Vec<KeyId> {
-        let mut order: Vec<(bool, u32, [u8; 16], u32)> = self
-            .index
-            .iter()
-            .map(|place| (self.hots.get(place.index), place.index))
-            .filter(|(hot, _)| !keep(&hot.key))
-            .map(|(hot, index)| (hot.total >= WARM_AFTER, hot.last_seen / 3600, hot.key.hash, index))
-            .collect();
-        let goal = self.index.len().saturating_sub(self.limit - self.limit / 10).min(order.len());
-        if goal == 0 {
-            return Vec::new();
-        }
-        order.select_nth_unstable(goal - 1);
-        let mut victims: Vec<u32> = order[..goal].iter().map(|(.., index)| *index).collect();
-        victims.sort_unstable();
-        self.changed.retain(|index| victims.binary_search(index).is_err());
-        victims.into_iter().map(|index| self.remove(index)).collect()
-    }
-
-    fn remove(&mut self, index: u32) -> KeyId {
-        let hot = *self.hots.get(index);
-        if let Ok(entry) = self.index.find_entry(hash_of(&hot.key), |place| place.index == index) {
+    fn remove(&mut self, shard: usize, index: u32) -> KeyId {
+        self.keep_for_checkpoint(index);
+        let hot = self.hots.get_mut(index);
+        let (key, warm, stored) = (hot.key, hot.warm, hot.change & STORED != 0);
+        hot.key = NOBODY;
+        let tag = tag_of(&key);
+        let shard = &mut self.shards[shard];
+        if let Ok(entry) = shard.index.find_entry(hash_of(tag), |place| place.index == index) {
             entry.remove();
         }
-        if hot.warm != NONE {
-            self.warms.free.push(hot.warm);
+        if stored {
+            shard.gone.insert(key);
         }
-        self.hots.free.push(index);
-        self.evicted.push(hot.key);
-        hot.key
-    }
-
-    /// Hands every key that changed since the last call to `write`, in the order of the hashes; `None` = evicted.
-    pub fn checkpoint(&mut self, mut write: impl FnMut(&KeyId, Option<Writer>)) {
-        let mut evicted = std::mem::take(&mut self.evicted);
-        evicted.retain(|key| self.find(key).is_none());
-        evicted.sort_unstable();
-        for key in &evicted {
-            write(key, None);
+        if warm != NONE {
+            self.warms.free(warm);
         }
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable_by_key(|index| self.hots.get(*index).key);
-        for index in &changed {
-            self.hots.get_mut(*index).dirty = false;
-            write(&self.hots.get(*index).key, Some(self.encode(*index)));
-        }
-        changed.clear();
-        self.changed = changed;
-    }
-
-    fn encode(&self, index: u32) -> Writer {
-        let hot = self.hots.get(index);
-        let mut out = Writer::versioned();
-        hot.write(&mut out);
-        out.raw(&[u8::from(hot.warm != NONE)]);
-        if hot.warm != NONE {
-            self.warms.get(hot.warm).write(&mut out);
-        }
-        out
-    }
-
-    /// Puts a key back from a checkpoint.
-    pub fn restore(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
-        let hot = Hot::read(input)?;
-        let warm = if input.byte()? == 1 { Some(Warm::read(input)?) } else { None };
-        let index = self.insert(hot);
-        if let Some(warm) = warm {
-            let at = self.warms.insert(warm);
-            self.hots.get_mut(index).warm = at;
-        }
-        Ok(())
+        self.hots.free(index);
+        self.length -= 1;
+        key
     }
 
     /// Bytes that the table holds, its index and free room included.
     pub fn bytes(&self) -> usize {
-        self.hots.chunks.len() * CHUNK * size_of::<Hot>()
-            + self.warms.chunks.len() * CHUNK * size_of::<Warm>()
-            + self.index.allocation_size()
+        let lists = (self.changed.capacity() + self.cut.capacity()) * size_of::<u32>();
+        let index = self.shards.iter().map(|shard| shard.index.allocation_size() + shard.gone.len() * 32);
+        self.hots.bytes() + self.warms.bytes() + lists + index.sum::<usize>()
     }
 }
 
@@ -279,14 +243,14 @@ fn prefetch<T>(part: &T) {
     }
 }
 
-/// Of the half of the key id that [`hash_of`] does not use.
+/// Enough of the key to find it by in nearly all cases. A key id is the output of an HMAC: its own bytes are as good as
+/// any hash of them. The partition and the shard come from other bytes.
 fn tag_of(key: &KeyId) -> u32 {
     u32::from_le_bytes([key.hash[0], key.hash[1], key.hash[2], key.hash[3]])
 }
 
-/// A key id is the output of an HMAC: its own bytes are as good as any hash of them.
-fn hash_of(key: &KeyId) -> u64 {
-    let mut last = [0; 8];
-    last.copy_from_slice(&key.hash[8..]);
-    u64::from_le_bytes(last)
+/// Of the tag alone, so that the index grows without looking at any profile. The low bits choose the place, the high ones
+/// tell entries apart.
+fn hash_of(tag: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(tag)
 }

@@ -9,16 +9,25 @@ pub struct CadenceSettings {
     pub commit_every: Duration,
     /// Between checkpoints while something changes.
     pub checkpoint_every: Duration,
+    /// Entries of a checkpoint that one commit writes at most.
+    pub checkpoint_entries: usize,
 }
 
 impl Default for CadenceSettings {
     fn default() -> Self {
-        Self { commit_every: Duration::from_millis(200), checkpoint_every: Duration::from_secs(10) }
+        Self {
+            commit_every: Duration::from_millis(200),
+            checkpoint_every: Duration::from_secs(10),
+            checkpoint_entries: 32_768,
+        }
     }
 }
 
 /// Commits may take this share of the time, as a divisor.
 const SHARE: u32 = 4;
+
+/// A commit that took longer makes the next one write less of a checkpoint.
+const LONG: Duration = Duration::from_millis(80);
 
 /// The time over which that share is taken.
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,11 +40,19 @@ pub struct Cadence {
     checkpointed: Duration,
     /// The commits of the last second: when each ended and how long it took.
     recent: VecDeque<(Duration, Duration)>,
+    /// Entries of a checkpoint that the next commit may write.
+    entries: usize,
 }
 
 impl Cadence {
     pub fn new(settings: CadenceSettings, now: Duration) -> Self {
-        Self { settings, committed: now, checkpointed: now, recent: VecDeque::new() }
+        Self {
+            settings,
+            committed: now,
+            checkpointed: now,
+            recent: VecDeque::new(),
+            entries: settings.checkpoint_entries,
+        }
     }
 
     /// Whether to commit now, given that something waits. `urgent` = a decision or a command does.
@@ -49,7 +66,12 @@ impl Cadence {
         spent <= SECOND / SHARE
     }
 
-    /// Whether a commit made now carries a checkpoint.
+    /// Entries of a checkpoint that a commit may write, so that nobody waits for it for long: as many as the disk takes.
+    pub const fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether a checkpoint is due.
     pub fn checkpoint_due(&self, now: Duration) -> bool {
         now.saturating_sub(self.checkpointed) >= self.settings.checkpoint_every
     }
@@ -66,6 +88,10 @@ impl Cadence {
     /// A commit has been made.
     pub fn committed(&mut self, start: Duration, end: Duration, checkpoint: bool) {
         self.committed = end;
+        let most = self.settings.checkpoint_entries;
+        let was_long = end.saturating_sub(start) > LONG;
+        let entries = if was_long { self.entries / 2 } else { self.entries.saturating_mul(2) };
+        self.entries = entries.clamp((most / 32).max(1), most);
         if checkpoint {
             self.checkpointed = end;
         }
@@ -108,6 +134,17 @@ mod tests {
         cadence.committed(ms(1000), ms(1300), false);
         assert!(!cadence.commit_due(ms(1600), true), "300 ms of the last second went to commits");
         assert!(cadence.commit_due(ms(2300), true));
+    }
+
+    #[test]
+    fn a_slow_disk_gets_less_of_a_checkpoint_at_a_time() {
+        let mut cadence = Cadence::new(CadenceSettings::default(), ms(0));
+        let mut after = |took| {
+            cadence.committed(ms(0), ms(took), false);
+            cadence.entries()
+        };
+        assert_eq!([10, 100, 100, 50, 10].map(&mut after), [32_768, 16_384, 8_192, 16_384, 32_768]);
+        assert_eq!([90; 9].map(&mut after)[8], 1_024, "it goes on, however slow");
     }
 
     #[test]

@@ -17,10 +17,30 @@ const IN_FLIGHT_MAX: Duration = Duration::from_secs(30);
 /// How often the lag is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What of the state a commit writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writes {
+    Nothing,
+    /// A piece of the checkpoint that has begun, or of one that begins now.
+    Part,
+    /// A whole checkpoint of the state as it is now.
+    All,
+}
+
+/// A checkpoint that has begun and is not written to its end.
+pub(super) struct Unfinished {
+    /// Of when it began.
+    mark: Mark,
+    /// Entries so far.
+    written: u64,
+}
+
 impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     pub(super) fn commit_if_due(&mut self) -> Result<(), LogError> {
-        let something =
-            !self.sequence.is_empty() || !self.course.outputs.is_empty() || self.log.wants_commit();
+        let something = !self.sequence.is_empty()
+            || !self.course.outputs.is_empty()
+            || self.unfinished.is_some()
+            || self.log.wants_commit();
         let changing = self.waiting_change.is_some();
         if !something && !changing {
             return Ok(());
@@ -28,34 +48,49 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let now = self.clock.now();
         let urgent = self.course.outputs.is_urgent() || !self.answers.is_empty() || changing;
         if self.cadence.commit_due(now, urgent) || self.course.outputs.bytes() > WAITING_BYTES_MAX {
-            let checkpoint = self.cadence.checkpoint_due(now) || changing || !self.log.rewindable();
-            self.commit(checkpoint)?;
+            if changing || !self.log.rewindable() {
+                return self.commit(Writes::All);
+            }
+            let begins = self.cadence.checkpoint_due(now) && !self.log.is_moving();
+            self.commit(if begins || self.unfinished.is_some() { Writes::Part } else { Writes::Nothing })?;
         }
         Ok(())
     }
 
-    /// Commits everything since the last commit; with a checkpoint, the changed state too.
-    pub(super) fn commit(&mut self, checkpoint: bool) -> Result<(), LogError> {
+    /// Commits everything since the last commit, and so much of the state.
+    pub(super) fn commit(&mut self, writes: Writes) -> Result<(), LogError> {
         let start = self.clock.now();
         self.log.begin()?;
         for output in self.course.outputs.take() {
             self.log.produce(output)?;
         }
-        let written = if checkpoint { self.keep_state()? } else { 0 };
-        self.wait_for_outputs()?;
         self.progress = self.next_progress();
+        let completed = match writes {
+            Writes::Nothing => None,
+            Writes::Part => self.write_some(self.cadence.entries())?,
+            Writes::All => {
+                if self.unfinished.is_some() {
+                    self.write_some(usize::MAX)?;
+                }
+                self.write_some(usize::MAX)?
+            }
+        };
+        self.wait_for_outputs()?;
         let positions: Vec<InputPosition> = self.positions.values().copied().collect();
-        // A replay starts after a checkpoint, so what came before it need not be kept.
-        let sequence: &[Entry] = if checkpoint { &[] } else { &self.sequence };
+        // A replay starts after the commit in which a checkpoint began, so what came before need not be kept.
+        let is_whole =
+            completed.as_ref().is_some_and(|done| done.mark.progress.commit == self.progress.commit);
+        let sequence: &[Entry] = if is_whole { &[] } else { &self.sequence };
         self.log.send_positions(&self.progress, &positions, sequence)?;
-        if checkpoint {
-            self.mark(written)?;
+        if let Some(Unfinished { mark, written }) = &completed {
+            self.log.checkpoint(mark)?;
+            self.status.checkpoint(mark.at_ms, *written);
         }
         let committed = self.log.commit()?;
         self.positions.clear();
         self.sequence.clear();
         self.count_passed_over();
-        self.after(start, checkpoint, committed);
+        self.after(start, completed.is_some(), writes, committed);
         Ok(())
     }
 
@@ -73,16 +108,43 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.status.count(&outcome.tallies);
     }
 
-    /// Gives every changed entry to the log, and returns how many.
-    fn keep_state(&mut self) -> Result<u64, LogError> {
-        let (log, mut written, mut result) = (&mut self.log, 0, Ok(()));
-        self.course.judge.checkpoint(&mut |key, value| {
-            written += 1;
+    /// Gives about `most` entries of the checkpoint that has begun to the log; of one that begins now, if there is none.
+    /// Returns it if that was all.
+    fn write_some(&mut self, most: usize) -> Result<Option<Unfinished>, LogError> {
+        let mut unfinished = match self.unfinished.take() {
+            Some(unfinished) => unfinished,
+            None => self.begin_checkpoint(),
+        };
+        let (log, mut result) = (&mut self.log, Ok(()));
+        let done = self.course.judge.write_checkpoint(most, &mut |key, value| {
+            unfinished.written += 1;
             if result.is_ok() {
                 result = log.keep(key, value);
             }
         });
-        result.map(|()| written)
+        result?;
+        if done {
+            return Ok(Some(unfinished));
+        }
+        self.unfinished = Some(unfinished);
+        Ok(None)
+    }
+
+    fn begin_checkpoint(&mut self) -> Unfinished {
+        for input in self.ended.drain(..) {
+            self.course.forget(input);
+            self.timeless.remove(&input);
+            self.quiet.remove(&input);
+        }
+        self.course.judge.begin_checkpoint();
+        self.log.begin_checkpoint();
+        let mark = Mark {
+            progress: self.progress.clone(),
+            inputs: self.course.watermarks.states(),
+            at_ms: self.clock.wall_ms(),
+            read_at_ms: self.course.read_at_ms,
+        };
+        Unfinished { mark, written: 0 }
     }
 
     fn wait_for_outputs(&mut self) -> Result<(), LogError> {
@@ -109,32 +171,18 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         }
     }
 
-    fn mark(&mut self, written: u64) -> Result<(), LogError> {
-        for input in self.ended.drain(..) {
-            self.course.watermarks.forget(input);
-            self.timeless.remove(&input);
-        }
-        let mark = Mark {
-            progress: self.progress.clone(),
-            inputs: self.course.watermarks.states(),
-            at_ms: self.clock.wall_ms(),
-            read_at_ms: self.course.read_at_ms,
-        };
-        self.log.checkpoint(&mark)?;
-        self.status.checkpoint(mark.at_ms, written);
-        Ok(())
-    }
-
     /// Answers who waited, and lets a change in that waited for its checkpoint.
-    fn after(&mut self, start: Duration, checkpoint: bool, committed: Committed) {
+    fn after(&mut self, start: Duration, completed: bool, writes: Writes, committed: Committed) {
         let end = self.clock.now();
-        self.cadence.committed(start, end, checkpoint);
-        self.status.commit(end.saturating_sub(start), checkpoint, committed.store_bytes);
+        self.cadence.committed(start, end, completed);
+        self.status.commit(end.saturating_sub(start), writes != Writes::Nothing, committed.store_bytes);
         for (effects, done) in self.answers.drain(..) {
             // Whoever asked may have gone away; the command stands.
             let _ = done.send(effects);
         }
-        if checkpoint && let Some((change, done)) = self.waiting_change.take() {
+        if writes == Writes::All
+            && let Some((change, done)) = self.waiting_change.take()
+        {
             self.course.change(change);
             self.sequence.push(Entry::Reference(self.course.judge.references()));
             let _ = done.send(());

@@ -48,12 +48,27 @@ impl<J: Judge> Course<J> {
         }
     }
 
+    /// Inputs whose names the judge knows.
+    #[cfg(test)]
+    pub fn named(&self) -> usize {
+        self.named.len()
+    }
+
     /// Names the inputs of a batch to the judge, ahead of its records.
     pub fn name_inputs(&mut self, runs: &[Run], name: impl Fn(u32) -> Option<String>) {
         for run in runs {
             if self.named.insert(run.input) {
                 self.judge.name_input(run.input, &name(run.input).unwrap_or_default());
             }
+        }
+    }
+
+    /// No record of an input will come any more. If one does, it is named again.
+    pub fn forget(&mut self, input: u32) {
+        self.watermarks.forget(input);
+        self.timeless.remove(&input);
+        if self.named.remove(&input) {
+            self.judge.forget_input(input);
         }
     }
 

@@ -45,8 +45,16 @@ pub trait Judge {
     /// Names an input partition, for evidence. Called before the first of its records.
     fn name_input(&mut self, input: u32, name: &str);
 
-    /// Writes every entry that changed since the last checkpoint, in the order of keys; `None` = evicted.
-    fn checkpoint(&mut self, write: &mut WriteEntry<'_>);
+    /// No record of an input will come any more, unless it is named again.
+    fn forget_input(&mut self, input: u32);
+
+    /// Begins a checkpoint of the state as it is now. The one before has been written.
+    fn begin_checkpoint(&mut self);
+
+    /// Writes entries that had changed since the checkpoint before, as they were when this one began: about `most` of
+    /// them, and those that have changed again since the last call. `None` = evicted. Says whether all is written. Other
+    /// calls may come in between.
+    fn write_checkpoint(&mut self, most: usize, write: &mut WriteEntry<'_>) -> bool;
 
     /// Says how full it is, once a second. Counters and gauges of partitions and tables are its own to set.
     fn measure(&self, reading: &mut Reading);

@@ -34,7 +34,12 @@ use tokio::sync::oneshot;
 
 #[cfg(test)]
 pub(crate) use self::reading::planted;
-use self::{arrivals::Arrivals, cadence::Cadence, course::Course};
+use self::{
+    arrivals::Arrivals,
+    cadence::Cadence,
+    commit::{Unfinished, Writes},
+    course::Course,
+};
 pub use self::{
     cadence::CadenceSettings,
     judge::{FurtherRejections, Judge, Outcome, REJECTIONS_PRODUCED_MAX, Rejection, Tally, WriteEntry},
@@ -128,6 +133,8 @@ pub struct Slot<L, J: Judge, C> {
     /// Of the inputs touched since the last commit.
     positions: BTreeMap<u32, InputPosition>,
     waiting_change: WaitingChange<J::Change>,
+    /// The checkpoint that is being written.
+    unfinished: Option<Unfinished>,
     /// What commands led to, until it is committed.
     answers: Vec<(Vec<Effect>, oneshot::Sender<Vec<Effect>>)>,
     /// Since when an input that is not idle yet has held nothing.
@@ -172,6 +179,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             sequence: Vec::new(),
             positions: BTreeMap::new(),
             waiting_change: None,
+            unfinished: None,
             answers: Vec::new(),
             quiet: BTreeMap::new(),
             timeless: BTreeMap::new(),
@@ -192,14 +200,14 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             Comparison::Differs | Comparison::ReferenceChanged | Comparison::Incomplete => {
                 let told = start::told(&mut self.log)?;
                 self.course.adopt(&told);
-                self.commit(true)?;
+                self.commit(Writes::All)?;
             }
             Comparison::New => {
                 // Of a store that is gone, and whose decisions were taken over.
                 let told = start::told(&mut self.log)?;
                 if told != Told::default() {
                     self.course.adopt(&told);
-                    self.commit(true)?;
+                    self.commit(Writes::All)?;
                 }
             }
         }
@@ -219,7 +227,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         };
         // What was asked in the meantime is answered.
         self.take_asks();
-        self.commit(true)?;
+        self.commit(Writes::All)?;
         Ok(end)
     }
 
@@ -231,6 +239,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let wait = self.cadence.wait(now, self.settings.wait);
         self.make_batch();
         self.log.poll_batch(&mut self.batch, now, wait)?;
+        let polled = self.clock.now();
         self.take_opened();
         self.take_batch();
         self.take_idle();
@@ -239,6 +248,8 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         }
         self.look();
         self.commit_if_due()?;
+        let now = self.clock.now();
+        self.status.iterated(now, now.saturating_sub(polled));
         Ok(self.log.finished() && self.batch.is_empty())
     }
 

@@ -27,6 +27,9 @@ use crate::{
 const ARENA_BYTES_MAX: usize = 16 << 20;
 /// Requests that are decoded, at most, before they are applied.
 const CHUNK_MAX: usize = 4096;
+/// Files and partitions that are read at a time, and whose names are kept. More are read all the same: they are as many
+/// as there are, and each takes some hundred bytes.
+const INPUTS_EXPECTED: u64 = 100_000;
 /// A wiped arena keeps its last piece for the next batch, up to this size.
 const ARENA_BYTES_KEPT: usize = 4 << 20;
 
@@ -208,14 +211,24 @@ impl Judge for Reading {
         self.engines.name_input(input, name);
     }
 
-    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
-        self.engines.checkpoint(write);
+    fn forget_input(&mut self, input: u32) {
+        self.engines.forget_input(input);
+    }
+
+    fn begin_checkpoint(&mut self) {
+        self.engines.begin_checkpoint();
+    }
+
+    fn write_checkpoint(&mut self, most: usize, write: &mut WriteEntry<'_>) -> bool {
+        self.engines.write_checkpoint(most, write)
     }
 
     fn measure(&self, reading: &mut telemetry::Reading) {
         measure(&self.engines, reading);
         let places = self.enricher.places().min(PLACES_KEPT) as u64;
         reading.tables.push(TableReading { table: "places", entries: places, limit: PLACES_KEPT as u64 });
+        let inputs = self.engines.inputs() as u64;
+        reading.tables.push(TableReading { table: "inputs", entries: inputs, limit: INPUTS_EXPECTED });
     }
 
     fn adopt(&mut self, told: &Told, out: &mut Outcome) {
@@ -246,16 +259,19 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         waiting: sum.waiting,
         unjudged_routes: sum.unjudged_routes,
         counters_evicted: sum.counters_evicted,
+        without_incident: sum.without_incident,
         condition_errors: sum.condition_errors,
         evictions,
         ..EngineCounts::default()
     };
     reading.state_bytes = sum.bytes;
     reading.paused = engines.is_paused();
+    (reading.memory_bytes, reading.memory_limit_bytes) = (sum.memory, sum.memory_max);
     let table = |table, entries, limit| TableReading { table, entries, limit };
     reading.tables = vec![
         table("keys", sum.keys, sum.keys_max),
         table("routes", sum.routes, sum.routes_max),
+        table("incidents", sum.open_incidents, sum.open_incidents_max),
         table("candidates", sum.candidates, sum.candidates_max),
         table("groups", engines.groups() as u64, GROUPS_MAX as u64),
     ];

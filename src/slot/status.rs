@@ -42,6 +42,16 @@ pub struct Status {
     notices: Mutex<Vec<Notice>>,
     back: Mutex<Return>,
     quarantine: Mutex<Quarantine>,
+    pauses: Mutex<Pauses>,
+}
+
+/// The longest iterations of the main loop.
+#[derive(Debug, Default)]
+struct Pauses {
+    /// Since the start.
+    minute: u64,
+    /// In this minute, and in the one before.
+    longest: [Duration; 2],
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -226,24 +236,35 @@ impl Status {
         }
     }
 
+    /// An iteration of the main loop took so long, without the wait for records. `now` is the time by the slot's clock.
+    pub(super) fn iterated(&self, now: Duration, took: Duration) {
+        let (mut pauses, minute) = (locked(&self.pauses), now.as_secs() / 60);
+        if minute != pauses.minute {
+            let before = if minute == pauses.minute + 1 { pauses.longest[0] } else { Duration::ZERO };
+            (pauses.minute, pauses.longest) = (minute, [Duration::ZERO, before]);
+        }
+        pauses.longest[0] = pauses.longest[0].max(took);
+    }
+
     /// The loop has turned.
     pub(super) fn beat(&self, wall_ms: u64) {
         locked(&self.reading).heartbeat_ms = wall_ms;
     }
 
-    pub(super) fn commit(&self, took: Duration, checkpoint: bool, store_bytes: u64) {
+    pub(super) fn commit(&self, took: Duration, wrote_state: bool, store_bytes: u64) {
         let mut reading = locked(&self.reading);
         reading.commits += 1;
         self.timers.commit.observe(took.as_secs_f64());
-        if checkpoint {
-            reading.checkpoints += 1;
+        if wrote_state {
             self.timers.checkpoint.observe(took.as_secs_f64());
         }
         self.store_bytes.store(store_bytes, Relaxed);
     }
 
     pub(super) fn checkpoint(&self, at_ms: u64, entries: u64) {
-        locked(&self.reading).checkpoint_at_ms = at_ms;
+        let mut reading = locked(&self.reading);
+        reading.checkpoints += 1;
+        reading.checkpoint_at_ms = at_ms;
         self.checkpoint_entries.store(entries, Relaxed);
     }
 
@@ -309,6 +330,8 @@ impl telemetry::Status for Status {
             reading.engine.add(&locked(&self.earlier));
             (reading, outbox)
         };
+        let [now, before] = locked(&self.pauses).longest;
+        reading.loop_pause_seconds = now.max(before).as_secs_f64();
         reading.outbox = outbox.as_ref().map(Outbox::waiting).unwrap_or_default();
         reading
     }
@@ -350,21 +373,33 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_pause_is_told_for_a_minute_or_two() {
+        let status = Status::default();
+        let told = |at, ms| {
+            status.iterated(Duration::from_secs(at), Duration::from_millis(ms));
+            Duration::from_secs_f64(telemetry::Status::read(&status).loop_pause_seconds).as_millis()
+        };
+        let told =
+            [(1, 5), (2, 250), (59, 10), (61, 20), (119, 30), (121, 10), (300, 1)].map(|(s, ms)| told(s, ms));
+        assert_eq!(told, [5, 250, 250, 250, 250, 30, 1]);
+    }
+
+    #[test]
     fn counts_go_on_over_an_engine_that_went_away() {
         let status = Status::default();
-        let counts = |pressure, evictions: &[u64]| EngineCounts {
+        let counts = |pressure, evictions: &[[u64; 4]]| EngineCounts {
             pressure,
             evictions: evictions.to_vec(),
             ..EngineCounts::default()
         };
         let look =
             |counts: EngineCounts| status.look(Vec::new(), |_| None, |reading| reading.engine = counts);
-        look(counts(5, &[1, 2]));
+        look(counts(5, &[[1, 0, 0, 0], [2, 0, 0, 0]]));
         status.went_away();
-        assert_eq!(telemetry::Status::read(&status).engine, counts(5, &[1, 2]));
-        look(counts(1, &[0, 3]));
-        look(counts(2, &[0, 4]));
-        assert_eq!(telemetry::Status::read(&status).engine, counts(7, &[1, 6]));
+        assert_eq!(telemetry::Status::read(&status).engine, counts(5, &[[1, 0, 0, 0], [2, 0, 0, 0]]));
+        look(counts(1, &[[0, 0, 0, 0], [3, 1, 0, 0]]));
+        look(counts(2, &[[0, 0, 0, 0], [4, 1, 0, 0]]));
+        assert_eq!(telemetry::Status::read(&status).engine, counts(7, &[[1, 0, 0, 0], [6, 1, 0, 0]]));
         assert!(!status.is_restored());
     }
 }

@@ -7,6 +7,7 @@ mod engines;
 mod gaps;
 mod panics;
 mod reading;
+mod rotated;
 mod toy;
 
 use std::{
@@ -32,6 +33,8 @@ fn settings(batch_records: usize) -> SlotSettings {
         cadence: CadenceSettings {
             commit_every: Duration::from_millis(200),
             checkpoint_every: Duration::from_secs(1),
+            // Few, so that what changes while one is being written is put to the test.
+            checkpoint_entries: 1,
         },
         // At once, so that what is idle does not hang on when a crash was.
         idle_after: Duration::ZERO,
@@ -209,7 +212,7 @@ fn what_waits_in_a_checkpoint_is_after_a_restart_as_late_as_it_was_before() {
     };
     let mut slot = start();
     slot.step().unwrap();
-    slot.commit(true).unwrap();
+    slot.commit(Writes::All).unwrap();
     let read_at_ms = slot.course.judge.read_at_ms();
     assert!(read_at_ms >= START_MS);
     drop(slot);
@@ -232,7 +235,7 @@ fn a_change_of_rules_comes_right_after_a_checkpoint() {
     assert_eq!(answer.try_recv(), Ok(()));
     assert!(disk.sequence().is_empty(), "all before the change is in the checkpoint");
     slot.step().unwrap();
-    slot.commit(false).unwrap();
+    slot.commit(Writes::Nothing).unwrap();
     assert!(matches!(&disk.sequence()[0], Entry::Reference(now) if now.rules == "r2"));
     drop(slot);
     // Another process that still has the old rules: it says so, and takes a checkpoint before it goes on.

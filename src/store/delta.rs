@@ -1,23 +1,29 @@
 //! Changed state on its way into its table.
 //!
-//! A checkpoint may change a hundred thousand entries, which lie all over the table: writing them there touches every
-//! page of it, and the slot would stand still for as long. So a checkpoint appends them in pieces, and each of the
-//! commits that follow moves a few pieces to the table, in its own transaction. A newer piece is moved later, so that
-//! the newer value wins. Measured in `docs/decisions/001-embedded-store.md`.
+//! A checkpoint may change millions of entries, which lie all over the table: writing them there touches every page of
+//! it, and the slot would stand still for as long. So a checkpoint appends them in pieces, over several commits, and
+//! once it is complete each of the commits that follow moves a few pieces to the table, in its own transaction. A newer
+//! piece is moved later, so that the newer value wins. Pieces of a checkpoint that was never completed are deleted when
+//! the store is opened. Measured in `docs/decisions/001-embedded-store.md`.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
-use super::database::StoreError;
+use super::{
+    database::StoreError,
+    tables::{meta, set_meta, signed, unsigned},
+};
 
-/// The table of pieces. Numbers ascend among those that are there.
+/// The table of pieces. Numbers ascend and are never given twice.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS state_delta (number INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 ";
 
 /// Entries of one piece: about 7 ms to move.
 const ENTRIES: usize = 1_000;
-/// A commit moves this many pieces, or more so that all are gone after [`COMMITS`] of them.
-const PIECES_A_COMMIT: u64 = 2;
+/// A commit moves at least so many pieces, and more so that all are gone after [`COMMITS`] of them.
+const PIECES_MIN: u64 = 2;
+/// Never more than so many, whatever waits: about 60 ms.
+const PIECES_MAX: u64 = 8;
 /// Fewer than there are commits between two checkpoints.
 const COMMITS: u64 = 30;
 /// The length that says that an entry is gone.
@@ -57,33 +63,85 @@ impl Changes {
         *self = Self::default();
     }
 
-    /// Appends them as pieces, and says how many those are.
-    pub fn append(&self, tx: &Transaction<'_>) -> Result<u64, StoreError> {
-        let mut insert = tx.prepare_cached("INSERT INTO state_delta (entries) VALUES (?1)")?;
+    /// Appends them as pieces after the one of this number, and says which the last is.
+    fn append(&self, tx: &Transaction<'_>, after: u64) -> Result<u64, StoreError> {
+        let mut insert = tx.prepare_cached("INSERT INTO state_delta VALUES (?1, ?2)")?;
         let ends = self.cuts.iter().copied().chain([self.bytes.len()]);
-        let (mut start, mut pieces) = (0, 0);
+        let (mut start, mut number) = (0, after);
         for end in ends.filter(|end| *end > 0) {
-            insert.execute([&self.bytes[start..end]])?;
+            number += 1;
+            insert.execute(params![signed(number), &self.bytes[start..end]])?;
             start = end;
-            pieces += 1;
         }
-        Ok(pieces)
+        Ok(number)
     }
 }
 
-/// How many pieces one commit moves, of so many after a checkpoint.
-pub(super) fn share(pieces: u64) -> u64 {
-    PIECES_A_COMMIT.max(pieces.div_ceil(COMMITS))
+/// Which pieces there are, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pieces {
+    /// The last that was moved.
+    moved: u64,
+    /// The last of a checkpoint that is complete.
+    complete: u64,
+    /// The last.
+    last: u64,
+    /// How many a commit moves.
+    share: u64,
 }
 
-/// Moves at most `most` pieces to the table of the state, the oldest first.
-pub(super) fn fold(tx: &Transaction<'_>, most: u64) -> Result<(), StoreError> {
-    let mut oldest = tx.prepare_cached("SELECT number, entries FROM state_delta ORDER BY number LIMIT 1")?;
+impl Pieces {
+    /// Those that are there; of a checkpoint that was not completed none stays.
+    pub fn load(db: &Connection) -> Result<Self, StoreError> {
+        let ends = "SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM state_delta";
+        let (first, last): (i64, i64) = db.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // A store from before checkpoints came in pieces has complete ones only.
+        let complete = meta(db, "pieces")?.unwrap_or_else(|| unsigned(last));
+        db.execute("DELETE FROM state_delta WHERE number > ?1", [signed(complete)])?;
+        Ok(Self { moved: unsigned(first - 1).min(complete), complete, last: complete, share: PIECES_MIN })
+    }
+
+    /// Whether some of a complete checkpoint are not moved yet.
+    pub const fn is_moving(&self) -> bool {
+        self.moved < self.complete
+    }
+
+    /// Moves as many as one commit may, then appends changes; they complete a checkpoint if `completes`. To be kept if
+    /// the transaction is.
+    pub fn write(
+        mut self,
+        tx: &Transaction<'_>,
+        changes: &Changes,
+        completes: bool,
+    ) -> Result<Self, StoreError> {
+        self.moved = (self.moved + self.share).min(self.complete);
+        fold(tx, self.moved)?;
+        self.last = changes.append(tx, self.last)?;
+        if completes {
+            self.complete = self.last;
+            self.share = (self.complete - self.moved).div_ceil(COMMITS).clamp(PIECES_MIN, PIECES_MAX);
+            set_meta(tx, "pieces", &self.complete)?;
+        }
+        Ok(self)
+    }
+
+    /// Moves all of them.
+    pub fn write_all(mut self, tx: &Transaction<'_>) -> Result<Self, StoreError> {
+        fold(tx, self.complete)?;
+        self.moved = self.complete;
+        Ok(self)
+    }
+}
+
+/// Moves the pieces up to the one of this number to the table of the state, the oldest first.
+fn fold(tx: &Transaction<'_>, to: u64) -> Result<(), StoreError> {
+    let next = "SELECT number, entries FROM state_delta WHERE number <= ?1 ORDER BY number LIMIT 1";
+    let mut oldest = tx.prepare_cached(next)?;
     let mut done = tx.prepare_cached("DELETE FROM state_delta WHERE number = ?1")?;
     let mut put = tx.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?;
     let mut gone = tx.prepare_cached("DELETE FROM state WHERE key = ?1")?;
-    for _ in 0..most {
-        let mut rows = oldest.query([])?;
+    loop {
+        let mut rows = oldest.query([signed(to)])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         let number: i64 = row.get(0)?;
         let mut rest = row.get_ref(1)?.as_blob().unwrap_or_default();
@@ -97,7 +155,6 @@ pub(super) fn fold(tx: &Transaction<'_>, most: u64) -> Result<(), StoreError> {
         drop(rows);
         done.execute([number])?;
     }
-    Ok(())
 }
 
 /// The next field; `None` = gone.
@@ -116,91 +173,5 @@ fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rusqlite::Connection;
-
-    use super::*;
-    use crate::store::tables;
-
-    fn database() -> Connection {
-        let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(tables::SCHEMA).unwrap();
-        db.execute_batch(SCHEMA).unwrap();
-        db
-    }
-
-    fn append(db: &mut Connection, entries: impl Iterator<Item = (u32, Option<u32>)>) {
-        let mut changes = Changes::default();
-        for (key, value) in entries {
-            let value = value.map(u32::to_be_bytes);
-            changes.push(&key.to_be_bytes(), value.as_ref().map(<[u8; 4]>::as_slice));
-        }
-        let tx = db.transaction().unwrap();
-        changes.append(&tx).unwrap();
-        tx.commit().unwrap();
-    }
-
-    fn pieces(db: &Connection) -> u64 {
-        db.query_row("SELECT count(*) FROM state_delta", [], |row| row.get::<_, i64>(0))
-            .unwrap()
-            .unsigned_abs()
-    }
-
-    fn fold_some(db: &mut Connection, most: u64) -> u64 {
-        let tx = db.transaction().unwrap();
-        fold(&tx, most).unwrap();
-        tx.commit().unwrap();
-        pieces(db)
-    }
-
-    fn state(db: &Connection) -> Vec<(u32, u32)> {
-        let number = |bytes: Vec<u8>| u32::from_be_bytes(bytes.try_into().unwrap());
-        let mut rows = db.prepare("SELECT key, value FROM state ORDER BY key").unwrap();
-        let rows = rows.query_map([], |row| Ok((number(row.get(0)?), number(row.get(1)?)))).unwrap();
-        rows.map(Result::unwrap).collect()
-    }
-
-    #[test]
-    fn what_a_checkpoint_appends_reaches_the_table_piece_by_piece_and_the_newer_wins() {
-        let mut db = database();
-        append(&mut db, (0..2_500).map(|key| (key, Some(1))));
-        assert_eq!(pieces(&db), 3);
-        assert_eq!(fold_some(&mut db, 2), 1);
-        assert_eq!(state(&db).len(), 2_000);
-        // Two checkpoints' pieces at once: some entries change, some go.
-        append(&mut db, [(1, Some(2)), (2_400, Some(2)), (2_401, None), (3, None)].into_iter());
-        assert_eq!(fold_some(&mut db, 100), 0);
-        let state = state(&db);
-        assert_eq!(state.len(), 2_498);
-        let value = |key: u32| state.iter().find(|(other, _)| *other == key).map(|(_, value)| *value);
-        assert_eq!([1, 2, 3, 2_400, 2_401].map(value), [Some(2), Some(1), None, Some(2), None]);
-    }
-
-    #[test]
-    fn nothing_to_append_makes_no_piece_and_a_full_one_is_one() {
-        let mut db = database();
-        append(&mut db, std::iter::empty());
-        assert_eq!(pieces(&db), 0);
-        append(&mut db, (0..1_000).map(|key| (key, Some(1))));
-        assert_eq!(pieces(&db), 1);
-    }
-
-    #[test]
-    fn all_pieces_are_gone_before_the_next_checkpoint() {
-        for count in [1, 2, 85, 1_000] {
-            assert!(share(count) * COMMITS >= count, "{count}");
-        }
-    }
-
-    #[test]
-    fn a_piece_that_ends_early_is_an_error() {
-        let mut db = database();
-        let mut changes = Changes::default();
-        changes.push(b"key", Some(b"value"));
-        changes.bytes.pop();
-        let tx = db.transaction().unwrap();
-        changes.append(&tx).unwrap();
-        let error = fold(&tx, 1).unwrap_err();
-        assert!(error.to_string().contains("state_delta"), "{error}");
-    }
-}
+#[path = "delta_tests.rs"]
+mod tests;

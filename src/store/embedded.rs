@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{
     database::{self, Identity, StoreError},
-    delta::{self, Changes},
+    delta::{Changes, Pieces},
     inputs::InputTable,
     log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
@@ -41,8 +41,8 @@ pub struct EmbeddedLog {
     /// The source to ask first at the next poll, so that a busy one cannot starve the others.
     turn: usize,
     newest_output: u64,
-    /// Pieces of changed state that each commit moves to their table.
-    share: u64,
+    /// Of changed state, on their way to their table.
+    pieces: Pieces,
     pending: Pending,
 }
 
@@ -58,6 +58,7 @@ impl EmbeddedLog {
         let (db, taken_over) = database::open(&dir, identity)?;
         places::settle(&db, &sources.iter().map(|source| source.reads()).collect())?;
         let inputs = InputTable::load(&db)?;
+        let pieces = Pieces::load(&db)?;
         let outbox = Outbox::open(&dir, &db, dispatchers)?;
         let newest_output = *outbox.newest().borrow();
         Ok(Self {
@@ -71,7 +72,7 @@ impl EmbeddedLog {
             taken_over,
             turn: 0,
             newest_output,
-            share: 0,
+            pieces,
             pending: Pending::default(),
         })
     }
@@ -124,8 +125,9 @@ impl Log for EmbeddedLog {
 
     fn restore(&mut self, entry: &mut ReadEntry<'_>) -> Result<u64, LogError> {
         let tx = self.db.transaction().map_err(StoreError::from)?;
-        delta::fold(&tx, u64::MAX)?;
+        let pieces = self.pieces.write_all(&tx)?;
         tx.commit().map_err(StoreError::from)?;
+        self.pieces = pieces;
         let mut statement =
             self.db.prepare("SELECT key, value FROM state ORDER BY key").map_err(StoreError::from)?;
         let mut rows = statement.query([]).map_err(StoreError::from)?;
@@ -223,6 +225,14 @@ impl Log for EmbeddedLog {
         Ok(())
     }
 
+    fn begin_checkpoint(&mut self) {
+        self.inputs.begin_checkpoint();
+    }
+
+    fn is_moving(&self) -> bool {
+        self.pieces.is_moving()
+    }
+
     fn keep(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), LogError> {
         let sealed = value.map(|value| seal::seal(key, value));
         self.pending.changes.push(key, sealed.as_deref());
@@ -270,18 +280,14 @@ impl Log for EmbeddedLog {
             tables::forget_closed(&tx, mark.progress.watermark_ms)?;
             tables::write_mark(&tx, mark)?;
         }
-        // A checkpoint first moves what the commits since the last one did not get done.
         let is_checkpoint = self.pending.mark.is_some();
-        delta::fold(&tx, if is_checkpoint { u64::MAX } else { self.share })?;
-        let pieces = self.pending.changes.append(&tx)?;
-        if is_checkpoint {
-            self.share = delta::share(pieces);
-        }
+        let pieces = self.pieces.write(&tx, &self.pending.changes, is_checkpoint)?;
         self.inputs.write(&tx, is_checkpoint)?;
         if acknowledged != self.acknowledged || newest != self.newest_output {
             self.outbox.write(&tx, &acknowledged, newest)?;
         }
         tx.commit().map_err(StoreError::from)?;
+        self.pieces = pieces;
         self.acknowledged = acknowledged;
         self.newest_output = newest;
         self.abort()?;

@@ -35,8 +35,10 @@ pub(super) struct InputTable {
     open: HashSet<u32>,
     opened: Vec<u32>,
     ended: Vec<u32>,
-    /// Ended, and the slot has been told: forgotten at the next checkpoint.
+    /// Ended, and the slot has been told: forgotten with the next checkpoint that begins.
     leaving: Vec<u32>,
+    /// Had ended when the checkpoint began that is being written: forgotten when it is complete.
+    gone: Vec<u32>,
     /// Positions that logs no longer have, and that the next commit may still bring.
     left: HashMap<u32, u64>,
     /// Changed outside of positions: to be written with the next commit.
@@ -82,6 +84,11 @@ impl InputTable {
         into.append(&mut self.ended);
     }
 
+    /// A checkpoint begins: no replay from it needs what has ended.
+    pub fn begin_checkpoint(&mut self) {
+        self.gone.append(&mut self.leaving);
+    }
+
     /// Whether something has to be written that no position record carries.
     pub fn is_changed(&self) -> bool {
         !self.changed.is_empty()
@@ -100,10 +107,10 @@ impl InputTable {
         }
     }
 
-    /// Writes what changed; at a checkpoint, forgets the inputs that ended.
+    /// Writes what changed; with a complete checkpoint, forgets the inputs that had ended when it began.
     pub fn write(&mut self, tx: &Transaction<'_>, checkpoint: bool) -> Result<(), StoreError> {
         if checkpoint {
-            for input in self.leaving.drain(..) {
+            for input in self.gone.drain(..) {
                 let Some(known) = self.known.remove(&input) else { continue };
                 self.by_name.remove(&(known.source, known.name));
                 self.open.remove(&input);
@@ -139,10 +146,12 @@ impl Inputs for InputTable {
             input
         });
         // One that had ended and is back is opened again, and keeps its position.
-        let ending = self.ended.len() + self.leaving.len();
-        self.ended.retain(|ended| *ended != input);
-        self.leaving.retain(|leaving| *leaving != input);
-        let is_back = self.ended.len() + self.leaving.len() < ending;
+        let ending = |table: &Self| table.ended.len() + table.leaving.len() + table.gone.len();
+        let before = ending(self);
+        for list in [&mut self.ended, &mut self.leaving, &mut self.gone] {
+            list.retain(|ended| *ended != input);
+        }
+        let is_back = ending(self) < before;
         if self.open.insert(input) || is_back {
             self.opened.push(input);
         }
@@ -175,7 +184,7 @@ impl Inputs for InputTable {
     }
 
     fn ended(&mut self, input: u32) {
-        if !self.ended.contains(&input) && !self.leaving.contains(&input) {
+        if ![&self.ended, &self.leaving, &self.gone].iter().any(|list| list.contains(&input)) {
             self.ended.push(input);
         }
     }

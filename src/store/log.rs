@@ -24,7 +24,7 @@ pub type ReadEntry<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), LogError> + 'a;
 ///
 /// The order of calls is: [`assign`](Log::assign) once, [`restore`](Log::restore) and
 /// [`read_again`](Log::read_again) for the replay, then for ever `poll_batch`, and from time to time `begin`,
-/// `produce` and `keep` any number of times, `send_positions`, at most one `checkpoint`, `commit`. Nothing that was
+/// `produce`, `begin_checkpoint` and `keep` any number of times, `send_positions`, at most one `checkpoint`, `commit`. Nothing that was
 /// given between `begin` and `commit` is seen by anybody unless `commit` returns, and all of it survives a kill of
 /// the process from then on. After an error the log is dropped and opened anew; only `abort` may follow.
 ///
@@ -87,7 +87,15 @@ pub trait Log: Send {
     /// Adds an output to the transaction.
     fn produce(&mut self, output: Output) -> Result<(), LogError>;
 
-    /// Adds a changed entry of the state; `None` = it is gone.
+    /// What is kept from here on belongs to a checkpoint of the state as it is in this transaction. It may be given over
+    /// several transactions; one that is not completed is as if it had never begun.
+    fn begin_checkpoint(&mut self);
+
+    /// Whether it still moves what the last checkpoint gave to its place: time for the next one when it is done.
+    fn is_moving(&self) -> bool;
+
+    /// Adds a changed entry of the state to the checkpoint that has begun; `None` = it is gone. Of two values of a key
+    /// the one that is given later counts.
     fn keep(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), LogError>;
 
     /// How many outputs are under way to where they are kept; waits a millisecond for them if there are any. To be
@@ -102,7 +110,8 @@ pub trait Log: Send {
         sequence: &[Entry],
     ) -> Result<(), LogError>;
 
-    /// Says that what was kept in this transaction completes a checkpoint: a replay starts after this commit.
+    /// Says that what was kept in this transaction completes a checkpoint: a replay starts after the commit of the
+    /// transaction in which it began, which is the mark's.
     fn checkpoint(&mut self, mark: &Mark) -> Result<(), LogError>;
 
     /// Makes the transaction durable.

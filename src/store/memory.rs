@@ -52,7 +52,10 @@ struct Kept {
     batches: usize,
     progress: Option<Progress>,
     mark: Option<Mark>,
-    sequence: Vec<Entry>,
+    /// Each with the commit that carried it.
+    sequence: Vec<(u64, Entry)>,
+    /// Entries of a checkpoint that is not completed.
+    begun: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     state: BTreeMap<Vec<u8>, Vec<u8>>,
     outputs: Vec<Output>,
 }
@@ -90,7 +93,7 @@ impl Disk {
 
     /// The recorded sequence since the last checkpoint.
     pub fn sequence(&self) -> Vec<Entry> {
-        self.kept().sequence.clone()
+        self.kept().sequence.iter().map(|(_, entry)| entry.clone()).collect()
     }
 }
 
@@ -116,7 +119,6 @@ pub struct MemoryLog {
     /// Where reading goes on by input, since a scripted batch may not fit into the slot's.
     read_to: BTreeMap<u32, u64>,
     pending: Kept,
-    gone: Vec<Vec<u8>>,
 }
 
 impl MemoryLog {
@@ -125,7 +127,7 @@ impl MemoryLog {
         let turn = disk.kept().batches;
         let read_to = disk.positions();
         let pending = Kept::default();
-        Self { disk, tape, clock, crash, calls: 0, turn, opened: false, read_to, pending, gone: Vec::new() }
+        Self { disk, tape, clock, crash, calls: 0, turn, opened: false, read_to, pending }
     }
 
     /// How many calls have been made that could have crashed.
@@ -165,12 +167,10 @@ impl MemoryLog {
 impl Log for MemoryLog {
     fn assign(&mut self) -> Result<Resume, LogError> {
         self.call(|log| {
-            let kept = log.disk.kept();
-            Resume {
-                mark: kept.mark.clone(),
-                progress: kept.progress.clone(),
-                sequence: kept.sequence.clone(),
-            }
+            let sequence = log.disk.sequence();
+            let mut kept = log.disk.kept();
+            kept.begun.clear();
+            Resume { mark: kept.mark.clone(), progress: kept.progress.clone(), sequence }
         })
     }
 
@@ -276,11 +276,14 @@ impl Log for MemoryLog {
         self.call(|log| log.pending.outputs.push(output))
     }
 
+    fn begin_checkpoint(&mut self) {}
+
+    fn is_moving(&self) -> bool {
+        false
+    }
+
     fn keep(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), LogError> {
-        self.call(|log| match value {
-            Some(value) => drop(log.pending.state.insert(key.to_vec(), value.to_vec())),
-            None => log.gone.push(key.to_vec()),
-        })
+        self.call(|log| log.pending.begun.push((key.to_vec(), value.map(<[u8]>::to_vec))))
     }
 
     fn in_flight(&mut self) -> Result<usize, LogError> {
@@ -296,7 +299,7 @@ impl Log for MemoryLog {
         self.call(|log| {
             log.pending.progress = Some(progress.clone());
             log.pending.next = positions.iter().map(|position| (position.input, position.next)).collect();
-            log.pending.sequence = sequence.to_vec();
+            log.pending.sequence = sequence.iter().map(|entry| (progress.commit, entry.clone())).collect();
         })
     }
 
@@ -313,13 +316,16 @@ impl Log for MemoryLog {
             kept.batches = log.turn;
             kept.progress = pending.progress.or(kept.progress.take());
             kept.sequence.append(&mut pending.sequence);
-            for key in log.gone.drain(..) {
-                kept.state.remove(&key);
-            }
-            kept.state.append(&mut pending.state);
+            kept.begun.append(&mut pending.begun);
             if let Some(mark) = pending.mark {
+                for (key, value) in std::mem::take(&mut kept.begun) {
+                    match value {
+                        Some(value) => drop(kept.state.insert(key, value)),
+                        None => drop(kept.state.remove(&key)),
+                    }
+                }
+                kept.sequence.retain(|(commit, _)| *commit > mark.progress.commit);
                 kept.mark = Some(mark);
-                kept.sequence.clear();
             }
             Committed { newest_output: kept.outputs.len() as u64, store_bytes: 0 }
         })

@@ -63,6 +63,7 @@ fn an_input_that_ended_is_forgotten_and_its_index_never_given_again() {
     assert_eq!(again.get(0).unwrap().next, Some(70), "a replay may still need it");
     assert_eq!(again.get(1).unwrap().next, Some(9));
     let tx = db.transaction().unwrap();
+    table.begin_checkpoint();
     table.write(&tx, true).unwrap();
     tx.commit().unwrap();
     let mut again = inputs::InputTable::load(&db).unwrap();
@@ -95,6 +96,7 @@ fn an_input_that_comes_back_before_it_is_forgotten_is_opened_again_and_keeps_its
         assert_eq!((opened, ended), (vec![input], Vec::new()));
         table.advance(&[InputPosition { input, next: 70, newest_ms: 5 }]);
         let tx = db.transaction().unwrap();
+        table.begin_checkpoint();
         table.write(&tx, true).unwrap();
         tx.commit().unwrap();
         assert_eq!(inputs::InputTable::load(&db).unwrap().get(input).unwrap().next, Some(70));
@@ -110,6 +112,7 @@ fn nothing_of_a_transaction_that_is_given_up_is_kept() {
         log.begin().unwrap();
         let (topic, key, value) = (Topic::Incidents, "inc_1".to_owned(), b"{}".to_vec());
         log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
+        log.begin_checkpoint();
         log.keep(b"k", Some(b"v")).unwrap();
         log.send_positions(&progress, &[], &[Entry::Watermark(5)]).unwrap();
         log.checkpoint(&Mark { progress: progress.clone(), ..Mark::default() }).unwrap();

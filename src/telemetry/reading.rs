@@ -24,6 +24,8 @@ pub struct Reading {
     pub heartbeat_ms: u64,
     /// An operator has paused what is automatic.
     pub paused: bool,
+    /// The longest iteration of the main loop in the last one to two minutes.
+    pub loop_pause_seconds: f64,
     pub sources: Vec<SourceReading>,
     pub partitions: Vec<PartitionReading>,
     /// Bounded tables (caches, profiles, outbox), by name.
@@ -32,6 +34,9 @@ pub struct Reading {
     /// Bytes that the counters of counting rules take, and may take.
     pub counter_bytes: u64,
     pub counter_bytes_max: u64,
+    /// What is accounted of the memory that the settings allow, and that, in bytes.
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
     /// Bytes that the state of all keys takes, as the engines count them.
     pub state_bytes: u64,
     pub commits: u64,
@@ -45,6 +50,9 @@ pub struct Reading {
     /// Records in the outbox that a dispatcher has not acknowledged, by dispatcher.
     pub outbox: Vec<(String, u64)>,
 }
+
+/// What a profile was that went to make room, in the order of `profile::Worth`.
+pub const EVICTED: [&str; 4] = ["unused", "new", "immature", "mature"];
 
 /// What an engine and its outbox count, each from 0 on when it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,12 +69,14 @@ pub struct EngineCounts {
     pub unjudged_routes: u64,
     /// Keys whose counters of counting rules went before their windows were over.
     pub counters_evicted: u64,
+    /// Findings of keys that are not mature that got no incident, since there were as many as memory is for.
+    pub without_incident: u64,
     /// Conditions of rules that could not be answered.
     pub condition_errors: u64,
     /// Records that left a full outbox undelivered.
     pub outbox_dropped: u64,
-    /// Profiles that went to make room, by partition.
-    pub evictions: Vec<u64>,
+    /// Profiles that went to make room: by partition, and by what they were, in the order of [`EVICTED`].
+    pub evictions: Vec<[u64; 4]>,
 }
 
 impl EngineCounts {
@@ -78,10 +88,12 @@ impl EngineCounts {
         self.waiting += earlier.waiting;
         self.unjudged_routes += earlier.unjudged_routes;
         self.counters_evicted += earlier.counters_evicted;
+        self.without_incident += earlier.without_incident;
         self.condition_errors += earlier.condition_errors;
         self.outbox_dropped += earlier.outbox_dropped;
-        self.evictions.resize(self.evictions.len().max(earlier.evictions.len()), 0);
-        for (count, earlier) in self.evictions.iter_mut().zip(&earlier.evictions) {
+        self.evictions.resize(self.evictions.len().max(earlier.evictions.len()), [0; 4]);
+        let earlier = earlier.evictions.iter().flatten();
+        for (count, earlier) in self.evictions.iter_mut().flatten().zip(earlier) {
             *count += earlier;
         }
     }

@@ -16,6 +16,8 @@ use keyhound::{
 pub struct Counting {
     counts: BTreeMap<String, u64>,
     changed: BTreeSet<String>,
+    /// What a checkpoint that has begun has to write.
+    cut: Vec<(Vec<u8>, u64)>,
     watermark: EventTime,
 }
 
@@ -64,15 +66,23 @@ impl Judge for Counting {
 
     fn name_input(&mut self, _input: u32, _name: &str) {}
 
+    fn forget_input(&mut self, _input: u32) {}
+
     fn rule_id(&self, _rule: u16) -> &'static str {
         ""
     }
 
-    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
-        write(b"", Some(&self.watermark.0.to_be_bytes()));
-        for key in std::mem::take(&mut self.changed) {
-            write(key.as_bytes(), Some(&self.counts[&key].to_be_bytes()));
+    fn begin_checkpoint(&mut self) {
+        self.cut.push((Vec::new(), self.watermark.0));
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        self.cut.extend(changed.map(|key| (key.as_bytes().to_vec(), self.counts[&key])));
+    }
+
+    fn write_checkpoint(&mut self, most: usize, write: &mut WriteEntry<'_>) -> bool {
+        for (key, value) in self.cut.drain(self.cut.len().saturating_sub(most)..) {
+            write(&key, Some(&value.to_be_bytes()));
         }
+        self.cut.is_empty()
     }
 
     fn measure(&self, _reading: &mut Reading) {}

@@ -13,7 +13,7 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
         "the composition root is one straight line: every step needs those before it",
     ),
     ("src/event.rs", "", "the words that every module speaks, small types one after the other"),
-    ("src/telemetry/metrics.rs", "new", "a list of names and meanings: cutting it would hide it"),
+    ("src/telemetry/metrics/engine.rs", "new", "a list of names and meanings: cutting it would hide it"),
     ("src/telemetry/read_metrics.rs", "new", "a list of names and meanings: cutting it would hide it"),
     (
         "src/source/file/tests.rs",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     catalogue::Catalogue,
     decode::{self, Decoder, KeyPolicy, Pepper, credential_fingerprint},
-    engine::{self, Effect, Engines, IdKey, Reference},
+    engine::{self, Effect, Engines, IdKey, MemoryLimits, Reference},
     enrich::{Databases, Geo},
     event::EventTime,
     generate::{Format, Line, world},
@@ -54,7 +54,7 @@ impl Stage {
         };
         let engines = Engines::new(engine::Settings {
             partitions: PARTITIONS,
-            keys_max: 100_000,
+            limits: MemoryLimits::of_keys(100_000),
             ids: id_key(pepper),
             throttle_for: THROTTLE_FOR,
             fresh_within: FRESH_WITHIN,

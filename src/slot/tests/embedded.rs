@@ -130,7 +130,7 @@ fn live(dir: &Path, steps: usize, clock: &VirtualClock) -> (bool, Outbox) {
     for _ in 0..steps {
         clock.advance(Duration::from_millis(70));
         if slot.step().unwrap() {
-            slot.commit(true).unwrap();
+            slot.commit(Writes::All).unwrap();
             return (true, outbox);
         }
     }

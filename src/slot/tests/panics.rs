@@ -138,7 +138,7 @@ fn a_record_that_panics_only_in_a_replay_is_left_out_and_what_is_out_stays() {
     };
     let mut slot = start(Toy::default()).unwrap();
     slot.step().unwrap();
-    slot.commit(false).unwrap();
+    slot.commit(Writes::Nothing).unwrap();
     drop(slot);
     let fragile = || {
         let mut toy = Toy::default();

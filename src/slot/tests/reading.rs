@@ -6,7 +6,7 @@ use super::START_MS;
 use crate::{
     catalogue::{Catalogue, Entry, KeyClass},
     decode::{Decoder, Pepper, fingerprint, settings},
-    engine::{self, Effect, Engines, IdKey, Reference},
+    engine::{self, Effect, Engines, IdKey, MemoryLimits, Reference},
     enrich::Geo,
     generate::{KeyProfile, Traffic},
     incident::Severity,
@@ -41,7 +41,7 @@ pub fn reading(rules: RuleSet, catalogue: Catalogue) -> Reading {
     let decoder = Decoder::new(&settings, &pepper).unwrap();
     let engines = Engines::new(engine::Settings {
         partitions: 4,
-        keys_max: 1000,
+        limits: MemoryLimits::of_keys(250),
         ids: IdKey([7; 32]),
         throttle_for: Duration::from_hours(1),
         // The clock of the crash tests does not follow the records: history counts as fresh there.

@@ -26,11 +26,14 @@ struct Count {
 pub struct Toy {
     counts: BTreeMap<String, Count>,
     changed: BTreeSet<String>,
+    /// What a checkpoint that has begun has to write.
+    cut: Vec<(Vec<u8>, String)>,
     wanted: BTreeSet<String>,
     watermark: EventTime,
     commands: u64,
     read_at_ms: u64,
     rules: String,
+    names: BTreeSet<u32>,
     told: Told,
     /// Of a version that panics at what others do not.
     pub fragile: bool,
@@ -44,6 +47,11 @@ impl Toy {
     /// What was told before, if it had to be taken in.
     pub fn told(&self) -> &Told {
         &self.told
+    }
+
+    /// Inputs that have a name.
+    pub fn names(&self) -> usize {
+        self.names.len()
     }
 
     /// When the last batch was read.
@@ -157,18 +165,32 @@ impl Judge for Toy {
         References { rules: self.rules.clone(), ..References::default() }
     }
 
-    fn name_input(&mut self, _input: u32, _name: &str) {}
+    fn name_input(&mut self, input: u32, _name: &str) {
+        self.names.insert(input);
+    }
+
+    fn forget_input(&mut self, input: u32) {
+        self.names.remove(&input);
+    }
 
     fn rule_id(&self, _rule: u16) -> &'static str {
         "toy"
     }
 
-    fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
+    fn begin_checkpoint(&mut self) {
+        assert!(self.cut.is_empty(), "the one before has to be written");
+        self.cut.push((b"\0watermark".to_vec(), self.watermark.0.to_string()));
         for key in std::mem::take(&mut self.changed) {
             let Count { all, late, last_ms } = self.counts[&key];
-            write(key.as_bytes(), Some(format!("{all} {late} {last_ms}").as_bytes()));
+            self.cut.push((key.into_bytes(), format!("{all} {late} {last_ms}")));
         }
-        write(b"\0watermark", Some(self.watermark.0.to_string().as_bytes()));
+    }
+
+    fn write_checkpoint(&mut self, most: usize, write: &mut WriteEntry<'_>) -> bool {
+        for (key, value) in self.cut.drain(self.cut.len().saturating_sub(most)..) {
+            write(&key, Some(value.as_bytes()));
+        }
+        self.cut.is_empty()
     }
 
     fn measure(&self, _reading: &mut Reading) {}

@@ -3,7 +3,7 @@
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::family::{Families, raise, seconds, signed};
-use crate::telemetry::reading::{EngineCounts, Reading};
+use crate::telemetry::reading::{EVICTED, EngineCounts, Reading};
 
 /// Events that were not judged like others, and what the state takes.
 pub(super) struct EngineMetrics {
@@ -14,9 +14,12 @@ pub(super) struct EngineMetrics {
     untracked_routes: IntCounter,
     condition_errors: IntCounter,
     counters_evicted: IntCounter,
+    without_incident: IntCounter,
     counter_bytes: IntGauge,
     counter_bytes_max: IntGauge,
     state_bytes: IntGauge,
+    memory_bytes: IntGauge,
+    memory_limit: IntGauge,
     watermark: GaugeVec,
     keys: IntGaugeVec,
     evictions: IntCounterVec,
@@ -53,10 +56,22 @@ impl EngineMetrics {
                 "keyhound_rule_counters_evicted_total",
                 "Keys whose counters of counting rules were evicted within their windows to stay within the limit.",
             ),
+            without_incident: f.counter(
+                "keyhound_findings_without_incident_total",
+                "Findings of immature keys without an incident, because memory for incidents is used up.",
+            ),
             counter_bytes: f.gauge("keyhound_rule_state_bytes", "Bytes of the counters of counting rules."),
             counter_bytes_max: f.gauge(
                 "keyhound_rule_state_limit_bytes",
                 "Maximum number of bytes of the counters of counting rules.",
+            ),
+            memory_bytes: f.gauge(
+                "keyhound_memory_bytes",
+                "Memory accounted to the state, in bytes; state.memory_max bounds it.",
+            ),
+            memory_limit: f.gauge(
+                "keyhound_memory_limit_bytes",
+                "Maximum memory of the state, in bytes: state.memory_max.",
             ),
             state_bytes: f.gauge("keyhound_state_bytes", "Bytes of the state of all keys."),
             watermark: f.real_gauges(
@@ -67,8 +82,8 @@ impl EngineMetrics {
             keys: f.gauges("keyhound_state_keys", "Keys with a profile, by partition.", by_partition),
             evictions: f.counters(
                 "keyhound_state_evictions_total",
-                "Profiles evicted to stay within the limit, by partition.",
-                by_partition,
+                "Profiles evicted to stay within state.memory_max, by partition and by what they were.",
+                &["partition", "profile"],
             ),
             table_entries: f.gauges("keyhound_table_entries", "Entries of a bounded table.", &["table"]),
             table_limit: f.gauges(
@@ -90,6 +105,8 @@ impl EngineMetrics {
             self.table_entries.with_label_values(&[table.table]).set(signed(table.entries));
             self.table_limit.with_label_values(&[table.table]).set(signed(table.limit));
         }
+        self.memory_bytes.set(signed(reading.memory_bytes));
+        self.memory_limit.set(signed(reading.memory_limit_bytes));
         self.state_bytes.set(signed(reading.state_bytes));
         self.counter_bytes.set(signed(reading.counter_bytes));
         self.counter_bytes_max.set(signed(reading.counter_bytes_max));
@@ -103,9 +120,13 @@ impl EngineMetrics {
         raise(&self.unprofiled_keys, counts.waiting);
         raise(&self.untracked_routes, counts.unjudged_routes);
         raise(&self.counters_evicted, counts.counters_evicted);
+        raise(&self.without_incident, counts.without_incident);
         raise(&self.condition_errors, counts.condition_errors);
         for (partition, evictions) in counts.evictions.iter().enumerate() {
-            raise(&self.evictions.with_label_values(&[&partition.to_string()]), *evictions);
+            let partition = partition.to_string();
+            for (profile, count) in EVICTED.into_iter().zip(evictions) {
+                raise(&self.evictions.with_label_values(&[partition.as_str(), profile]), *count);
+            }
         }
     }
 }

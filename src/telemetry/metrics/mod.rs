@@ -148,7 +148,10 @@ mod tests {
                 ..SourceReading::default()
             }],
             partitions: vec![PartitionReading { partition: 3, watermark_ms: 9_000, keys: 4 }],
-            engine: EngineCounts { evictions: vec![0, 0, 0, 1], ..EngineCounts::default() },
+            engine: EngineCounts {
+                evictions: vec![[0; 4], [0; 4], [0; 4], [0, 1, 0, 0]],
+                ..EngineCounts::default()
+            },
             tables: vec![TableReading { table: "keys", entries: 4, limit: 100 }],
             outbox: vec![("alerts".to_owned(), 5)],
             ..Reading::default()

@@ -17,6 +17,7 @@ pub(super) struct SlotMetrics {
     state_restored: IntGauge,
     heartbeat: Gauge,
     paused: IntGauge,
+    loop_pause: Gauge,
     commits: IntCounter,
     checkpoints: IntCounter,
     checkpoint_at: Gauge,
@@ -42,6 +43,10 @@ impl SlotMetrics {
             paused: f.gauge(
                 "keyhound_automation_paused",
                 "Whether an operator has paused automatic steps (1) or not (0).",
+            ),
+            loop_pause: f.real_gauge(
+                "keyhound_loop_pause_seconds_max",
+                "Longest main-loop iteration of the last one to two minutes, without the wait for records.",
             ),
             commits: f.counter("keyhound_commits_total", "Commits of positions and outputs."),
             checkpoints: f.counter("keyhound_checkpoints_total", "Checkpoints of the state."),
@@ -75,6 +80,7 @@ impl SlotMetrics {
         }
         self.engine.set(reading);
         self.state_restored.set(i64::from(reading.restored));
+        self.loop_pause.set(reading.loop_pause_seconds);
         self.heartbeat.set(seconds(reading.heartbeat_ms));
         self.paused.set(i64::from(reading.paused));
         for (dispatcher, records) in &reading.outbox {
@@ -97,7 +103,7 @@ const COMMIT_SECONDS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1
 pub struct SlotTimers {
     /// `keyhound_commit_duration_seconds`, of commits with a checkpoint too.
     pub commit: Histogram,
-    /// `keyhound_checkpoint_duration_seconds`, of commits with a checkpoint.
+    /// `keyhound_checkpoint_duration_seconds`, of commits with a checkpoint or a part of one.
     pub checkpoint: Histogram,
 }
 
@@ -115,7 +121,7 @@ impl Default for SlotTimers {
             ),
             checkpoint: timer(
                 "keyhound_checkpoint_duration_seconds",
-                "Duration of commits with a checkpoint of the state.",
+                "Duration of commits with a checkpoint of the state, or a part of one.",
             ),
         }
     }

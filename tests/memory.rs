@@ -1,0 +1,137 @@
+//! A flood of invented keys that are served: memory stays within its bound, what was learnt stays, and a theft beside it
+//! is found.
+//!
+//! `KEYHOUND_FLOOD_KEYS=2000000 KEYHOUND_FLOOD_MEMORY=300MB cargo test --release --test memory -- --nocapture` is the
+//! whole of it, and prints its figures.
+
+mod daemon;
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufWriter, Write as _},
+    process::Command,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use daemon::{FileSource, LIMIT, PEPPER, Site, http, sum};
+use keyhound::decode::{Pepper, fingerprint};
+
+/// A key that is known for four days, and stolen while the flood lasts.
+const STOLEN: &str = "sk_live_stolen_beside_a_flood";
+/// What a process may take beside `state.memory_max`, as docs/operations.md says.
+const BESIDE: u64 = 256 << 20;
+/// How long the flood lasts, in seconds.
+const FLOOD: u64 = 300;
+
+fn setting(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// Four days of steady use of a key; then each of so many invented keys comes three times, and the stolen key is tried
+/// out beside them.
+fn write_log(path: &std::path::Path, keys: u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let mut file = BufWriter::new(File::create(path).expect("created"));
+    let mut line = |at: u64, ms: u64, status: u16, key: &str| {
+        writeln!(
+            file,
+            r#"{{"msec":"{at}.{ms:03}","status":"{status}","method":"GET","uri":"/v1/a","api_key":"{key}","remote_addr":"203.0.113.7"}}"#
+        )
+        .expect("written");
+    };
+    let begin = now - FLOOD;
+    for at in (now - 4 * 86_400..begin).step_by(20) {
+        line(at, 0, 200, STOLEN);
+    }
+    for second in 0..FLOOD {
+        let (from, to) = (second * keys / FLOOD, (second + 1) * keys / FLOOD);
+        for (n, request) in (from..to).flat_map(|n| (0..3).map(move |request| (n, request))) {
+            line(begin + second, request * 300, 200, &format!("sk_invented_{n:012}"));
+        }
+        if second % 2 == 0 {
+            line(begin + second, 999, 403, STOLEN);
+        }
+    }
+}
+
+fn incidents(site: &Site) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_keyhound"))
+        .args(["incidents", "--url", &format!("http://{}", site.listen), "list", "--state", "all"])
+        .output()
+        .expect("the command runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_flood_of_served_keys_stays_within_memory_and_hides_no_theft() {
+    let keys: u64 = setting("KEYHOUND_FLOOD_KEYS", "40000").parse().expect("a number");
+    let memory = setting("KEYHOUND_FLOOD_MEMORY", "64MiB");
+    let source = FileSource { name: "access.json", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], true, "response: { fresh_within: 1h }");
+    let settings = fs::read_to_string(site.path("keyhound.yaml")).expect("read");
+    let settings = settings.replace("state: { ", &format!("state: {{ memory_max: {memory}, "));
+    fs::write(site.path("keyhound.yaml"), settings).expect("written");
+    write_log(&site.path("access.json"), keys);
+    let daemon = site.start(&[]);
+
+    let records = keys * 3 + (4 * 86_400 - FLOOD) / 20 + FLOOD / 2;
+    let (mut resident, mut pause, started) = (0, 0.0f64, Instant::now());
+    loop {
+        if let Some(metrics) = http::get(&site.listen, "/metrics") {
+            resident = resident.max(sum(&metrics, "process_resident_memory_bytes", &[]).unwrap_or(0));
+            let longest =
+                metrics.lines().find_map(|line| line.strip_prefix("keyhound_loop_pause_seconds_max "));
+            pause = pause.max(longest.and_then(|text| text.parse().ok()).unwrap_or(0.0));
+            if sum(&metrics, "keyhound_events_total", &[]).is_some_and(|events| events >= records) {
+                break;
+            }
+        }
+        assert!(started.elapsed() < 4 * LIMIT, "not read\n{}", site.last_words());
+        thread::sleep(Duration::from_millis(100));
+    }
+    let read = started.elapsed();
+    let id = fingerprint(&Pepper::new(PEPPER).expect("long enough"), STOLEN.as_bytes()).to_string();
+    while !incidents(&site).contains(&id) {
+        assert!(
+            started.elapsed() < 4 * LIMIT,
+            "{id} is not told\n{}\n{}",
+            incidents(&site),
+            site.last_words()
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+
+    let metrics = http::get(&site.listen, "/metrics").expect("it answers");
+    let evicted = |profile: &str| {
+        let label = format!("profile=\"{profile}\"");
+        sum(&metrics, "keyhound_state_evictions_total", &[&label]).unwrap_or(0)
+    };
+    let of = |name: &str| sum(&metrics, name, &[]).unwrap_or(0);
+    let (bytes, limit) = (of("keyhound_memory_bytes"), of("keyhound_memory_limit_bytes"));
+    println!(
+        "{keys} keys, memory_max {memory} ({limit}): read in {read:?}, resident {} MiB at most, accounted {} MiB, \
+         {} keys kept, {} invented ones evicted, longest pause {pause:.3} s",
+        resident >> 20,
+        bytes >> 20,
+        of("keyhound_state_keys"),
+        evicted("new"),
+    );
+    assert!(bytes <= limit, "{bytes} of {limit}");
+    assert!(resident <= limit + BESIDE, "{resident} bytes are resident, of {limit} and {BESIDE} beside");
+    assert!(of("keyhound_state_keys") + evicted("new") > keys, "each was a key of its own");
+    assert!(evicted("new") > 0, "the flood is larger than the memory");
+    assert_eq!((evicted("immature"), evicted("mature")), (0, 0), "what was learnt stays");
+    assert!(site.said().contains("memory_nearly_full"), "{}", site.last_words());
+    assert!(daemon.stop().success());
+
+    // What is kept fits after a restart too, and the theft is known.
+    let daemon = site.start(&[]);
+    while !incidents(&site).contains(&id) {
+        assert!(started.elapsed() < 8 * LIMIT, "not back\n{}", site.last_words());
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(site.metric("keyhound_memory_bytes").is_some_and(|bytes| bytes <= limit));
+    assert!(daemon.stop().success());
+}
