@@ -78,7 +78,9 @@ fn no_mutation_hides_a_request_or_frames_another_key() {
             || format!("seed {seed}, record {n}, {name}: {seen:?}\n{}", String::from_utf8_lossy(&payload));
         let lines =
             1 + u32::try_from(payload.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX);
-        assert!(seen.rejected <= lines, "more rejected than there are records: {}", shown());
+        // A change of structure may double what follows, thrice.
+        let most = if name == "structure" { 8 * lines } else { lines };
+        assert!(seen.rejected <= most, "more rejected than there are records: {}", shown());
         let outcome = match seen {
             Seen { own: 1, others: 0, anonymous: 0, rejected: 0 } => "event",
             _ if must_be_event => panic!("no event: {}", shown()),
