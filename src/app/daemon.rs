@@ -4,7 +4,6 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::AtomicBool,
         mpsc::{SyncSender, TrySendError},
     },
     time::Duration,
@@ -65,8 +64,6 @@ pub(super) struct Shared {
     pub links: Arc<PageLinks>,
     /// The way to the slot, while there is one.
     pub asks: ArcSwapOption<Asks>,
-    /// The table for gateways was filled from the decisions file, and not from the database yet.
-    pub filled_from_file: AtomicBool,
 }
 
 impl Shared {
@@ -90,7 +87,6 @@ impl Shared {
             clock,
             links: Arc::new(links),
             asks: ArcSwapOption::empty(),
-            filled_from_file: AtomicBool::new(false),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The threads that deliver what one life of the engine commits, and the one that keeps watch over its state.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -20,7 +19,6 @@ use crate::{
         alertmanager::{Notifier, ToAlertmanagers},
         topics::{self, ToTopics},
     },
-    event::KeyId,
     incident::Incident,
     respond::Decision,
     serve::ToServe,
@@ -148,8 +146,8 @@ impl Delivery {
     }
 }
 
-/// Makes the table for gateways what the database says. What was read from the decisions file before, and the database
-/// does not know any more, goes: it has ended or was lifted since.
+/// Adds what the database says to the table for gateways, by greater epoch. What was read from the decisions file before
+/// stays: the database has taken it over.
 fn fill_table(shared: &Shared, outbox: &Outbox, open: Vec<Incident>) -> anyhow::Result<ToServe> {
     let (decisions, board) = (shared.decisions.clone(), shared.board.clone());
     let mut to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
@@ -158,14 +156,7 @@ fn fill_table(shared: &Shared, outbox: &Outbox, open: Vec<Incident>) -> anyhow::
         .iter()
         .filter_map(|(record, at)| Some((serde_json::from_slice(&record.value).ok()?, WallTime(*at))))
         .collect();
-    if shared.filled_from_file.swap(false, Relaxed) {
-        let known: HashSet<KeyId> =
-            current.iter().filter_map(|(decision, _)| decision.subject.id.parse().ok()).collect();
-        to_serve.restore(current, open);
-        shared.decisions.retain(|key| known.contains(key));
-    } else {
-        to_serve.restore(current, open);
-    }
+    to_serve.restore(current, open);
     Ok(to_serve)
 }
 

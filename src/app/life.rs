@@ -33,7 +33,9 @@ use crate::{
     serve::ToServe,
     slot::{Ask, Change, Culprit, End, Gap, Reading, Slot, SlotSettings},
     source::Settings,
-    store::{DecisionsFile, EmbeddedLog, LogError, Run, StoreError, SystemClock},
+    store::{
+        DecisionsFile, DecisionsFileError, EmbeddedLog, LogError, Run, StoreError, SystemClock, TakenOver,
+    },
     telemetry::{faults::Fault, logs},
 };
 
@@ -125,6 +127,7 @@ impl Lives<'_> {
                         | StoreError::Unreadable { .. }
                         | StoreError::Damaged { .. }
                         | StoreError::Changed { .. }
+                        | StoreError::DecisionsFile { .. }
                 )
             }
         }
@@ -141,7 +144,6 @@ impl Lives<'_> {
             .decisions
             .iter()
             .filter_map(|(value, at)| Some((serde_json::from_slice(value).ok()?, WallTime(*at))));
-        self.shared.filled_from_file.store(true, Relaxed);
         ToServe::new(decisions.clone(), board.clone(), clock.clone(), metrics.clone())
             .restore(read.collect(), Vec::new());
         tracing::warn!(
@@ -194,16 +196,31 @@ impl Lives<'_> {
         outcome
     }
 
-    /// A database that is new beside a decisions file was lost.
+    /// A database that is new beside a decisions file was lost; one that is behind it is an older one, put back.
     fn tell_taken_over(&self, log: &EmbeddedLog) {
-        let Some(count) = log.taken_over() else { return };
-        let text = format!(
-            "state.dir {}: there was no database, though a decisions file is there: {count} decisions are taken over \
-             from it; profiles and open incidents are lost. If there is a backup, stop Keyhound and put it there",
-            self.config.state_dir.display()
-        );
+        let TakenOver { is_lost, decisions, unreadable } = log.taken_over();
+        let dir = self.config.state_dir.display();
+        if let Some(error) = unreadable {
+            tracing::error!(
+                event = "decisions_file_unreadable",
+                %error,
+                "the decisions file is moved aside, and written anew from the database: if that is a backup, decisions \
+                 since then are lost"
+            );
+        }
+        let text = match (is_lost, decisions) {
+            (true, count) => format!(
+                "state.dir {dir}: there was no database, though a decisions file is there: {count} decisions are taken \
+                 over from it; profiles and open incidents are lost. If there is a backup, stop Keyhound and put it there"
+            ),
+            (false, 0) => return,
+            (false, count) => format!(
+                "state.dir {dir}: the database is older than the decisions file: {count} decisions are taken over from \
+                 it; what was learnt since then is lost where it cannot be read again"
+            ),
+        };
         if self.shared.metrics.faults.set(Fault::StateLost, text.as_str()) {
-            tracing::error!(event = "state_lost", decisions = count, "{text}");
+            tracing::error!(event = "state_lost", decisions, "{text}");
         }
     }
 
@@ -296,7 +313,9 @@ fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
 pub fn is_final(error: &anyhow::Error) -> bool {
     use StoreError::{InUse, Partitions, Pepper, TopicPrefix};
     store_error(error).is_some_and(|store| {
-        matches!(store, InUse { .. } | Partitions { .. } | TopicPrefix { .. } | Pepper { .. })
+        let is_of_file =
+            matches!(store, StoreError::DecisionsFile { source: DecisionsFileError::Pepper { .. }, .. });
+        is_of_file || matches!(store, InUse { .. } | Partitions { .. } | TopicPrefix { .. } | Pepper { .. })
     })
 }
 

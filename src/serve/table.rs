@@ -220,13 +220,6 @@ impl Decisions {
         *count
     }
 
-    /// Keeps the decisions on these keys only.
-    pub fn retain(&self, is_known: impl Fn(&KeyId) -> bool) {
-        let mut count = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        *count -= self.drop_where(|key, _| !is_known(key));
-        self.changes.fetch_add(1, Relaxed);
-    }
-
     /// How often it has taken a decision: whoever keeps a copy compares.
     pub fn changes(&self) -> u64 {
         self.changes.load(Relaxed)

@@ -196,8 +196,12 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     /// What was told then may not be in the state, so it is taken in first.
     fn begin(&mut self, comparison: Comparison) -> Result<(), LogError> {
         match comparison {
-            Comparison::Equal => return Ok(()),
-            Comparison::Differs | Comparison::ReferenceChanged | Comparison::Incomplete => {
+            Comparison::Equal if !self.log.has_taken_over()? => return Ok(()),
+            // Equal, with decisions of a newer database: the next ones have to be above them.
+            Comparison::Equal
+            | Comparison::Differs
+            | Comparison::ReferenceChanged
+            | Comparison::Incomplete => {
                 let told = start::told(&mut self.log)?;
                 self.course.adopt(&told);
                 self.commit(Writes::All)?;

@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    decisions_file::DecisionsFile,
+    decisions_file::{DecisionsFile, DecisionsFileError},
     delta,
     presence::{Presence, PresenceError},
     record::CODEC_VERSION,
@@ -60,6 +60,12 @@ pub enum StoreError {
          wrote it, or start with an empty directory", dir.display()
     )]
     Codec { dir: PathBuf, kept: u16 },
+    #[error(
+        "state.dir {}: there is no database, and decisions in force cannot be taken over: {source}; put a backup of \
+         keyhound.sqlite there, or make the decisions file readable; move it away if nothing that it holds is to be \
+         kept in force", dir.display()
+    )]
+    DecisionsFile { dir: PathBuf, source: DecisionsFileError },
     #[error("table {table} of the store cannot be read: {source}")]
     Unreadable { table: &'static str, source: serde_json::Error },
     #[error("table {table} of the store holds an entry whose checksum is not that of its content")]
@@ -119,12 +125,23 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens the store for writing, and creates it if it is not there. The directory has to be locked. Gives how many
-/// decisions a new one took over from the decisions file, if there is such a file.
-pub(super) fn open(dir: &Path, identity: &Identity) -> Result<(Connection, Option<usize>), StoreError> {
+/// What a store took from the decisions file when it was opened.
+#[derive(Debug, Default)]
+pub struct TakenOver {
+    /// There was such a file, and no database.
+    pub is_lost: bool,
+    /// Decisions that were newer than what the database had.
+    pub decisions: usize,
+    /// Why the file beside a database cannot be used.
+    pub unreadable: Option<DecisionsFileError>,
+}
+
+/// Opens the store for writing, and creates it if it is not there. The directory has to be locked.
+pub(super) fn open(dir: &Path, identity: &Identity) -> Result<(Connection, TakenOver), StoreError> {
     let db = Connection::open(dir.join(FILE))?;
     settle(&db)?;
-    let taken_over = check(&db, dir, identity)?;
+    let is_new = check(&db, dir, identity)?;
+    let taken_over = take_from_file(&db, dir, identity, is_new)?;
     Ok((db, taken_over))
 }
 
@@ -162,21 +179,47 @@ fn settle(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Compares the store with the settings; an empty one takes them, and the decisions that lie beside it.
-fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<Option<usize>, StoreError> {
-    let dir = || dir.to_owned();
-    let Some(codec) = codec(db)? else {
-        let tx = db.unchecked_transaction()?;
+/// Takes the decisions that are newer than what the database has: it may be a backup, or a new one. A new one takes the
+/// settings too, in the same transaction.
+fn take_from_file(
+    db: &Connection,
+    dir: &Path,
+    identity: &Identity,
+    is_new: bool,
+) -> Result<TakenOver, StoreError> {
+    let file = DecisionsFile::new(dir, &identity.pepper_check);
+    let mut taken_over = TakenOver::default();
+    let kept = match file.read() {
+        Ok(kept) => Some(kept),
+        Err(error) if error.is_absence() => None,
+        // What was decided is not known, so that an answer could let a revoked key pass.
+        Err(source) if is_new => return Err(StoreError::DecisionsFile { dir: dir.to_owned(), source }),
+        Err(error) => {
+            taken_over.unreadable = Some(error);
+            // It is evidence only; where it cannot be moved it is replaced.
+            let _ = file.put_aside();
+            None
+        }
+    };
+    let tx = db.unchecked_transaction()?;
+    if is_new {
         set_meta(&tx, "partitions", &identity.partitions)?;
         set_meta(&tx, "topic_prefix", &identity.topic_prefix)?;
         set_meta(&tx, "pepper_check", &identity.pepper_check)?;
         set_codec(&tx, CODEC_VERSION)?;
-        // Where there is none, or it cannot be read, this is a first start as far as anybody can tell.
-        let kept = DecisionsFile::new(&dir(), &identity.pepper_check).read().ok();
-        let taken_over = kept.map(|kept| take_over(&tx, kept.decisions)).transpose()?;
-        tx.commit()?;
-        return Ok(taken_over);
-    };
+    }
+    if let Some(kept) = kept {
+        taken_over.is_lost = is_new;
+        taken_over.decisions = take_over(&tx, kept.decisions)?;
+    }
+    tx.commit()?;
+    Ok(taken_over)
+}
+
+/// Compares the store with the settings. Gives whether it is new, and has none yet.
+fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<bool, StoreError> {
+    let dir = || dir.to_owned();
+    let Some(codec) = codec(db)? else { return Ok(true) };
     if codec != CODEC_VERSION {
         return Err(StoreError::Codec { dir: dir(), kept: codec });
     }
@@ -191,7 +234,7 @@ fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<Option<usiz
     if meta::<String>(db, "pepper_check")?.as_deref() != Some(&identity.pepper_check) {
         return Err(StoreError::Pepper { dir: dir() });
     }
-    Ok(None)
+    Ok(false)
 }
 
 /// A connection that only reads, for threads other than the slot's.

@@ -73,6 +73,13 @@ pub struct DecisionsFile {
     pepper_check: String,
 }
 
+impl DecisionsFileError {
+    /// Whether there is no such file: anything else may hide decisions.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 impl DecisionsFile {
     /// That of `dir`; `pepper_check` as in [`Identity`](super::Identity).
     pub fn new(dir: &Path, pepper_check: &str) -> Self {
@@ -114,6 +121,11 @@ impl DecisionsFile {
             return Err(self.damaged("it holds another number of decisions than it says"));
         }
         Ok(Kept { written_at_ms: head.written_at_ms, decisions, left_out: head.left_out })
+    }
+
+    /// Moves a file that cannot be used to `keyhound.decisions.unreadable`, so that writing it anew keeps the evidence.
+    pub fn put_aside(&self) -> io::Result<()> {
+        fs::rename(self.path(), self.dir.join(format!("{FILE}.unreadable")))
     }
 
     fn text(&self, decisions: &[KeptDecision], now_ms: u64) -> (Vec<u8>, usize) {

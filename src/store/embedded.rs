@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, path::PathBuf, time::Duration};
 use rusqlite::Connection;
 
 use super::{
-    database::{self, Identity, StoreError},
+    database::{self, Identity, StoreError, TakenOver},
     delta::{Changes, Pieces},
     inputs::InputTable,
     log::{Committed, Log, LogError, ReadEntry},
@@ -35,7 +35,7 @@ pub struct EmbeddedLog {
     sources: Vec<Box<dyn Source>>,
     inputs: InputTable,
     outbox: Outbox,
-    taken_over: Option<usize>,
+    taken_over: TakenOver,
     /// The acknowledgements that the last commit wrote.
     acknowledged: Vec<u64>,
     /// The source to ask first at the next poll, so that a busy one cannot starve the others.
@@ -82,9 +82,9 @@ impl EmbeddedLog {
         self.outbox.clone()
     }
 
-    /// How many decisions were taken over from the decisions file: there was such a file, and no database.
-    pub const fn taken_over(&self) -> Option<usize> {
-        self.taken_over
+    /// What was taken over from the decisions file.
+    pub const fn taken_over(&self) -> &TakenOver {
+        &self.taken_over
     }
 
     /// The files that are open, to be compared with those that stand at their path.
@@ -146,6 +146,10 @@ impl Log for EmbeddedLog {
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError> {
         let current = self.outbox.current(topic, false)?;
         Ok(current.into_iter().map(|record| record.value).collect())
+    }
+
+    fn has_taken_over(&mut self) -> Result<bool, LogError> {
+        Ok(tables::has_taken_over(&self.db)?)
     }
 
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError> {

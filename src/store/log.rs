@@ -42,6 +42,11 @@ pub trait Log: Send {
     /// The current record of each key of a topic that keeps them.
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError>;
 
+    /// Whether decisions were taken over from a newer store, and no checkpoint contains them yet.
+    fn has_taken_over(&mut self) -> Result<bool, LogError> {
+        Ok(false)
+    }
+
     /// Appends records of a run again, up to the batch's room. Returns where to go on: `run.to` when done. Records
     /// that will never be there again are an error of their own, which says where those that are left begin.
     fn read_again(&mut self, run: Run, batch: &mut Batch) -> Result<u64, LogError>;

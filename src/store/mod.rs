@@ -27,7 +27,7 @@ mod tests;
 pub const KEPT_AFTER_END: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 pub use clock::{Clock, SystemClock, VirtualClock};
-pub use database::{Identity, StoreError};
+pub use database::{Identity, StoreError, TakenOver};
 pub use decisions_file::{DecisionsFile, DecisionsFileError, Kept as KeptDecisions};
 pub use embedded::EmbeddedLog;
 pub use log::{Committed, Log, LogError, ReadEntry};

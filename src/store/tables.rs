@@ -32,6 +32,9 @@ CREATE INDEX IF NOT EXISTS current_until ON current (until_ms) WHERE until_ms IS
 CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// In `meta` from when decisions were taken over until the next checkpoint.
+const TAKEN_OVER: &str = "taken_over";
+
 /// SQLite's integers are signed; nothing here comes near their end.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -130,8 +133,11 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
     Ok(())
 }
 
-/// Writes the current decisions of a store that is gone into a new one. Gives how many.
+/// Takes the decisions that have a greater epoch than what is current for their subjects: what a store that is gone, or
+/// is newer than this copy of it, has decided. Gives how many. They are not part of the state until its next checkpoint.
 pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) -> Result<usize, StoreError> {
+    let watermark_ms = meta::<Progress>(tx, "progress")?.map_or(0, |progress| progress.watermark_ms);
+    let mut known = tx.prepare_cached("SELECT value FROM current WHERE topic = ?1 AND key = ?2")?;
     let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, 0, ?4, ?5)")?;
     let mut count = 0;
     for (value, committed_ms) in decisions {
@@ -139,11 +145,32 @@ pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) ->
         let Ok(decision) = serde_json::from_slice::<Decision>(&value) else { continue };
         let until = decision.expires().after(KEPT_AFTER_END).0;
         let topic = Topic::Decisions as u8;
+        let before: Option<Vec<u8>> =
+            known.query_row(params![topic, decision.subject.id], |row| row.get(0)).optional()?;
+        let epoch = before.and_then(|sealed| epoch(&decision.subject.id, &sealed));
+        // What is long over may have been forgotten.
+        if until < watermark_ms || epoch.is_some_and(|epoch| epoch >= decision.epoch) {
+            continue;
+        }
         let sealed = seal::seal(decision.subject.id.as_bytes(), &value);
         current.execute(params![topic, decision.subject.id, sealed, signed(until), signed(committed_ms)])?;
         count += 1;
     }
+    if count > 0 {
+        set_meta(tx, TAKEN_OVER, &true)?;
+    }
     Ok(count)
+}
+
+/// The epoch of a current decision, unless its row is damaged.
+fn epoch(key: &str, sealed: &[u8]) -> Option<u64> {
+    let value = seal::open(key.as_bytes(), sealed)?;
+    serde_json::from_slice::<Decision>(value).ok().map(|decision| decision.epoch)
+}
+
+/// Whether decisions were taken over that no checkpoint contains yet.
+pub(super) fn has_taken_over(db: &Connection) -> Result<bool, StoreError> {
+    Ok(meta(db, TAKEN_OVER)?.unwrap_or_default())
 }
 
 /// The decisions whose time has passed, as the tombstones that are to follow them.
@@ -181,6 +208,7 @@ pub(super) fn write_progress(
 /// Makes a mark the place where a replay starts, and cuts the sequence off before it.
 pub(super) fn write_mark(tx: &Transaction<'_>, mark: &Mark) -> Result<(), StoreError> {
     set_meta(tx, "checkpoint", mark)?;
+    tx.execute("DELETE FROM meta WHERE name = ?1", [TAKEN_OVER])?;
     tx.execute("DELETE FROM sequence WHERE number <= ?1", [signed(mark.progress.commit)])?;
     Ok(())
 }

@@ -6,7 +6,10 @@ use super::{
     record::{InputPosition, Mark, Progress},
     *,
 };
-use crate::source::{InputName, Inputs};
+use crate::{
+    respond::{Decision, DecisionId, Mode, Step, SubjectRef, decision::Versions},
+    source::{InputName, Inputs},
+};
 
 fn identity() -> Identity {
     Identity { partitions: 8, topic_prefix: "keyhound.".to_owned(), pepper_check: "kc1_0".to_owned() }
@@ -101,6 +104,115 @@ fn an_input_that_comes_back_before_it_is_forgotten_is_opened_again_and_keeps_its
         tx.commit().unwrap();
         assert_eq!(inputs::InputTable::load(&db).unwrap().get(input).unwrap().next, Some(70));
     }
+}
+
+/// A revoke or a lift of one key, as its topic carries it, in force until 2027.
+fn decision(key: &str, epoch: u64, step: Step) -> Decision {
+    let text = |text: &str| text.to_owned();
+    Decision {
+        schema: text(Decision::SCHEMA),
+        id: DecisionId(format!("dec_{epoch}")),
+        epoch,
+        subject: SubjectRef { kind: text("key"), id: text(key), ..SubjectRef::default() },
+        handles: Vec::new(),
+        step,
+        mode: Mode::Enforce,
+        only: None,
+        rate: None,
+        as_of: text("2026-11-29T12:00:00.000Z"),
+        expires_at: text("2027-01-01T00:00:00.000Z"),
+        incident: String::new(),
+        cause: text("operator"),
+        rule: text("command"),
+        rule_version: String::new(),
+        reason: text("leaked"),
+        versions: Versions::default(),
+    }
+}
+
+fn line(decision: &Decision) -> (Vec<u8>, u64) {
+    (serde_json::to_vec(decision).unwrap(), 7)
+}
+
+/// Commits these as decisions, with a checkpoint at this watermark.
+fn commit(log: &mut EmbeddedLog, watermark_ms: u64, decisions: &[Decision]) {
+    let progress = Progress { commit: watermark_ms, watermark_ms, ..Progress::default() };
+    log.begin().unwrap();
+    for decision in decisions {
+        let (key, value) = (decision.subject.id.clone(), line(decision).0);
+        let kept = Kept::Until(decision.expires().after(KEPT_AFTER_END).0);
+        log.produce(Output { topic: Topic::Decisions, key, value, kept }).unwrap();
+    }
+    log.send_positions(&progress, &[], &[]).unwrap();
+    log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
+    log.commit().unwrap();
+}
+
+/// Key and step of what is current, and whether a checkpoint has to take it in.
+fn current(log: &mut EmbeddedLog) -> (Vec<(String, Step)>, bool) {
+    let current = log.outbox().current_decisions().unwrap();
+    let read = |value: &[u8]| serde_json::from_slice::<Decision>(value).unwrap();
+    let current = current.iter().map(|(record, _)| (record.key.clone(), read(&record.value).step)).collect();
+    (current, log.has_taken_over().unwrap())
+}
+
+#[test]
+fn a_database_that_is_older_than_the_decisions_file_takes_over_what_was_decided_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    let of = |epoch, step| move |key: &str| decision(key, epoch, step);
+    commit(&mut log, 5, &[of(1, Step::Revoke)("known"), of(9, Step::Observe)("lifted")]);
+    drop(log);
+    let since = [of(4, Step::Revoke)("since"), of(3, Step::Observe)("known"), of(8, Step::Revoke)("lifted")];
+    let file = DecisionsFile::new(dir.path(), &identity().pepper_check);
+    file.write(&since.each_ref().map(line), 7).unwrap();
+    let expected = vec![
+        ("known".to_owned(), Step::Observe),
+        ("lifted".to_owned(), Step::Observe),
+        ("since".to_owned(), Step::Revoke),
+    ];
+    for (decisions, taken_in) in [(2, false), (0, true)] {
+        let mut log = open(dir.path(), &identity()).unwrap();
+        assert_eq!((log.taken_over().is_lost, log.taken_over().decisions), (false, decisions));
+        // Until a checkpoint has them, whatever ends the process before.
+        assert_eq!(current(&mut log), (expected.clone(), true));
+        if taken_in {
+            commit(&mut log, 6, &[]);
+            assert!(!log.has_taken_over().unwrap());
+        }
+    }
+    // What the database has forgotten, since its time had passed, does not come back.
+    let mut log = open(dir.path(), &identity()).unwrap();
+    commit(&mut log, u64::MAX >> 1, &[]);
+    drop(log);
+    let mut log = open(dir.path(), &identity()).unwrap();
+    assert_eq!(current(&mut log), (Vec::new(), false));
+}
+
+#[test]
+fn a_new_store_beside_a_decisions_file_that_cannot_be_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = DecisionsFile::new(dir.path(), &identity().pepper_check);
+    std::fs::write(file.path(), "nonsense").unwrap();
+    for _ in 0..2 {
+        let error = open(dir.path(), &identity()).err().expect("it may hold a revoke").to_string();
+        let path = file.path().display().to_string();
+        for words in [path.as_str(), "checksum", "backup", "move it away"] {
+            assert!(error.contains(words), "{error}");
+        }
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"nonsense");
+    }
+    file.write(&[line(&decision("known", 1, Step::Revoke))], 7).unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    assert_eq!((log.taken_over().is_lost, log.taken_over().decisions), (true, 1));
+    assert_eq!(current(&mut log), (vec![("known".to_owned(), Step::Revoke)], true));
+    drop(log);
+    // Beside a database it is told and put aside.
+    std::fs::write(file.path(), "nonsense").unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    assert!(log.taken_over().unreadable.is_some());
+    assert_eq!(current(&mut log).0.len(), 1);
+    assert!(!file.path().exists() && dir.path().join("keyhound.decisions.unreadable").exists());
 }
 
 #[test]

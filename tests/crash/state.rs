@@ -65,6 +65,12 @@ fn damage(site: &Site) {
     }
 }
 
+fn remove_database(site: &Site) {
+    for name in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(site.path("state").join(format!("{DATABASE}{name}")));
+    }
+}
+
 #[test]
 fn a_damaged_database_is_told_while_gateways_are_answered_from_the_decisions_file() {
     let (site, daemon) = with_a_revoked_key();
@@ -84,9 +90,7 @@ fn a_damaged_database_is_told_while_gateways_are_answered_from_the_decisions_fil
     );
 
     // The remedy, while it waits.
-    for name in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(site.path("state").join(format!("{DATABASE}{name}")));
-    }
+    remove_database(&site);
     wait(&site, "ready again", || {
         assert_eq!(check(&site, STOLEN), "403", "{}", site.last_words());
         is_ready(&site)
@@ -111,6 +115,44 @@ fn where_neither_can_be_read_nobody_is_answered_and_it_says_why() {
         &["gateways_listen is closed", &path, "checksum", "not a database", "move"],
     );
     assert_eq!(check(&site, STOLEN), "", "the connection is refused");
+
+    // Half of the remedy: what was decided is still not known, and stays to be looked at.
+    remove_database(&site);
+    tells(&site, "gateways_closed", &["gateways_listen is closed", &path, "checksum"]);
+    tells(&site, "engine_stopped", &["there is no database", &path, "move it away"]);
+    assert_eq!(check(&site, STOLEN), "", "the connection is refused");
+    assert_eq!(decisions_file(&site), "nonsense");
+}
+
+#[test]
+fn a_backup_of_the_database_that_is_put_back_brings_nothing_back_into_use() {
+    let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], true, "response: { mode: enforce }");
+    append(&site.path("access.log"), &lines(100));
+    let daemon = site.start(&[]);
+    wait(&site, "100 records", || site.metric("keyhound_records_total") == Some(100));
+    assert!(daemon.stop().success(), "{}", site.last_words());
+    let backup = fs::read(site.path("state").join(DATABASE)).expect("read");
+
+    let daemon = site.start(&[]);
+    wait(&site, "ready", || is_ready(&site));
+    assert!(revoke(&site, STOLEN).starts_with("HTTP/1.1 200"));
+    wait(&site, "it is refused", || check(&site, STOLEN) == "403");
+    wait(&site, "the file has it", || decisions_file(&site).contains("\"step\":\"revoke\""));
+    daemon.kill();
+    remove_database(&site);
+    fs::write(site.path("state").join(DATABASE), backup).expect("written");
+
+    let daemon = site.start(&[]);
+    wait(&site, "ready", || {
+        assert_ne!(check(&site, STOLEN), "200", "{}", site.last_words());
+        is_ready(&site)
+    });
+    assert_eq!(check(&site, STOLEN), "403", "{}", site.last_words());
+    assert_eq!(fault(&site, "state_lost"), Some(1), "{}", ready(&site));
+    assert!(decisions_file(&site).contains("\"step\":\"revoke\""));
+    lift(&site);
+    assert!(daemon.stop().success(), "{}", site.last_words());
 }
 
 #[test]
