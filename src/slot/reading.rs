@@ -16,7 +16,7 @@ use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
     engine::{AHEAD, Command, Counts, Engines, GROUPS_MAX, Input, Reference, Told},
     enrich::{Enricher, Geo, PLACES_KEPT},
-    event::{Event, EventTime, Flags, Place, Position},
+    event::{Event, EventTime, Flags, KeyId, Place, Position},
     source::{Batch, Record},
     store::References,
     telemetry::{self, EngineCounts, PartitionReading, TableReading},
@@ -126,12 +126,7 @@ impl Reading {
                     }
                     Decoded::Rejected { reason, key, time } => {
                         reject(&record, index, reason, hash_key, out);
-                        // It counts for its key, so that nobody hides by breaking his records.
-                        if let Some(key) = key {
-                            let time = time.map(|time| clamped(time, log_time).unwrap_or(time));
-                            let position = Position { input: record.input, offset: record.offset, index };
-                            chunk.push(Event::unreadable(key, time.unwrap_or_default(), position));
-                        }
+                        chunk.extend(key.map(|key| unreadable(&record, index, key, time, log_time)));
                     }
                 }
                 index = index.saturating_add(1);
@@ -146,6 +141,19 @@ impl Reading {
         }
         apply(engines, &chunk, out);
     }
+}
+
+/// What counts for the key of a record that cannot be read, so that nobody hides by breaking his records.
+fn unreadable<'a>(
+    record: &Record<'_>,
+    index: u32,
+    key: KeyId,
+    time: Option<EventTime>,
+    log_time: EventTime,
+) -> Event<'a> {
+    let time = time.map(|time| clamped(time, log_time).unwrap_or(time));
+    let position = Position { input: record.input, offset: record.offset, index };
+    Event::unreadable(key, time.unwrap_or_default(), position)
 }
 
 fn apply(engines: &mut Engines, chunk: &[Event<'_>], out: &mut Outcome) {

@@ -147,11 +147,8 @@ pub async fn serve(
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     let open = metrics.serving.connections.with_label_values(&[field]);
     let refused = metrics.serving.connections_refused.with_label_values(&[field]);
-    metrics
-        .serving
-        .connections_limit
-        .with_label_values(&[field])
-        .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
+    let limit = metrics.serving.connections_limit.with_label_values(&[field]);
+    limit.set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
     let malformed =
         limits.for_gateways.then(|| metrics.serving.checks.with_label_values(&[UNKNOWN, MALFORMED]));
     let ending = watch::Sender::new(false);
