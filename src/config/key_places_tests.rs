@@ -1,3 +1,5 @@
+//! Where keys are looked for: the same places in the log and at the gateway.
+
 use super::*;
 
 #[test]
