@@ -1,6 +1,7 @@
 //! The threads that deliver what one life of the engine commits, and the one that keeps watch over its state.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -116,7 +117,7 @@ impl Delivery {
     ) -> anyhow::Result<()> {
         let dispatcher = Dispatcher::new(Arc::new(outbox.clone()), destination)?;
         let (stop, failed) = (self.stop.clone(), self.failed.clone());
-        let body = move || report(dispatcher.run(&stop), D::NAME, &failed);
+        let body = move || report(|| dispatcher.run(&stop), D::NAME, &failed);
         self.threads.push(thread::Builder::new().name(format!("keyhound-{}", D::NAME)).spawn(body)?);
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Delivery {
     fn spawn_keeper(&mut self, keeper: StateKeeper) -> anyhow::Result<()> {
         let (stop, failed) = (Arc::<Stop>::default(), self.failed.clone());
         let stopped = stop.clone();
-        let body = move || report(keeper.run(&stopped), "state", &failed);
+        let body = move || report(|| keeper.run(&stopped), "state", &failed);
         let thread = thread::Builder::new().name("keyhound-state".to_owned()).spawn(body)?;
         self.keeper = Some((thread, stop));
         Ok(())
@@ -160,19 +161,40 @@ fn fill_table(shared: &Shared, outbox: &Outbox, open: Vec<Incident>) -> anyhow::
     Ok(to_serve)
 }
 
+/// Works until it ends, and sends the error that ends it, be it a panic: without it, nobody would deliver, and nobody
+/// would know.
 fn report<E: Into<anyhow::Error>>(
-    ended: Result<(), E>,
+    work: impl FnOnce() -> Result<(), E>,
     name: &'static str,
     failed: &UnboundedSender<anyhow::Error>,
 ) {
-    if let Err(error) = ended {
-        // Nobody listens any more once the life has ended.
-        let _ = failed.send(error.into().context(format!("the thread keyhound-{name}")));
-    }
+    let error = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.into(),
+        // What it said is in the log, from the panic hook.
+        Err(_) => anyhow::anyhow!("it panicked"),
+    };
+    // Nobody listens any more once the life has ended.
+    let _ = failed.send(error.context(format!("the thread keyhound-{name}")));
 }
 
 fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!(event = "dispatcher_panicked", "a dispatcher panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_an_error_that_ends_the_life() {
+        let (failed, mut failures) = unbounded_channel();
+        report(|| Ok::<(), anyhow::Error>(()), "quiet", &failed);
+        assert!(failures.try_recv().is_err());
+        report(|| -> anyhow::Result<()> { panic!("planted") }, "topics", &failed);
+        let error = format!("{:#}", failures.try_recv().unwrap());
+        assert_eq!(error, "the thread keyhound-topics: it panicked");
     }
 }

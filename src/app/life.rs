@@ -106,7 +106,7 @@ impl Lives<'_> {
     /// Whether gateways are refused something, or would be if something could be read: then the process goes on.
     fn answers_without_engine(&self, error: &anyhow::Error) -> bool {
         if self.listeners.is_open_for_gateways() {
-            return !self.shared.decisions.is_empty();
+            return !self.shared.decisions.is_empty() || store_error(error).is_some_and(may_be_mended);
         }
         let Some(store) = store_error(error) else { return false };
         match self.fill_from_file() {
@@ -120,15 +120,7 @@ impl Lives<'_> {
                 );
                 self.listeners
                     .say_closed(&format!("neither the database nor the decisions file can be read ({file})"));
-                // There is a database, and who mends it may do so while this process waits.
-                matches!(
-                    store,
-                    StoreError::Database(_)
-                        | StoreError::Unreadable { .. }
-                        | StoreError::Damaged { .. }
-                        | StoreError::Changed { .. }
-                        | StoreError::DecisionsFile { .. }
-                )
+                may_be_mended(store)
             }
         }
     }
@@ -198,7 +190,7 @@ impl Lives<'_> {
 
     /// A database that is new beside a decisions file was lost; one that is behind it is an older one, put back.
     fn tell_taken_over(&self, log: &EmbeddedLog) {
-        let TakenOver { is_lost, decisions, unreadable } = log.taken_over();
+        let TakenOver { is_lost, decisions, damaged, unreadable } = log.taken_over();
         let dir = self.config.state_dir.display();
         if let Some(error) = unreadable {
             tracing::error!(
@@ -209,6 +201,11 @@ impl Lives<'_> {
             );
         }
         let text = match (is_lost, decisions) {
+            (false, count) if *damaged > 0 => format!(
+                "state.dir {dir}: {damaged} decisions and incidents of the database had other bytes than were written, \
+                 and are left out; {count} decisions are taken over from the decisions file instead. The disk, or a \
+                 program that writes to it, is not to be trusted"
+            ),
             (true, count) => format!(
                 "state.dir {dir}: there was no database, though a decisions file is there: {count} decisions are taken \
                  over from it; profiles and open incidents are lost. If there is a backup, stop Keyhound and put it there"
@@ -307,6 +304,12 @@ fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
         Some(LogError::Store(store)) => Some(store),
         _ => cause.downcast_ref::<StoreError>(),
     })
+}
+
+/// Whether there is a state that cannot be read: who mends it may do so while this process waits.
+fn may_be_mended(store: &StoreError) -> bool {
+    use StoreError::{Changed, Damaged, Database, DecisionsFile, Unreadable};
+    matches!(store, Database(_) | Unreadable { .. } | Damaged { .. } | Changed { .. } | DecisionsFile { .. })
 }
 
 /// Whether it would be the same next time: the state is another's, or not for these settings.

@@ -5,15 +5,21 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use axum::Router;
+use tokio::net::TcpSocket;
+
 use crate::{
-    app::{self, Named},
+    app::{self, Named, listeners::Listeners, parts},
     config::{Config, Overrides},
     slot::planted,
+    store::DecisionsFile,
+    telemetry::Metrics,
 };
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -42,11 +48,9 @@ fn write_log(path: &Path, planted: &[(usize, &str)]) {
     fs::write(path, text).unwrap();
 }
 
-#[test]
-fn the_daemon_finds_the_records_that_panic_and_reads_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = |name: &str| dir.path().join(name);
-    write_log(&file("access.log"), &[(100, planted::IN_DECODING), (400, planted::IN_JUDGING)]);
+/// Settings for one file, in a folder with a pepper, and the addresses that they say.
+fn settings(dir: &Path) -> (Config, PathBuf, [String; 2]) {
+    let file = |name: &str| dir.join(name);
     fs::write(file("pepper"), b"0123456789abcdef0123456789abcdef").unwrap();
     let [listen, gateways_listen] = [(); 2].map(|()| {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -62,7 +66,61 @@ fn the_daemon_finds_the_records_that_panic_and_reads_on() {
     );
     let path = file("keyhound.yaml");
     fs::write(&path, settings).unwrap();
-    let config = Config::load(&path, &Overrides::default()).unwrap();
+    (Config::load(&path, &Overrides::default()).unwrap(), path, [listen, gateways_listen])
+}
+
+#[test]
+fn an_address_on_which_listening_fails_is_not_taken_for_open_and_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, ..) = settings(dir.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _in_runtime = runtime.enter();
+    let metrics = Arc::new(Metrics::new("0", "0"));
+    let listeners =
+        Listeners::open_for_operators(&config, Router::new(), Router::new(), metrics.clone()).unwrap();
+    let other = TcpSocket::new_v4().unwrap();
+    other.set_reuseaddr(true).unwrap();
+    other.bind(config.gateways_listen).unwrap();
+    let other = other.listen(1).unwrap();
+    for _ in 0..2 {
+        assert!(listeners.open_for_gateways().is_err());
+        assert!(!listeners.is_open_for_gateways());
+        assert_eq!(metrics.faults.gateways_listening.get(), 0);
+    }
+    drop(other);
+    listeners.open_for_gateways().unwrap();
+    assert!(listeners.is_open_for_gateways());
+    assert_eq!(metrics.faults.gateways_listening.get(), 1);
+}
+
+#[test]
+fn with_an_empty_decisions_file_it_answers_on_while_the_database_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, path, [listen, _]) = settings(dir.path());
+    write_log(&dir.path().join("access.log"), &[]);
+    let named = Named::read(&config).unwrap();
+    let check = parts::identity(&config, &named.pepper).pepper_check;
+    DecisionsFile::new(&config.state_dir, &check).write(&[], 7).unwrap();
+    fs::write(config.state_dir.join("keyhound.sqlite"), [b'x'; 4096]).unwrap();
+    // It ends with this process.
+    thread::spawn(move || app::run(config, named, path, Overrides::default()));
+    let started = Instant::now();
+    let failures = || {
+        let metrics = get(&listen, "/metrics");
+        let found = metrics.lines().find_map(|line| line.strip_prefix("keyhound_engine_failures_total "));
+        found.and_then(|count| count.parse::<u32>().ok()).unwrap_or_default()
+    };
+    while failures() < 3 {
+        assert!(started.elapsed() < LIMIT, "it ended: {}", get(&listen, "/readyz"));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_daemon_finds_the_records_that_panic_and_reads_on() {
+    let dir = tempfile::tempdir().unwrap();
+    write_log(&dir.path().join("access.log"), &[(100, planted::IN_DECODING), (400, planted::IN_JUDGING)]);
+    let (config, path, [listen, _]) = settings(dir.path());
     let named = Named::read(&config).unwrap();
     // It ends with this process.
     thread::spawn(move || app::run(config, named, path, Overrides::default()));

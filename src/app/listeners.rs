@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -31,7 +32,9 @@ const GATEWAY_IDLE_WITHIN: Duration = Duration::from_mins(65);
 
 /// The address for gateways, and what is to be served there.
 struct Closed {
-    reserved: Reserved,
+    /// Taken, unless listening on it has failed.
+    reserved: Option<Reserved>,
+    address: SocketAddr,
     router: Router,
     limits: Limits,
 }
@@ -56,7 +59,8 @@ impl Listeners {
         let reserved = listener::reserve("gateways_listen", config.gateways_listen)?;
         let connections_max = config.serve.connections_max as usize;
         let limits = Limits { connections_max, idle_within: GATEWAY_IDLE_WITHIN, for_gateways: true };
-        let closed = Mutex::new(Some(Closed { reserved, router: gateways, limits }));
+        let (reserved, address) = (Some(reserved), config.gateways_listen);
+        let closed = Mutex::new(Some(Closed { reserved, address, router: gateways, limits }));
         let listeners =
             Self { closed, tasks: Mutex::default(), stopping: watch::Sender::new(false), metrics };
         listeners.say_closed("the table for gateways is not filled yet");
@@ -66,9 +70,16 @@ impl Listeners {
 
     /// Opens the one for gateways, unless it is open. Called within a runtime, once the table is filled.
     pub fn open_for_gateways(&self) -> Result<(), BindError> {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Closed { reserved, router, limits }) = closed {
-            self.spawn(reserved.listen()?, router, limits);
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Closed { reserved, address, .. }) = closed.as_mut() else { return Ok(()) };
+        let reserved = match reserved.take() {
+            Some(reserved) => reserved,
+            None => listener::reserve("gateways_listen", *address)?,
+        };
+        // Where this fails, it stays closed, and the next life tries again.
+        let bound = reserved.listen()?;
+        if let Some(Closed { router, limits, .. }) = closed.take() {
+            self.spawn(bound, router, limits);
             self.metrics.faults.gateways_listening.set(1);
             self.metrics.faults.clear(Fault::GatewaysClosed);
         }

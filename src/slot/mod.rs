@@ -160,7 +160,8 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let mut course = Course::new(judge);
         let mut batch = Batch::new(settings.batch_records);
         let (progress, back) = start::come_back(&mut log, &mut course, &mut batch, &status)?;
-        let comparison = back.comparison;
+        // Counted and forgotten with the checkpoint that follows, since nothing is read again from then on.
+        let (comparison, passed_over) = (back.comparison, back.passed_over.clone());
         status.came_back(back, clock.wall_ms());
         status.beat(clock.wall_ms());
         let now = clock.now();
@@ -174,7 +175,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             status,
             batch,
             singly: false,
-            passed_over: Vec::new(),
+            passed_over,
             progress,
             sequence: Vec::new(),
             positions: BTreeMap::new(),
@@ -345,6 +346,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let newest_ms = self.course.watermarks.newest_ms(run.input);
         self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
         self.passed_over.push((source, run));
+        self.status.pass_over(run);
         self.quiet.remove(&run.input);
         let name = input_name(&self.log, run.input);
         self.enter(Entry::PassedOver { run, name, length });

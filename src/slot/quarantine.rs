@@ -59,14 +59,19 @@ impl Quarantine {
 
     /// They have been.
     pub fn let_go(&mut self) {
-        for passed in self.in_hand.drain(..) {
-            self.suspects.retain_mut(|suspect| {
-                if suspect.input == passed.input {
-                    suspect.from = suspect.from.max(passed.to);
-                }
-                suspect.from < suspect.to
-            });
+        for passed in std::mem::take(&mut self.in_hand) {
+            self.clear_up_to(passed);
         }
+    }
+
+    /// What is up to the end of this is judged or passed over, and suspected no more.
+    pub fn clear_up_to(&mut self, passed: Run) {
+        self.suspects.retain_mut(|suspect| {
+            if suspect.input == passed.input {
+                suspect.from = suspect.from.max(passed.to);
+            }
+            suspect.from < suspect.to
+        });
     }
 
     /// What was passed over is committed: nobody will read it again.

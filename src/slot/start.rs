@@ -50,13 +50,16 @@ pub struct Return {
     pub damaged_entries: u64,
     /// What could not be.
     pub gaps: Vec<Gap>,
+    /// Records that were left out since this version panics at them, with their sources.
+    pub passed_over: Vec<(u16, Run)>,
     /// When the checkpoint was taken, in milliseconds since the Unix epoch; `None` = there was none.
     pub checkpoint_at_ms: Option<u64>,
 }
 
 impl Return {
     /// Notes that a record was left out at which this version panics.
-    fn pass_over(&mut self, record: Run, name: &str) {
+    fn pass_over(&mut self, (source, record): (u16, Run), name: &str) {
+        self.passed_over.push((source, record));
         let reason = "Keyhound panics at this record".to_owned();
         self.gaps.push(Gap { input: name.to_owned(), from: record.from, to: record.to, reason });
     }
@@ -161,10 +164,12 @@ fn apply<J: Judge>(
     name: Option<String>,
 ) {
     let runs = runs_of(batch);
-    if let ([record], Some(name)) = (runs.as_slice(), &name)
-        && status.is_condemned(record)
+    if let (&[record], Some(name)) = (runs.as_slice(), &name)
+        && status.is_condemned(&record)
     {
-        back.pass_over(*record, name);
+        let source = batch.records().next().map_or(0, |record| record.source);
+        back.pass_over((source, record), name);
+        status.pass_over(record);
     } else if !runs.is_empty() {
         back.records += batch.len() as u64;
         status.take_in_hand(&runs, name);

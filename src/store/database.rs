@@ -14,7 +14,7 @@ use super::{
     delta,
     presence::{Presence, PresenceError},
     record::CODEC_VERSION,
-    tables::{SCHEMA, codec, meta, set_codec, set_meta, take_over},
+    tables::{SCHEMA, codec, mend_current, meta, set_codec, set_meta, take_over},
 };
 
 /// The database's file in the state directory.
@@ -132,6 +132,8 @@ pub struct TakenOver {
     pub is_lost: bool,
     /// Decisions that were newer than what the database had.
     pub decisions: usize,
+    /// Decisions and incidents of the database with other bytes than were written: they are taken out of it.
+    pub damaged: usize,
     /// Why the file beside a database cannot be used.
     pub unreadable: Option<DecisionsFileError>,
 }
@@ -208,6 +210,7 @@ fn take_from_file(
         set_meta(&tx, "pepper_check", &identity.pepper_check)?;
         set_codec(&tx, CODEC_VERSION)?;
     }
+    taken_over.damaged = mend_current(&tx)?;
     if let Some(kept) = kept {
         taken_over.is_lost = is_new;
         taken_over.decisions = take_over(&tx, kept.decisions)?;

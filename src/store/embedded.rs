@@ -44,6 +44,8 @@ pub struct EmbeddedLog {
     /// Of changed state, on their way to their table.
     pieces: Pieces,
     pending: Pending,
+    /// Keys of the state whose entries had other bytes than were written: they go with the next checkpoint.
+    damaged: Vec<Vec<u8>>,
 }
 
 impl EmbeddedLog {
@@ -74,6 +76,7 @@ impl EmbeddedLog {
             newest_output,
             pieces,
             pending: Pending::default(),
+            damaged: Vec::new(),
         })
     }
 
@@ -131,16 +134,16 @@ impl Log for EmbeddedLog {
         let mut statement =
             self.db.prepare("SELECT key, value FROM state ORDER BY key").map_err(StoreError::from)?;
         let mut rows = statement.query([]).map_err(StoreError::from)?;
-        let mut changed = 0;
+        self.damaged.clear();
         while let Some(row) = rows.next().map_err(StoreError::from)? {
             let column = |index| row.get_ref(index).ok().and_then(|value| value.as_blob().ok());
             let (key, sealed) = (column(0).unwrap_or_default(), column(1).unwrap_or_default());
             match seal::open(key, sealed) {
                 Some(value) => entry(key, value)?,
-                None => changed += 1,
+                None => self.damaged.push(key.to_vec()),
             }
         }
-        Ok(changed)
+        Ok(self.damaged.len() as u64)
     }
 
     fn told(&mut self, topic: Topic) -> Result<Vec<Vec<u8>>, LogError> {
@@ -283,6 +286,8 @@ impl Log for EmbeddedLog {
         if let Some(mark) = &self.pending.mark {
             tables::forget_closed(&tx, mark.progress.watermark_ms)?;
             tables::write_mark(&tx, mark)?;
+            // Ahead of what the checkpoint writes, which may have new ones.
+            tables::forget_state(&tx, &self.damaged)?;
         }
         let is_checkpoint = self.pending.mark.is_some();
         let pieces = self.pieces.write(&tx, &self.pending.changes, is_checkpoint)?;
@@ -291,6 +296,9 @@ impl Log for EmbeddedLog {
             self.outbox.write(&tx, &acknowledged, newest)?;
         }
         tx.commit().map_err(StoreError::from)?;
+        if is_checkpoint {
+            self.damaged.clear();
+        }
         self.pieces = pieces;
         self.acknowledged = acknowledged;
         self.newest_output = newest;

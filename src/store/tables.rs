@@ -2,7 +2,7 @@
 //!
 //! All of them are SQLite tables in one file, so that one transaction covers positions, outputs and state.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -133,6 +133,42 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
     Ok(())
 }
 
+/// Takes the rows of `current` away that have other bytes than were written, and gives how many: one of them would stop
+/// whoever reads the table. A row may lie where its key does not belong, so that the table is written anew.
+pub(super) fn mend_current(tx: &Transaction<'_>) -> Result<usize, StoreError> {
+    let sound = |row: &Row<'_>| -> rusqlite::Result<bool> {
+        let (key, value) = (row.get_ref(0)?, row.get_ref(1)?);
+        let is_sound = key.as_str().ok().zip(value.as_blob().ok());
+        Ok(is_sound.is_some_and(|(key, sealed)| seal::open(key.as_bytes(), sealed).is_some()))
+    };
+    let mut damaged = 0;
+    for is_sound in tx.prepare("SELECT key, value FROM current")?.query_map([], sound)? {
+        damaged += usize::from(!is_sound?);
+    }
+    if damaged == 0 {
+        return Ok(0);
+    }
+    let columns = "key, value, topic, seq, until_ms, committed_ms";
+    let mut kept: Vec<[rusqlite::types::Value; 6]> = Vec::new();
+    {
+        let mut statement = tx.prepare(&format!("SELECT {columns} FROM current"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if sound(row)? {
+                kept.push([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?]);
+            }
+        }
+    }
+    tx.execute("DELETE FROM current", [])?;
+    let mut put =
+        tx.prepare(&format!("INSERT OR REPLACE INTO current ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"))?;
+    for row in &kept {
+        put.execute(rusqlite::params_from_iter(row))?;
+    }
+    set_meta(tx, TAKEN_OVER, &true)?;
+    Ok(damaged)
+}
+
 /// Takes the decisions that have a greater epoch than what is current for their subjects: what a store that is gone, or
 /// is newer than this copy of it, has decided. Gives how many. They are not part of the state until its next checkpoint.
 pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) -> Result<usize, StoreError> {
@@ -210,5 +246,14 @@ pub(super) fn write_mark(tx: &Transaction<'_>, mark: &Mark) -> Result<(), StoreE
     set_meta(tx, "checkpoint", mark)?;
     tx.execute("DELETE FROM meta WHERE name = ?1", [TAKEN_OVER])?;
     tx.execute("DELETE FROM sequence WHERE number <= ?1", [signed(mark.progress.commit)])?;
+    Ok(())
+}
+
+/// Forgets entries of the state.
+pub(super) fn forget_state(tx: &Transaction<'_>, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+    let mut forget = tx.prepare_cached("DELETE FROM state WHERE key = ?1")?;
+    for key in keys {
+        forget.execute([key])?;
+    }
     Ok(())
 }

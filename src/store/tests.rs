@@ -216,6 +216,47 @@ fn a_new_store_beside_a_decisions_file_that_cannot_be_read_is_refused() {
 }
 
 #[test]
+fn a_damaged_row_is_left_out_once_and_its_decision_is_taken_from_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    let decisions = ["a", "b", "c"].map(|key| decision(key, 1, Step::Revoke));
+    log.keep(b"k", Some(b"v")).unwrap();
+    log.keep(b"l", Some(b"v")).unwrap();
+    let progress = Progress { commit: 1, watermark_ms: 4, ..Progress::default() };
+    log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
+    log.commit().unwrap();
+    commit(&mut log, 5, &decisions);
+    log.restore(&mut |_, _| Ok(())).unwrap();
+    drop(log);
+    let file = DecisionsFile::new(dir.path(), &identity().pepper_check);
+    file.write(&[line(&decisions[1])], 7).unwrap();
+    let db = rusqlite::Connection::open(dir.path().join("keyhound.sqlite")).unwrap();
+    let changed = db.execute("UPDATE current SET value = x'00' WHERE key IN ('b', 'c')", []).unwrap();
+    assert_eq!(
+        (changed, db.execute("UPDATE state SET value = x'00' WHERE key = x'6b'", []).unwrap()),
+        (2, 1)
+    );
+    drop(db);
+
+    let mut log = open(dir.path(), &identity()).unwrap();
+    assert_eq!((log.taken_over().damaged, log.taken_over().decisions), (2, 1));
+    let expected = vec![("a".to_owned(), Step::Revoke), ("b".to_owned(), Step::Revoke)];
+    assert_eq!(current(&mut log), (expected.clone(), true));
+    assert_eq!(log.restore(&mut |_, _| Ok(())).unwrap(), 1);
+    commit(&mut log, 6, &[]);
+    drop(log);
+    let mut log = open(dir.path(), &identity()).unwrap();
+    assert_eq!((log.taken_over().damaged, log.taken_over().decisions), (0, 0));
+    assert_eq!(current(&mut log), (expected, false));
+    let mut state = Vec::new();
+    let damaged = log.restore(&mut |key, _| {
+        state.push(key.to_vec());
+        Ok(())
+    });
+    assert_eq!((damaged.unwrap(), state), (0, vec![b"l".to_vec()]));
+}
+
+#[test]
 fn nothing_of_a_transaction_that_is_given_up_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), &identity()).unwrap();

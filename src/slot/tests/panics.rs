@@ -36,6 +36,7 @@ fn survive(tape: &Tape, crashes: &[Crash]) -> Survived {
                 assert_eq!(end.unwrap(), End::Finished);
                 let reading = status.read();
                 assert_eq!(reading.digest_mismatches, 0, "a replay led elsewhere");
+                assert!(!status.is_quarantine_on(), "records are read one at a time for ever");
                 let progress = disk.progress().expect("a run commits");
                 let (digest, watermark_ms) = (progress.digest, progress.watermark_ms);
                 let left = Left { outputs: disk.outputs(), state: disk.state(), digest, watermark_ms };
@@ -153,5 +154,7 @@ fn a_record_that_panics_only_in_a_replay_is_left_out_and_what_is_out_stays() {
     let back = status.returned();
     assert_eq!(back.comparison, Comparison::Incomplete);
     assert!(back.gaps[0].reason.contains("panics") && (back.gaps[0].from, back.gaps[0].to) == (2, 3));
+    assert_eq!(status.read().sources[0].rejected, [("panicked", 1)]);
+    assert!(!status.is_quarantine_on(), "records are read one at a time for ever");
     assert_eq!(slot.run(&AtomicBool::new(false)).unwrap(), End::Finished);
 }
