@@ -198,15 +198,6 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     fn begin(&mut self, comparison: Comparison) -> Result<(), LogError> {
         match comparison {
             Comparison::Equal if !self.log.has_taken_over()? => return Ok(()),
-            // Equal, with decisions of a newer database: the next ones have to be above them.
-            Comparison::Equal
-            | Comparison::Differs
-            | Comparison::ReferenceChanged
-            | Comparison::Incomplete => {
-                let told = start::told(&mut self.log)?;
-                self.course.adopt(&told);
-                self.commit(Writes::All)?;
-            }
             Comparison::New => {
                 // Of a store that is gone, and whose decisions were taken over.
                 let told = start::told(&mut self.log)?;
@@ -214,6 +205,12 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
                     self.course.adopt(&told);
                     self.commit(Writes::All)?;
                 }
+            }
+            // Equal too, with decisions of a newer database: the next ones have to be above them.
+            _ => {
+                let told = start::told(&mut self.log)?;
+                self.course.adopt(&told);
+                self.commit(Writes::All)?;
             }
         }
         self.enter(Entry::Reference(self.course.judge.references()));
