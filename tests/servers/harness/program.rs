@@ -105,6 +105,20 @@ impl Program {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "{} could not be sent SIG{name}", self.name);
+        if name == "STOP" {
+            // Its threads stop one after the other; until the last has, one may still answer.
+            eventually("its threads stand still", Duration::from_secs(30), || {
+                self.stands_still().then_some(())
+            });
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it has threads");
+        tasks.flatten().all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('T'))
+        })
     }
 
     /// Waits until the program has ended by itself, at most `limit`; returns its exit code, if it had one.
