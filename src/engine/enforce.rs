@@ -125,7 +125,8 @@ impl Engine {
         let in_force = in_force.map_or(Step::Observe, |force| force.decision.step);
         let late = self.is_late(at);
         let Some(case) = self.cases.get_mut(&key) else { return };
-        let (step, rail) = rails::within_rails(wanted, mature, case.tells_a_stranger(), entry);
+        let tells_a_stranger = is_from_a_new_place(case, entry) || case.origins.are_many();
+        let (step, rail) = rails::within_rails(wanted, mature, tells_a_stranger, entry);
         if let Some(rail) = rail {
             case.hold(wanted, rail);
         }
@@ -271,8 +272,8 @@ impl Engine {
                 // It became protected meanwhile: what is in force ends by itself.
                 continue;
             }
-            let has_new_place = self.cases.get(&key).is_some_and(Case::has_new_place);
-            if rails::may_be_public(entry) && !has_new_place {
+            let is_stranger = self.cases.get(&key).is_some_and(|case| is_from_a_new_place(case, entry));
+            if rails::may_be_public(entry) && !is_stranger {
                 // Whose requests are refused is not known: one client could keep all of them out for a day.
                 continue;
             }
@@ -330,6 +331,11 @@ impl Engine {
         let decision = self.draft(&draft);
         effects.push(proposal(key, at, decision, true));
     }
+}
+
+/// Whether a place tells a stranger from the key's users.
+fn is_from_a_new_place(case: &Case, entry: Option<&Entry>) -> bool {
+    case.has_new_place() && !rails::is_in_apps(entry)
 }
 
 fn proposal(key: KeyId, at: EventTime, decision: Decision, by_operator: bool) -> Effect {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::*;
 use crate::{
     catalogue::{Catalogue, KeyClass},
-    detect::Family,
-    engine::{Engines, IdKey, Input, MemoryLimits, Settings, engine::InForce, seam::Reference},
-    event::{Event, KeyKind, Refusal, testing::plain},
+    detect::{Family, Signal},
+    engine::{Engines, IdKey, Input, MemoryLimits, Settings, engine::InForce, seam::Reference, shown::Shown},
+    event::{Event, Handles, KeyKind, Refusal, testing::plain},
     incident::{Cause, Incident, IncidentId, Reason, Sample, Severity},
     profile::Hot,
     respond::{Caps, FRESH_WITHIN},
+    rules::RuleSet,
 };
 
 const START: EventTime = EventTime(1_800_000_000_000);
@@ -353,4 +354,47 @@ fn invented_keys_take_no_more_incidents_than_memory_is_for_and_mature_keys_get_t
     assert!(engine.counts.without_incident > 0);
     refuse(&mut engine, KEY);
     assert!(engine.cases.len() == 4 && engine.cases.contains_key(&KEY));
+}
+
+#[test]
+fn no_place_is_a_strangers_on_a_key_that_ships_in_an_app() {
+    use KeyClass::{Browser, Mobile, Server, Unknown};
+    for (class, is_throttled) in [(Mobile, false), (Browser, false), (Unknown, true), (Server, true)] {
+        let mut engine = attacked();
+        let place = Cause {
+            rule: "own-rule-of-places".to_owned(),
+            family: Family::Place,
+            score: 4.0,
+            severity: Severity::High,
+            respond: Step::Throttle,
+        };
+        let case = engine.cases.get_mut(&KEY).unwrap();
+        case.add(START, place, Reason::default(), &Sample::default());
+        let index = engine.table.find(&KEY).unwrap();
+        let mut effects = Vec::new();
+        engine.propose(index, at(1), Step::Throttle, Some(&entry(class, false)), &mut effects);
+        assert_eq!(grant(&mut engine, effects).is_some(), is_throttled, "{class:?}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_leaves_the_handle() {
+    let mut engine = attacked();
+    let rules = RuleSet::shipped();
+    let rule = rules.rules.iter().position(|rule| rule.detector.family() == Family::Probing).unwrap();
+    let reference = Reference { rules: std::sync::Arc::new(rules), ..Reference::default() };
+    engine.refer(InForce::new(reference, &InForce::default()));
+    let index = engine.table.find(&KEY).unwrap();
+    let named = Handles { gateway: "edge", consumer: "acme", credential: "c1" };
+    let unnamed = Handles { gateway: "edge", ..Handles::default() };
+    for (seconds, handles) in [(1, named), (2, Handles::default()), (3, unnamed)] {
+        let event = Event { handles, ..plain(KEY, at(seconds)) };
+        let text = String::new;
+        let signal =
+            Signal { rule: rule.try_into().unwrap(), score: 9.0, observed: text(), expected: text() };
+        let shown = Shown::of(&event, &engine.inputs);
+        engine.take_in(index, event.time, &shown, &mut vec![signal], &mut Vec::new());
+    }
+    let [handle] = &engine.cases[&KEY].handles[..] else { panic!("one handle") };
+    assert_eq!((handle.consumer.as_str(), handle.credential.as_str()), ("acme", "c1"));
 }

@@ -43,8 +43,10 @@ impl Engine {
             let case = self.case(&key, entry, at, shown);
             let (by, reason) = cause_of(rule, &finding);
             if let Some(case) = self.cases.get_mut(&case) {
-                case.handles = vec![shown.handle.clone()];
-                if by.family != Family::Place {
+                case.learn_handle(&shown.handle);
+                // Only an error is evidence by itself. A spike is judged at whichever request comes next, and that may be
+                // one of an honest user.
+                if by.family == Family::Errors {
                     case.origins.count(shown.origin);
                 }
                 case.add(at, by, reason, &shown.sample);

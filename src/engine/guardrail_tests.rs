@@ -97,8 +97,6 @@ struct Seen {
 
 /// Fifteen seconds of thirty requests a second that are refused or find nothing. `place` says where each is from.
 fn attacked(learnt: &Learnt, entry: Option<Entry>, place: impl Fn(u64) -> (u64, u32)) -> Seen {
-    let mut engines = engines(entry);
-    restore(&mut engines, learnt);
     let start = START.after(Duration::from_hours(DAYS * 24));
     let attack = (0..450).map(|n| {
         let time = start.after(Duration::from_millis(n * 1_000 / 30));
@@ -106,8 +104,15 @@ fn attacked(learnt: &Learnt, entry: Option<Entry>, place: impl Fn(u64) -> (u64, 
         let (network, asn) = place(n);
         from(Event { status: Some(status), refusal, ..plain(KEY, time) }, network, asn)
     });
+    seen(learnt, entry, attack)
+}
+
+/// What comes of these requests.
+fn seen(learnt: &Learnt, entry: Option<Entry>, requests: impl Iterator<Item = Event<'static>>) -> Seen {
+    let mut engines = engines(entry);
+    restore(&mut engines, learnt);
     let mut effects = Vec::new();
-    play(&mut engines, attack, &mut effects);
+    play(&mut engines, requests, &mut effects);
     let (mut incident, mut decisions) = (None, Vec::new());
     for effect in effects {
         match effect {
@@ -157,6 +162,26 @@ fn nobody_gets_the_users_of_a_public_key_refused_from_one_network() {
     withheld(&attacked(&learnt, mobile(), |n| (900_000 + n % 100, RENTED)));
     throttled(&attacked(&learnt, mobile(), |n| (900_000 + n % 100, 0)));
     throttled(&attacked(&learnt, Some(of(KeyClass::Server)), |_| (900_000, 0)));
+}
+
+#[test]
+fn honest_users_beside_a_flood_are_no_evidence_from_many_networks() {
+    let learnt = learnt(0);
+    let start = START.after(Duration::from_hours(DAYS * 24));
+    // Three minutes of five requests a second, two in five of them from one network, the others from as many as ever. The
+    // order is mixed, in several ways: which request a spike is judged at must not follow a pattern.
+    let requests = |order: u64| {
+        (0..900).map(move |n: u64| {
+            let mixed = stable_hash(&[order.to_be_bytes(), n.to_be_bytes()].concat());
+            let network = if mixed % 5 < 2 { 900_000 } else { 1 + mixed / 5 % 5_000 };
+            from(plain(KEY, start.after(Duration::from_millis(n * 200))), network, 0)
+        })
+    };
+    for order in 0..12 {
+        withheld(&seen(&learnt, Some(of(KeyClass::Mobile)), requests(order)));
+        withheld(&seen(&learnt, None, requests(order)));
+    }
+    throttled(&seen(&learnt, Some(of(KeyClass::Server)), requests(0)));
 }
 
 #[test]

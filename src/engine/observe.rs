@@ -154,7 +154,10 @@ impl Engine {
         if group == UNRESOLVED {
             let entry = self.now.reference.catalogue.get(&event.key, event.handles.credential);
             group = entry.and_then(|entry| self.now.groups.get(&entry.tenant)).copied().unwrap_or(0);
-            self.table.hot_mut(index).group = group;
+            // The credential that finds the tenant may be what is missing.
+            if !event.flags.has(Flags::UNREADABLE) && !event.flags.has(Flags::CUT) {
+                self.table.hot_mut(index).group = group;
+            }
         }
         group
     }
@@ -316,7 +319,42 @@ const fn is_worth_a_look(n: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_worth_a_look;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        catalogue::{Catalogue, Entry},
+        engine::{IdKey, MemoryLimits, Reference, Settings, engine::InForce},
+        event::{Handles, KeyKind, testing::plain},
+        respond::{Caps, FRESH_WITHIN},
+    };
+
+    #[test]
+    fn a_record_without_its_credential_fixes_no_group() {
+        let mut engine = Engine::new(Arc::new(Settings {
+            partitions: 1,
+            limits: MemoryLimits::of_keys(10),
+            ids: IdKey([7; 32]),
+            throttle_for: std::time::Duration::from_hours(1),
+            fresh_within: FRESH_WITHIN,
+            caps: Caps::default(),
+        }));
+        let credential = Some("c1".to_owned());
+        let entry = Entry { credential, tenant: "acme".to_owned(), ..Entry::default() };
+        let catalogue = Arc::new(Catalogue::new(vec![entry], "c".to_owned()).unwrap());
+        let reference = Reference { catalogue, ..Reference::default() };
+        engine.refer(InForce::new(reference, &InForce::default()));
+        let key = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
+        let index = engine.table.insert(Hot::new(key, 1));
+        let event = plain(key, EventTime(1_000));
+        for flag in [Flags::UNREADABLE, Flags::CUT] {
+            let mut cut = event;
+            cut.flags.set(flag);
+            assert_eq!(engine.group_of(index, &cut), 0);
+        }
+        let handles = Handles { credential: "c1", ..Handles::default() };
+        assert_eq!(engine.group_of(index, &Event { handles, ..event }), 1);
+    }
 
     #[test]
     fn a_count_that_stays_anywhere_has_been_looked_at_a_little_before() {

@@ -38,7 +38,7 @@ pub struct Case {
     pub asked: Option<Step>,
     /// How gateways know the key, from the last request that was evidence.
     pub handles: Vec<Handle>,
-    /// Where the requests came from that were evidence of anything but a new place.
+    /// Where the requests came from that were evidence of errors.
     #[serde(default)]
     pub origins: Origins,
 }
@@ -122,6 +122,14 @@ impl Case {
         let samples = &mut self.record.evidence.samples;
         if samples.len() < SAMPLES_MAX && samples.last().is_none_or(|last| last.at != sample.at) {
             samples.push(sample.clone());
+        }
+    }
+
+    /// Notes how a gateway knows the key. A record that was cut or cannot be read says nothing of it, and leaves what is
+    /// known.
+    pub fn learn_handle(&mut self, handle: &Handle) {
+        if self.handles.is_empty() || !handle.consumer.is_empty() || !handle.credential.is_empty() {
+            self.handles = vec![handle.clone()];
         }
     }
 
@@ -222,11 +230,6 @@ impl Case {
     /// Whether the key is used from a place that is new to it.
     pub fn has_new_place(&self) -> bool {
         self.causes.iter().any(|cause| cause.family == Family::Place)
-    }
-
-    /// Whether the evidence tells a stranger from the key's users: a new place, or many networks.
-    pub fn tells_a_stranger(&self) -> bool {
-        self.has_new_place() || self.origins.are_many()
     }
 
     /// Whether nothing may be learnt meanwhile. A young profile goes on learning: it would never know better.

@@ -25,8 +25,13 @@ pub fn may_be_public(entry: Option<&Entry>) -> bool {
     entry.is_none_or(|entry| entry.class != KeyClass::Server)
 }
 
+/// Whether the key ships in an app or a page: it is used from everywhere, so that no place is a stranger's.
+pub fn is_in_apps(entry: Option<&Entry>) -> bool {
+    entry.is_some_and(|entry| matches!(entry.class, KeyClass::Mobile | KeyClass::Browser))
+}
+
 /// The step that may be proposed, and the guardrail that made it less than what was wanted. `tells_a_stranger`: the
-/// evidence is a new place, or comes from many networks. Without it, anybody who has a public key could get its honest
+/// evidence is a new place, or errors that came from many networks. Without it, anybody who has a public key could get its honest
 /// users refused.
 pub fn within_rails(
     wanted: Step,
@@ -56,9 +61,8 @@ pub fn within_rails(
 /// on many devices: revoking it would cut off all of them. One that was never seen (`known`: it was) has no usual rate to
 /// be throttled to.
 pub fn refusal(step: Step, known: bool, entry: Option<&Entry>) -> Option<&'static str> {
-    let class = entry.map(|entry| entry.class).unwrap_or_default();
     match step {
-        Step::Revoke if matches!(class, KeyClass::Mobile | KeyClass::Browser) => Some("class"),
+        Step::Revoke if is_in_apps(entry) => Some("class"),
         Step::Throttle if !known => Some("rate"),
         _ => None,
     }
