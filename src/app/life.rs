@@ -31,7 +31,7 @@ use crate::{
     decode::Pepper,
     deliver::{Deliver as _, WallTime, alertmanager::ToAlertmanagers, topics::ToTopics},
     serve::ToServe,
-    slot::{Ask, Change, Culprit, End, Gap, Reading, Slot, SlotSettings},
+    slot::{Ask, CadenceSettings, Change, Culprit, End, Gap, Reading, Slot, SlotSettings},
     source::Settings,
     store::{
         DecisionsFile, DecisionsFileError, EmbeddedLog, LogError, Run, StoreError, SystemClock, TakenOver,
@@ -232,7 +232,9 @@ impl Lives<'_> {
         let halt = Arc::new(AtomicBool::new(false));
         let (ended, end) = oneshot::channel();
         let fresh_within = Duration::from_secs(self.config.response.fresh_within.seconds());
-        let settings = SlotSettings { fresh_within, ..SlotSettings::default() };
+        let cadence =
+            CadenceSettings { checkpoint_every: self.config.checkpoint_every, ..CadenceSettings::default() };
+        let settings = SlotSettings { cadence, fresh_within, ..SlotSettings::default() };
         let slot = spawn_slot(log, reading, settings, asked, self.shared, halt.clone(), ended)?;
         let interrupted = &mut self.interrupted;
         let failed = self.runtime.block_on(async {

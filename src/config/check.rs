@@ -18,6 +18,7 @@ const LIMIT_SOURCES: usize = 64;
 const LEAST_RECORD_BYTES: usize = 1024;
 const LIMIT_PARTITIONS: i64 = 1024;
 const LONGEST_PREFIX: usize = 200;
+const CHECKPOINT_SECONDS_MAX: u64 = 600;
 
 pub(super) fn check(raw: RawConfig, document: &Document) -> Result<Config, Problems> {
     let (config, problems) = examined(raw, document);
@@ -49,6 +50,7 @@ pub(super) fn examined(raw: RawConfig, document: &Document) -> (Config, Problems
         links: raw.links,
         state_dir: raw.state.dir,
         memory_max: raw.state.memory_max,
+        checkpoint_every: raw.state.checkpoint_every.duration(),
         listen: raw.listen,
         gateways_listen: raw.gateways_listen,
         serve,
@@ -78,6 +80,11 @@ fn values(raw: &RawConfig, root: &Node, problems: &mut Problems) {
         problems.add(place, "state.dir", "must be a directory");
     }
     memory(raw, root, problems);
+    let every = raw.state.checkpoint_every;
+    if !(1..=CHECKPOINT_SECONDS_MAX).contains(&every.seconds()) {
+        let place = root.get("state").map_or(root.place, |node| node.place_of("checkpoint_every"));
+        problems.add(place, "state.checkpoint_every", format!("{every} must be from 1s to 10m"));
+    }
     if let Err(error) = crate::telemetry::logs::filter(&raw.logs.level) {
         let place = root.get("logs").map_or(root.place, |node| node.place_of("level"));
         problems.add(place, "logs.level", error.to_string());

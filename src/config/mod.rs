@@ -23,6 +23,7 @@ mod span;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub use byte_size::ByteSize;
@@ -66,6 +67,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What the state may take in memory; `None` = a part of what there is.
     pub memory_max: Option<ByteSize>,
+    /// How often the state is written.
+    pub checkpoint_every: Duration,
     /// Metrics, health and operators.
     pub listen: SocketAddr,
     /// Gateways that ask.

@@ -5,13 +5,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{ByteSize, Overrides, ResponseSettings, document};
+use super::{ByteSize, Overrides, ResponseSettings, Span, document};
 use crate::{
     decode::{ClientAddressSettings, Format, KeyNames, KeyPolicy},
     deliver::alertmanager::{Links, Peer},
     enrich,
     rules::document::{Document, Problems},
     serve::ServeSettings,
+    slot::CadenceSettings,
     source::{file::FileSettings, kafka::KafkaSettings, stdin::StdinSettings},
     telemetry::LogSettings,
 };
@@ -134,11 +135,19 @@ pub(super) struct RawState {
     /// memory that the host, or its control group, has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_max: Option<ByteSize>,
+    /// How often what has changed is written to the directory, from 1s to 10m. A restart reads again what came since, so
+    /// that the sources have to keep it for longer.
+    pub checkpoint_every: Span,
 }
 
 impl Default for RawState {
     fn default() -> Self {
-        Self { dir: "/var/lib/keyhound".into(), memory_max: None }
+        let every = CadenceSettings::default().checkpoint_every;
+        Self {
+            dir: "/var/lib/keyhound".into(),
+            memory_max: None,
+            checkpoint_every: Span::from_seconds(every.as_secs()),
+        }
     }
 }
 
