@@ -131,7 +131,11 @@ fn a_flood_of_served_keys_stays_within_memory_and_hides_no_theft() {
     assert!(resident <= limit + BESIDE, "{resident} bytes are resident, of {limit} and {BESIDE} beside");
     assert!(evicted("new") > 0, "the flood is larger than the memory");
     assert_eq!((evicted("immature"), evicted("mature")), (0, 0), "what was learnt stays");
-    assert!(site.said().contains("memory_nearly_full"), "{}", site.last_words());
+    // It looks once a second, and a fast machine has read the flood before that.
+    while !site.said().contains("memory_nearly_full") {
+        assert!(started.elapsed() < 4 * LIMIT, "not told that memory fills up\n{}", site.last_words());
+        thread::sleep(Duration::from_millis(100));
+    }
     assert!(daemon.stop().success());
 
     // What is kept fits after a restart too, and the theft is known.
