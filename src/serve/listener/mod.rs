@@ -51,6 +51,11 @@ const HEADERS_MAX: usize = 1_024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Requests of an HTTP/2 connection at once; clients open another connection for more.
 const STREAMS_MAX: u32 = 100;
+/// Requests of an HTTP/2 connection that were taken back before we looked at them. Beyond it the connection ends (that is
+/// the answer to CVE-2023-44487), and with it every check on it, which a gateway then answers without us. A gateway takes
+/// a check back when its caller hangs up, so callers must not be able to come here: 20, which is usual, is reached by a
+/// hundred callers and a pause of some milliseconds. What one read of the connection takes in is some thousands.
+const TAKEN_BACK_MAX: usize = 16_384;
 /// What an HTTP/2 client may send ahead, on a request and on a connection, in bytes.
 const REQUEST_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
@@ -294,6 +299,7 @@ fn connection(
         .keep_alive_interval(Some(PING_EVERY))
         .keep_alive_timeout(PING_WITHIN)
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(TAKEN_BACK_MAX)
         .initial_stream_window_size(REQUEST_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_BYTES_MAX);

@@ -255,6 +255,44 @@ async fn http2_is_spoken_and_its_connections_wait_as_long_as_their_client_answer
     assert_eq!(ask_over(&mut sender).await.unwrap(), StatusCode::OK, "after more than the idle time");
 }
 
+/// A frame of HTTP/2 (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn callers_that_hang_up_do_not_end_the_checks_of_others() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    let served = served(10, metrics());
+    // GET http://a/healthz (RFC 7541), whole: END_STREAM and END_HEADERS.
+    let question = [&[0x82, 0x86, 0x41, 1, b'a', 0x44, 8][..], b"/healthz"].concat();
+    let mut bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat();
+    let last = 2 * 2_000 + 1;
+    for stream in (1..last).step_by(2) {
+        bytes.extend(frame(HEADERS, 5, stream, &question));
+        bytes.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    bytes.extend(frame(HEADERS, 5, last, &question));
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.unwrap();
+        assert_ne!(head[3], GOAWAY, "{}", payload.escape_ascii());
+        if head[3] == HEADERS && head[5..] == last.to_be_bytes() {
+            assert_eq!(payload[0], 0x88, "200");
+            break;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_http2_connection_that_is_old_is_told_to_end_and_its_place_is_free() {
     let served = served(10, metrics());
