@@ -16,8 +16,9 @@ use super::{
     kafka_source::{LIMIT, Table, consume, started, texts},
 };
 use crate::harness::{
+    folder::Folder,
     http,
-    kafka::{Kafka, kafka},
+    kafka::{Kafka, PASSWORD, kafka},
     keyhound::Keyhound,
     program::eventually,
 };
@@ -75,6 +76,38 @@ fn kafka_away_a_broker_that_hangs_is_shown_and_reading_goes_on_when_it_is_back()
     wait_until_ready(&keyhound);
     kafka.produce(&topic, ["{}", "{}"]);
     eventually("read on", LIMIT, || keyhound.metric("keyhound_records_total").filter(|count| *count >= 2.0));
+    assert_eq!(keyhound.metric("keyhound_engine_failures_total"), Some(0.0));
+}
+
+#[test]
+fn kafka_away_a_password_that_expires_is_shown_and_a_renewed_one_is_taken() {
+    let kafka = Kafka::start();
+    let topic = kafka.topic("away-password", 1);
+    let folder = Folder::new("away");
+    let password = folder.write("password", format!("{PASSWORD}\n"));
+    let keyhound = Keyhound::start(&format!(
+        "sources:\n  - {{ kafka: {{ brokers: ['{}'], topics: [{topic}], start: earliest, {} }}, format: kong, \
+         key: credential }}\ntopic_prefix: away-password.\n",
+        kafka.secured,
+        kafka.secured_settings(&password),
+    ));
+    let topics = "keyhound_output_connected{output=\"topics\"}";
+    let outputs =
+        || keyhound.metrics().lines().find_map(|line| line.strip_prefix(topics)?.trim().parse().ok());
+    eventually("connected", LIMIT, || connected(&keyhound, 0).filter(|connected| *connected));
+    eventually("topics connected", LIMIT, || outputs().filter(|connected: &u8| *connected == 1));
+    kafka.set_password("another");
+    let reason = wait_for_reason(&keyhound, &format!("source 0:{topic} has been out of reach for"));
+    assert!(reason.contains("uthentication"), "{reason}");
+    assert_eq!(connected(&keyhound, 0), Some(false));
+    eventually("topics not connected", LIMIT, || outputs().filter(|connected| *connected == 0));
+    assert!(!keyhound.log().contains(PASSWORD), "the password is in the log");
+
+    kafka.set_password(PASSWORD);
+    wait_until_ready(&keyhound);
+    kafka.produce(&topic, ["{}"]);
+    eventually("read on", LIMIT, || keyhound.metric("keyhound_records_total").filter(|count| *count >= 1.0));
+    eventually("topics connected", LIMIT, || outputs().filter(|connected: &u8| *connected == 1));
     assert_eq!(keyhound.metric("keyhound_engine_failures_total"), Some(0.0));
 }
 

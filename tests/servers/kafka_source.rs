@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     time::{Duration, Instant},
 };
 
@@ -265,12 +264,7 @@ fn kafka_source_reads_over_tls_with_scram_and_says_why_it_is_refused() {
     kafka.produce(&topic, texts(0, 5));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("password");
-    let mut properties = String::new();
-    for (name, value) in kafka.secured_properties() {
-        let value = if name == "sasl.password" { format!("{{ file: '{}' }}", file.display()) } else { value };
-        let _ = write!(properties, "{name}: {value}, ");
-    }
-    let more = format!("start: earliest, properties: {{ {properties} }}");
+    let more = format!("start: earliest, {}", kafka.secured_settings(&file));
     let mut table = Table::default();
 
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("the password is written");

@@ -187,16 +187,10 @@ fn the_same_over_tls_with_scram() {
     kafka.produce(&topic, broken());
     let folder = Folder::new("spine");
     let password = folder.write("password", format!("{PASSWORD}\n"));
-    let mut properties = String::new();
-    for (name, value) in kafka.secured_properties() {
-        let value =
-            if name == "sasl.password" { format!("{{ file: {password:?} }}") } else { format!("{value:?}") };
-        let _ = write!(properties, "{name}: {value}, ");
-    }
     let places = folder.write("places.mmdb", Story::places());
     let alertmanager = Alertmanager::start();
     let prefix = "spine-secured.";
-    let more = format!(", properties: {{ {properties} }}");
+    let more = format!(", {}", kafka.secured_settings(&password));
     let sources = sources(&kafka.secured, &[(&topic, "nginx")], "spine-secured", &more);
     let keyhound = Keyhound::start(&settings(&sources, &places, prefix, &alerts_to(&alertmanager)));
     assert!(!keyhound.log().contains(PASSWORD), "the password is in the log");

@@ -63,7 +63,7 @@ struct Told {
     texts: Vec<String>,
     statistics: Option<Statistics>,
     refused: bool,
-    /// What the last error was: it stays until there is another.
+    /// What the last error was that says why: it stays until there is another.
     last_error: Option<String>,
 }
 
@@ -126,7 +126,13 @@ impl ClientContext for Context {
             self.told().refused = true;
         }
         let text = format!("{error}: {reason}");
-        self.told().last_error = Some(text.chars().take(ERROR_CHARACTERS_MAX).collect());
+        // It follows each error of the last broker that was connected, and would hide why.
+        let follows = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        let mut told = self.told();
+        if !follows || told.last_error.is_none() {
+            told.last_error = Some(text.chars().take(ERROR_CHARACTERS_MAX).collect());
+        }
+        drop(told);
         self.tell(text);
     }
 }

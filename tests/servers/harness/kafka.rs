@@ -49,6 +49,7 @@ pub struct Kafka {
     /// The authority that signed the broker's certificate, as a PEM file.
     pub authority: PathBuf,
     broker: Program,
+    class_path: String,
     _folder: Folder,
 }
 
@@ -81,7 +82,15 @@ impl Kafka {
         let plain = format!("127.0.0.1:{plain}");
         broker.wait_until("answering a metadata request", START_LIMIT, || knows_a_broker(&plain));
         let secured = format!("127.0.0.1:{secured}");
-        Self { plain, secured, authority: certificates.authority, broker, _folder: folder }
+        Self { plain, secured, authority: certificates.authority, broker, class_path, _folder: folder }
+    }
+
+    /// Gives [`USER`] another password. Who is connected is asked for it again within seconds.
+    #[track_caller]
+    pub fn set_password(&self, password: &str) {
+        let wanted = format!("SCRAM-SHA-512=[iterations=4096,password={password}]");
+        let arguments = ["--bootstrap-server", &self.plain, "--entity-type", "users", "--entity-name", USER];
+        java(&self.class_path, "kafka.admin.ConfigCommand", arguments, &["--alter", "--add-config", &wanted]);
     }
 
     /// Sends the broker a signal by its name, such as `STOP`.
@@ -187,6 +196,18 @@ impl Kafka {
         ]
     }
 
+    /// The same as the setting `properties` of a source, with the password in this file.
+    pub fn secured_settings(&self, password: &Path) -> String {
+        let mut text = String::from("properties: {");
+        for (name, value) in self.secured_properties() {
+            let _ = match name {
+                "sasl.password" => write!(text, " {name}: {{ file: {password:?} }},"),
+                _ => write!(text, " {name}: {value:?},"),
+            };
+        }
+        text + " }"
+    }
+
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.plain);
@@ -264,18 +285,21 @@ fn knows_a_broker(address: &str) -> bool {
 #[track_caller]
 fn format_storage(class_path: &str, settings: &Path) {
     let user = format!("SCRAM-SHA-512=[name={USER},iterations=4096,password={PASSWORD}]");
+    let arguments = ["format", "--ignore-formatted", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "--add-scram", &user];
+    java(class_path, "kafka.tools.StorageTool", arguments, &["-c", &settings.display().to_string()]);
+}
+
+/// Runs one of Kafka's commands to its end.
+#[track_caller]
+fn java<const N: usize>(class_path: &str, class: &str, arguments: [&str; N], more: &[&str]) {
     let output = Command::new(installed("java"))
-        .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path, "kafka.tools.StorageTool", "format"])
-        .args(["--ignore-formatted", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "--add-scram", &user, "-c"])
-        .arg(settings)
+        .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path, class])
+        .args(arguments)
+        .args(more)
         .stdin(Stdio::null())
         .output()
         .expect("java can be started");
-    assert!(
-        output.status.success(),
-        "Kafka's storage could not be formatted: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{class} failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn settings(folder: &Path, certificates: &Certificates, [plain, secured, controller]: [u16; 3]) -> String {
@@ -299,6 +323,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,SECURED:SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secured.connections.max.reauth.ms=3000
 listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PEM
 ssl.truststore.type=PEM
