@@ -12,18 +12,20 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use super::{daemon::Shared, life::DRAIN, listeners::Listeners, parts, state_keeper::StateKeeper};
+use super::{
+    daemon::Shared, life::DRAIN, listeners::Listeners, parts, read_back::ReadBack, state_keeper::StateKeeper,
+};
 use crate::{
     config::Config,
     deliver::{
         Deliver, Dispatcher, Stop, WallTime,
         alertmanager::{Notifier, ToAlertmanagers},
-        topics::{self, ToTopics},
+        topics::{self, Heartbeat, ToTopics},
     },
     incident::Incident,
     respond::Decision,
     serve::ToServe,
-    store::{DecisionsFile, Outbox, Presence},
+    store::{DecisionsFile, Instance, Outbox, Presence},
 };
 
 /// What delivers, to be drained at the end.
@@ -40,9 +42,10 @@ pub struct Delivery {
 pub struct Plan<'a> {
     pub runtime: &'a Runtime,
     pub config: &'a Config,
-    pub shared: &'a Shared,
+    pub shared: &'a Arc<Shared>,
     pub listeners: &'a Listeners,
     pub outbox: &'a Outbox,
+    pub instance: Instance,
     pub presence: Presence,
     pub file: DecisionsFile,
 }
@@ -82,7 +85,7 @@ impl Delivery {
     }
 
     fn spawn(&mut self, plan: Plan<'_>, open: Vec<Incident>) -> anyhow::Result<()> {
-        let Plan { runtime, config, shared, listeners, outbox, presence, file } = plan;
+        let Plan { runtime, config, shared, listeners, outbox, instance, presence, file } = plan;
         let to_serve = fill_table(shared, outbox, open)?;
         {
             let _in_runtime = runtime.enter();
@@ -104,9 +107,20 @@ impl Delivery {
             runtime
                 .block_on(topics::ensure(&brokers, &config.topic_prefix, config.partitions))
                 .context("Keyhound's own topics")?;
-            let publisher = ToTopics::new(&brokers, &config.topic_prefix, shared.metrics.clone())?;
-            self.spawn_dispatcher(outbox, publisher)?;
+            let heartbeat = Arc::new(Heartbeat::new(instance));
+            let (prefix, metrics) = (&config.topic_prefix, shared.metrics.clone());
+            self.spawn_dispatcher(outbox, ToTopics::new(&brokers, prefix, heartbeat.clone(), metrics)?)?;
+            if let Some(reader) = parts::decisions_reader(config) {
+                self.spawn_read_back(ReadBack::new(reader, heartbeat, shared.clone()))?;
+            }
         }
+        Ok(())
+    }
+
+    fn spawn_read_back(&mut self, read_back: ReadBack) -> anyhow::Result<()> {
+        let stop = self.stop.clone();
+        let body = move || read_back.run_whatever_happens(&stop);
+        self.threads.push(thread::Builder::new().name("keyhound-read-back".to_owned()).spawn(body)?);
         Ok(())
     }
 

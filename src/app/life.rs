@@ -174,7 +174,8 @@ impl Lives<'_> {
         let outbox = log.outbox();
         shared.status.tells_of(outbox.clone());
         let (presence, file) = (log.presence(), decisions_file(config, pepper));
-        let plan = Plan { runtime, config, shared, listeners, outbox: &outbox, presence, file };
+        let instance = log.instance().clone();
+        let plan = Plan { runtime, config, shared, listeners, outbox: &outbox, instance, presence, file };
         let (delivery, failures) = Delivery::start(plan)?;
         let outcome = self.run_slot(log, reading, asked, failures);
         // What comes while the rest is delivered is for the next life.

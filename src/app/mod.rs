@@ -11,6 +11,7 @@ mod memory;
 mod life;
 mod listeners;
 pub mod parts;
+mod read_back;
 mod reload;
 mod signals;
 mod state_keeper;

@@ -17,7 +17,7 @@ use crate::{
     respond::Mode,
     serve::operators::Access,
     source::{self, Settings, geo, kafka},
-    store::Identity,
+    store::{Identity, Topic},
 };
 
 /// What the settings name, read and checked before anything is opened: whatever is wrong with it is the settings' fault.
@@ -174,11 +174,21 @@ pub fn source_names(config: &Config) -> Vec<String> {
 
 /// How to reach the brokers, if a source is Kafka: Keyhound's own topics are there too.
 pub fn brokers(config: &Config) -> anyhow::Result<Option<ClientConfig>> {
-    let kafka = config.sources.iter().find_map(|source| match &source.source {
+    Ok(kafka(config).map(kafka::client::connection).transpose()?)
+}
+
+/// What reads the topic of decisions back, if a source is Kafka.
+pub fn decisions_reader(config: &Config) -> Option<kafka::TopicReader> {
+    let topic = format!("{}{}", config.topic_prefix, Topic::Decisions.as_str());
+    kafka(config).map(|kafka| kafka::TopicReader::new(kafka.clone(), topic))
+}
+
+/// The first source that is Kafka.
+fn kafka(config: &Config) -> Option<&kafka::KafkaSettings> {
+    config.sources.iter().find_map(|source| match &source.source {
         Settings::Kafka(kafka) => Some(kafka),
         _ => None,
-    });
-    Ok(kafka.map(kafka::client::connection).transpose()?)
+    })
 }
 
 /// Engines that have seen nothing.

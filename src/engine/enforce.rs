@@ -164,9 +164,7 @@ impl Engine {
 
     fn draft(&self, draft: &Draft<'_>) -> Decision {
         let hot = self.table.find(&draft.key).map(|index| self.table.hot(index));
-        let in_force = self.forces.get(&draft.key).map_or(0, |force| force.decision.epoch);
-        let epoch = hot.map_or(0, |hot| hot.epoch).max(in_force) + 1;
-        let epoch = epoch.max(draft.at.0);
+        let epoch = self.known_epoch(&draft.key).saturating_add(1).max(draft.at.0);
         let rate = hot.filter(|_| draft.step == Step::Throttle).map(|hot| {
             let usual = detect::volume::usual_rate(hot);
             Rate { known: usual, unknown: usual }
@@ -198,7 +196,14 @@ impl Engine {
             rule_version: draft.rule_version.clone(),
             reason: draft.reason.clone(),
             versions: self.versions(),
+            instance: String::new(),
         }
+    }
+
+    /// The greatest epoch of a decision on the key, as far as it is known; 0 = none is.
+    pub(super) fn known_epoch(&self, key: &KeyId) -> u64 {
+        let of_profile = self.table.find(key).map_or(0, |index| self.table.hot(index).epoch);
+        of_profile.max(self.forces.get(key).map_or(0, |force| force.decision.epoch))
     }
 
     /// Takes in the fleet's answer: the step is in force, or a rail held it.
@@ -304,7 +309,7 @@ impl Engine {
         let (step, seconds) = match &command.action {
             Action::Take { step, for_seconds, .. } => (*step, *for_seconds),
             Action::Lift { .. } => (Step::Observe, 0),
-            Action::Pause | Action::Resume => return,
+            Action::Pause | Action::Resume | Action::TakeIn { .. } => return,
         };
         let reference = self.now.reference.clone();
         let entry = self.entry(&reference.catalogue, &key, "");

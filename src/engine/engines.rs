@@ -13,13 +13,15 @@ use super::{
 use crate::{
     event::{Event, EventTime, KeyId},
     profile::{CodecError, Reader, Writer},
-    respond::Fleet,
+    respond::{Decision, Fleet},
 };
 
 /// Groups are summed and spikes judged against them each so often, in event time.
 const TICK_MS: u64 = 5_000;
 /// Requests whose profiles are fetched ahead.
 pub const AHEAD: usize = 32;
+/// Decisions in force with which another one is still taken in from another instance.
+const TAKEN_IN_MAX: usize = 100_000;
 /// The entry key of what belongs to no partition.
 const FLEET_ENTRY: &[u8] = b"fleet";
 
@@ -157,12 +159,24 @@ impl Engines {
         match &command.action {
             Action::Pause => self.fleet.paused = true,
             Action::Resume => self.fleet.paused = false,
+            Action::TakeIn { decision, over } => self.take_in(command, (decision, *over), effects),
             Action::Take { key, .. } | Action::Lift { key } => {
                 if let Ok(key) = key.parse::<KeyId>() {
                     let key = self.subject_of(key, matches!(command.action, Action::Lift { .. }));
                     self.owner(&key).command(command, key, effects);
                 }
             }
+        }
+    }
+
+    /// Takes in what an operator decided at another instance, as long as there is room.
+    fn take_in(&mut self, command: &Command, given: (&Decision, u64), effects: &mut Vec<Effect>) {
+        let Ok(key) = given.0.subject.id.parse::<KeyId>() else { return };
+        let held: usize = self.engines.iter().map(|engine| engine.forces.len()).sum();
+        let is_known = self.owner(&key).forces.contains_key(&key);
+        let has_room = is_known || held < TAKEN_IN_MAX;
+        if self.owner(&key).take_decision_in(command, given, key, has_room, effects) {
+            self.fleet.release(&key);
         }
     }
 

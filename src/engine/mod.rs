@@ -19,6 +19,7 @@ mod memory;
 mod observe;
 pub mod seam;
 mod shown;
+mod take_in;
 
 pub use adopt::Told;
 pub use engine::{Counts, Engine, Settings};

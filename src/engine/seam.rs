@@ -24,7 +24,7 @@ pub struct Reference {
 }
 
 /// What an operator asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Command {
     /// The command's place in the ordered inputs; part of the ids that it leads to.
     pub sequence: u64,
@@ -40,7 +40,7 @@ pub struct Command {
 }
 
 /// The kinds of command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Take the step on a key now, for so long (`revoke`, or milder for a trial).
@@ -51,6 +51,9 @@ pub enum Action {
     Pause,
     /// End the pause.
     Resume,
+    /// Take a decision in that an operator gave to another instance, under its id. It counts if its epoch is above all that
+    /// is known, or if nothing is known but the automatic decision of the epoch `over`, which it takes the place of.
+    TakeIn { decision: Box<Decision>, over: u64 },
 }
 
 /// A step that a subject's partition wants.

@@ -125,6 +125,9 @@ pub struct Decision {
     /// One sentence for people, without secrets.
     pub reason: String,
     pub versions: Versions,
+    /// The instance that an operator gave it to, if that was another one. That one publishes it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instance: String,
 }
 
 impl Decision {

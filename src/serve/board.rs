@@ -126,6 +126,11 @@ impl Board {
         self.read(|state| state.decisions.get(state.by_id.get(id)?).cloned())
     }
 
+    /// The current decision on a subject, under this very id.
+    pub fn current(&self, subject: &str) -> Option<Arc<Decision>> {
+        self.read(|state| state.decisions.get(subject).map(|shown| shown.decision.clone()))
+    }
+
     /// The current decision on a key, by its id.
     pub fn decision_on(&self, key: &str) -> Option<Shown> {
         let calls_it_so = |shown: &&Shown| shown.decision.subject.aliases.iter().any(|alias| alias == key);

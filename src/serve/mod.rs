@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod identity;
 pub mod listener;
 pub mod operators;
+pub mod read_back;
 pub mod settings;
 pub mod table;
 pub mod view;

@@ -35,6 +35,7 @@ pub(crate) fn decision(number: u8, epoch: u64, step: Step) -> Decision {
         rule_version: "3f9a".to_owned(),
         reason: "Used far more than ever.".to_owned(),
         versions: Versions::default(),
+        instance: String::new(),
     }
 }
 

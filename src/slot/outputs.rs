@@ -145,11 +145,16 @@ impl Outputs {
 
     /// Takes over what an operator asked for, and what came of it.
     pub fn command(&mut self, command: &Command, effects: &[Effect]) {
+        if effects.is_empty() && matches!(command.action, Action::TakeIn { .. }) {
+            // It was known: nobody did anything.
+            return;
+        }
         let (action, key, for_seconds) = match &command.action {
             Action::Take { key, step, for_seconds } => (step.as_str(), key.as_str(), Some(*for_seconds)),
             Action::Lift { key } => ("lift", key.as_str(), None),
             Action::Pause => ("pause", "", None),
             Action::Resume => ("resume", "", None),
+            Action::TakeIn { decision, .. } => ("take_in", decision.subject.id.as_str(), None),
         };
         let held = effects.iter().find_map(|effect| match effect {
             Effect::Grant(grant) => grant.outcome.as_ref().err(),

@@ -8,6 +8,7 @@ use super::{
     database::{self, Identity, StoreError, TakenOver},
     delta::{Changes, Pieces},
     inputs::InputTable,
+    instance::Instance,
     log::{Committed, Log, LogError, ReadEntry},
     outbox::Outbox,
     places,
@@ -36,6 +37,7 @@ pub struct EmbeddedLog {
     inputs: InputTable,
     outbox: Outbox,
     taken_over: TakenOver,
+    instance: Instance,
     /// The acknowledgements that the last commit wrote.
     acknowledged: Vec<u64>,
     /// The source to ask first at the next poll, so that a busy one cannot starve the others.
@@ -60,6 +62,7 @@ impl EmbeddedLog {
         let (db, taken_over) = database::open(&dir, identity)?;
         places::settle(&db, &sources.iter().map(|source| source.reads()).collect())?;
         let inputs = InputTable::load(&db)?;
+        let instance = Instance::of_store(&db)?;
         let pieces = Pieces::load(&db)?;
         let outbox = Outbox::open(&dir, &db, dispatchers)?;
         let newest_output = *outbox.newest().borrow();
@@ -72,6 +75,7 @@ impl EmbeddedLog {
             acknowledged: Vec::new(),
             outbox,
             taken_over,
+            instance,
             turn: 0,
             newest_output,
             pieces,
@@ -88,6 +92,11 @@ impl EmbeddedLog {
     /// What was taken over from the decisions file.
     pub const fn taken_over(&self) -> &TakenOver {
         &self.taken_over
+    }
+
+    /// Which Keyhound this is.
+    pub const fn instance(&self) -> &Instance {
+        &self.instance
     }
 
     /// The files that are open, to be compared with those that stand at their path.

@@ -31,7 +31,7 @@ pub struct References {
 }
 
 /// One input of the ordered sequence. The state is a function of these and of nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
     /// A poll batch: its runs in the order in which they were applied, and the wall clock when it came, which

@@ -127,6 +127,7 @@ fn decision(key: &str, epoch: u64, step: Step) -> Decision {
         rule_version: String::new(),
         reason: text("leaked"),
         versions: Versions::default(),
+        instance: String::new(),
     }
 }
 

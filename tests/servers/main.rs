@@ -15,3 +15,4 @@ mod prometheus;
 mod refusals;
 mod spine_kafka;
 mod starts;
+mod two_instances;

@@ -49,14 +49,15 @@ fn alerts_to(alertmanager: &Alertmanager) -> String {
     format!("alertmanagers: [\"{}\"]\nresponse: {{ fresh_within: 5m }}", alertmanager.url)
 }
 
-/// The decisions on the topic: (subject, record).
+/// The decisions on the topic, without tombstones: (subject, record).
 fn decisions(kafka: &Kafka, prefix: &str) -> Vec<(String, serde_json::Value)> {
     let records = kafka.read_all(&format!("{prefix}decisions"));
+    let records = records.into_iter().filter(|(_, value)| !value.is_empty());
     let parse = |(subject, value): (String, Vec<u8>)| {
         let record = serde_json::from_slice(&value).unwrap_or_else(|error| panic!("{subject}: {error}"));
         (subject, record)
     };
-    records.into_iter().map(parse).collect()
+    records.map(parse).collect()
 }
 
 /// The incidents, for the message of a failed test.

@@ -4,7 +4,9 @@
 //! in-sync replicas. Ids are deterministic, so that readers can tell a repetition. Runs only where a source is Kafka.
 
 pub mod create;
+pub mod instances;
 pub mod publisher;
 
 pub use create::ensure;
+pub use instances::{Heartbeat, OtherInstances};
 pub use publisher::{PublishError, ToTopics};

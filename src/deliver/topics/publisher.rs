@@ -1,6 +1,8 @@
-//! The dispatcher that produces outbox records to Kafka and waits for the delivery reports.
+//! The dispatcher that produces outbox records to Kafka and waits for the delivery reports. In between it says now and
+//! then that this instance is there.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,6 +15,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
+use super::instances::{HEARTBEAT_EVERY, Heartbeat};
 use crate::{
     deliver::{Deliver, DeliverError},
     store::{OutRecord, Topic},
@@ -28,6 +31,8 @@ const POLL: Duration = Duration::from_millis(20);
 const REACH_EVERY: Duration = Duration::from_secs(30);
 /// How long they may take then: what comes meanwhile waits.
 const REACH_WITHIN: Duration = Duration::from_secs(5);
+/// How soon after a heartbeat the next one may come, for somebody new.
+const ANSWER_AFTER: Duration = Duration::from_secs(1);
 
 /// What can come of a record, as metrics name it.
 const OUTCOMES: [&str; 3] = ["delivered", "failed", "skipped"];
@@ -44,14 +49,23 @@ pub struct ToTopics {
     /// Counts turns, so that a report that comes late is not taken for one of the next turn.
     turn: u32,
     prefix: String,
+    heartbeat: Arc<Heartbeat>,
     metrics: Arc<Metrics>,
+    /// When the last heartbeat was sent, or this was made: the first one waits until the topic is read, so that no answer
+    /// to it is missed.
+    beat_at: Instant,
     /// When the brokers were last tried.
     tried_at: Option<Instant>,
 }
 
 impl ToTopics {
     /// `client` names the brokers and how to reach them; how to produce is set here.
-    pub fn new(client: &ClientConfig, prefix: &str, metrics: Arc<Metrics>) -> Result<Self, PublishError> {
+    pub fn new(
+        client: &ClientConfig,
+        prefix: &str,
+        heartbeat: Arc<Heartbeat>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, PublishError> {
         let mut client = client.clone();
         client
             .set("acks", "all")
@@ -62,7 +76,8 @@ impl ToTopics {
         let producer = client.create_with_context(Reports::default())?;
         let topics = Topic::ALL.map(Topic::as_str);
         start_at_zero(&metrics.delivery.published_records, &[&topics, &OUTCOMES]);
-        Ok(Self { client, producer, turn: 0, prefix: prefix.to_owned(), metrics, tried_at: None })
+        let (turn, prefix, beat_at, tried_at) = (0, prefix.to_owned(), Instant::now(), None);
+        Ok(Self { client, producer, turn, prefix, heartbeat, metrics, beat_at, tried_at })
     }
 
     /// Hands one record to librdkafka; waits while its queue is full.
@@ -71,7 +86,7 @@ impl ToTopics {
         loop {
             let tag = Box::new((self.turn, index));
             let mut message: BaseRecord<'_, [u8], [u8], Box<(u32, usize)>> =
-                BaseRecord::with_opaque_to(&topic, tag);
+                BaseRecord::with_opaque_to(&topic, tag).headers(self.heartbeat.headers());
             if !record.key.is_empty() {
                 message = message.key(record.key.as_bytes());
             }
@@ -108,6 +123,26 @@ impl ToTopics {
         self.metrics.delivery.published_records.with_label_values(&[record.topic.as_str(), "skipped"]).inc();
     }
 
+    /// Says that this instance is there, if it is time to. Nobody waits for it, and one that is lost is followed by
+    /// another.
+    fn beat(&mut self) {
+        let age = self.beat_at.elapsed();
+        if age < HEARTBEAT_EVERY && (age < ANSWER_AFTER || !self.heartbeat.take_wanted()) {
+            return;
+        }
+        self.beat_at = Instant::now();
+        self.turn = self.turn.wrapping_add(1);
+        self.producer.context().begin(self.turn);
+        let (topic, key) = (self.decisions_topic(), self.heartbeat.record_key());
+        let record: BaseRecord<'_, [u8], [u8], Box<(u32, usize)>> =
+            BaseRecord::with_opaque_to(&topic, Box::new((self.turn, 0)));
+        drop(self.producer.send(record.key(key.as_bytes()).headers(self.heartbeat.headers())));
+    }
+
+    fn decisions_topic(&self) -> String {
+        format!("{}{}", self.prefix, Topic::Decisions.as_str())
+    }
+
     fn tried(&mut self, fault: Option<String>) {
         self.tried_at = Some(Instant::now());
         self.metrics.outputs.attempted(Self::NAME, fault);
@@ -132,12 +167,20 @@ impl Deliver for ToTopics {
     fn deliver(&mut self, records: &[OutRecord]) -> Result<u64, DeliverError> {
         let before = records.first().map_or(0, |record| record.seq.saturating_sub(1));
         let through = |index: usize| index.checked_sub(1).map_or(before, |last| records[last].seq);
+        self.beat();
         let deadline = Instant::now() + TURN_TIMEOUT;
         self.turn = self.turn.wrapping_add(1);
         self.producer.context().begin(self.turn);
         let mut handed = 0;
         let mut refused = None;
+        let others: BTreeSet<usize> =
+            (0..records.len()).filter(|index| is_of_another(&records[*index])).collect();
         for (index, record) in records.iter().enumerate() {
+            if others.contains(&index) {
+                self.producer.context().leave_out();
+                handed += 1;
+                continue;
+            }
             match self.produce(record, index, deadline) {
                 Ok(()) => {}
                 Err(error) if is_hopeless(&error) => self.producer.context().give_up(index, error),
@@ -151,7 +194,7 @@ impl Deliver for ToTopics {
         let failed = self.wait(handed, deadline).or(refused);
         let delivered = failed.as_ref().map_or(records.len(), |(index, _)| *index);
         let hopeless = self.producer.context().hopeless();
-        for (index, record) in records[..delivered].iter().enumerate() {
+        for (index, record) in records[..delivered].iter().enumerate().filter(|(i, _)| !others.contains(i)) {
             if let Some((_, error)) = hopeless.iter().find(|(found, _)| *found == index) {
                 self.pass_over(record, error);
                 continue;
@@ -179,10 +222,13 @@ impl Deliver for ToTopics {
 
     /// Asks about a topic that has to be there, by the connections that records go by.
     fn idle(&mut self) {
+        // Reports on heartbeats, which nobody waits for.
+        self.producer.poll(Duration::ZERO);
         if self.tried_at.is_some_and(|at| at.elapsed() < REACH_EVERY) {
+            self.beat();
             return;
         }
-        let topic = format!("{}{}", self.prefix, Topic::Decisions.as_str());
+        let topic = self.decisions_topic();
         let asked = self.producer.client().fetch_metadata(Some(&topic), REACH_WITHIN);
         let fault = match asked {
             Err(error) => Some(error.to_string()),
@@ -193,6 +239,17 @@ impl Deliver for ToTopics {
         };
         self.tried(fault);
     }
+}
+
+/// Whether another instance publishes it: this one has only taken it in.
+fn is_of_another(record: &OutRecord) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Origin<'a> {
+        #[serde(default)]
+        instance: &'a str,
+    }
+    let of_another = |origin: Origin<'_>| !origin.instance.is_empty();
+    record.topic == Topic::Decisions && serde_json::from_slice(&record.value).is_ok_and(of_another)
 }
 
 /// Collects delivery reports.
@@ -225,6 +282,11 @@ impl Reports {
 
     fn hopeless(&self) -> Vec<(usize, KafkaError)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).hopeless.clone()
+    }
+
+    /// Counts a record that is not to be published as reported.
+    fn leave_out(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count += 1;
     }
 
     /// Counts a record that librdkafka did not even take as reported.

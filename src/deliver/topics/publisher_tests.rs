@@ -3,18 +3,31 @@
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    message::Headers as _,
     mocking::MockCluster,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
 use super::*;
 use crate::{
-    deliver::{Dispatcher, Outbox, Stop, outbox::MemoryOutbox},
-    store::Topic,
+    deliver::{
+        Dispatcher, Outbox, Stop,
+        outbox::MemoryOutbox,
+        topics::instances::{INSTANCE_HEADER, START_HEADER},
+    },
+    store::{Instance, Topic},
 };
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
+
+/// The instance that publishes, and its start.
+const ID: &str = "00000000000000aa";
+const START: &str = "00000000000000bb";
+
+fn heartbeat() -> Arc<Heartbeat> {
+    Arc::new(Heartbeat::new(Instance { id: ID.to_owned(), start: START.to_owned() }))
+}
 
 /// A key and a payload.
 type Read = (Option<Vec<u8>>, Option<Vec<u8>>);
@@ -32,6 +45,10 @@ fn read(brokers: &str, topic: &str, count: usize) -> Vec<Read> {
         assert!(Instant::now() < deadline, "{} of {count} records within {LIMIT:?}", records.len());
         let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
         let message = message.unwrap();
+        let headers = message.headers().expect("each record has headers");
+        let header = |index| (headers.get(index).key, headers.get(index).value.unwrap_or_default());
+        assert_eq!(header(0), (INSTANCE_HEADER, ID.as_bytes()));
+        assert_eq!(header(1), (START_HEADER, START.as_bytes()));
         records.push((message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec)));
     }
     records
@@ -50,7 +67,7 @@ fn records_arrive_under_their_keys_and_are_acknowledged() {
     outbox.append(Topic::Decisions, "kf1_1", b"");
 
     let metrics = Arc::new(Metrics::new("test", ""));
-    let publisher = ToTopics::new(&client, "keyhound.", metrics.clone()).unwrap();
+    let publisher = ToTopics::new(&client, "keyhound.", heartbeat(), metrics.clone()).unwrap();
     let mut dispatcher = Dispatcher::new(outbox.clone(), publisher).unwrap();
     assert_eq!(dispatcher.turn().unwrap(), 3);
     assert_eq!(outbox.acknowledged("topics").unwrap(), 3);
@@ -60,6 +77,33 @@ fn records_arrive_under_their_keys_and_are_acknowledged() {
     assert_eq!(read(&brokers, "keyhound.incidents", 1), [(Some(b"inc_1".to_vec()), Some(b"{}".to_vec()))]);
     let decisions = read(&brokers, "keyhound.decisions", 2);
     assert_eq!(decisions[1], (Some(b"kf1_1".to_vec()), None), "a tombstone");
+}
+
+#[test]
+fn what_was_taken_in_from_another_instance_is_left_to_it_and_a_heartbeat_follows() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("keyhound.decisions", 1, 1).unwrap();
+    let outbox = Arc::new(MemoryOutbox::default());
+    outbox.append(Topic::Decisions, "kf1_1", b"{\"epoch\":1}");
+    outbox.append(Topic::Decisions, "kf1_2", b"{\"instance\":\"00000000000000cc\"}");
+    outbox.append(Topic::Decisions, "kf1_3", b"{\"instance\":\"\"}");
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", cluster.bootstrap_servers());
+    let (heartbeat, metrics) = (heartbeat(), Arc::new(Metrics::new("test", "")));
+    let publisher = ToTopics::new(&client, "keyhound.", heartbeat.clone(), metrics).unwrap();
+    let mut dispatcher = Dispatcher::new(outbox.clone(), publisher).unwrap();
+    assert_eq!(dispatcher.turn().unwrap(), 3);
+    assert_eq!(outbox.acknowledged("topics").unwrap(), 3);
+    heartbeat.want();
+    let stop = Stop::default();
+    let read = std::thread::scope(|scope| {
+        scope.spawn(|| dispatcher.run(&stop));
+        let _stops = StopsAtTheEnd(&stop);
+        read(&cluster.bootstrap_servers(), "keyhound.decisions", 3)
+    });
+    let read: Vec<_> = read.iter().map(|(key, value)| (key.as_deref().unwrap(), value.is_some())).collect();
+    let heartbeat: &[u8] = b"instance:00000000000000aa";
+    assert_eq!(read, [(&b"kf1_1"[..], true), (b"kf1_3", true), (heartbeat, false)]);
 }
 
 #[test]
@@ -128,6 +172,7 @@ fn dispatcher(
     for (name, value) in properties {
         client.set(*name, *value);
     }
-    let publisher = ToTopics::new(&client, "keyhound.", Arc::new(Metrics::new("test", ""))).unwrap();
+    let publisher =
+        ToTopics::new(&client, "keyhound.", heartbeat(), Arc::new(Metrics::new("test", ""))).unwrap();
     Dispatcher::new(outbox.clone(), publisher).unwrap()
 }

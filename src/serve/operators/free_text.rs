@@ -18,9 +18,14 @@ pub(super) fn read(field: &str, text: &str, most: usize) -> Result<String, Probl
             "{field} has {length} characters; at most {most} are taken"
         )));
     }
+    Ok(one_line(text, most))
+}
+
+/// The same of a text that was let through elsewhere, cut at `most` characters.
+pub(in crate::serve) fn one_line(text: &str, most: usize) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let shown: Vec<&str> = words.map(|word| if holds_secret(word) { REMOVED } else { word }).collect();
-    Ok(shown.join(" "))
+    shown.join(" ").chars().take(most).collect()
 }
 
 fn holds_secret(word: &str) -> bool {

@@ -63,6 +63,7 @@ pub fn ready_report(metrics: &Metrics, now: WallTime, lag_seconds_max: u32) -> R
     report
         .warnings
         .extend(outputs.map(|(output, fault)| format!("output {output} is out of reach: {fault}")));
+    report.warnings.extend(metrics.instances.warning());
     report.ready = report.reasons.is_empty();
     report
 }

@@ -15,7 +15,7 @@
 pub mod access;
 
 mod decisions;
-mod free_text;
+pub(super) mod free_text;
 mod health;
 mod incidents;
 mod pages;

@@ -99,3 +99,39 @@ fn same(left: &Left, right: &Left, round: u32) {
     assert_eq!(left.state.len(), right.state.len(), "round {round}: entries");
     assert_eq!((&left.digest, left.watermark_ms), (&right.digest, right.watermark_ms), "round {round}");
 }
+
+#[test]
+fn a_decision_of_another_instance_is_taken_in_again_by_a_replay() {
+    let clock = VirtualClock::new(START_MS);
+    let tape = Arc::new(tape(1, "0 1 a\n---\n0 2 a\n---\n0 3 a\n---"));
+    let start = |disk: &Disk, asks| {
+        let log = MemoryLog::open(disk.clone(), Arc::clone(&tape), clock.clone(), None);
+        let (judge, status) =
+            (reading(RuleSet::default(), Catalogue::default()), Arc::new(Status::default()));
+        (Slot::start(log, judge, clock.clone(), settings(8), asks, status.clone()).unwrap(), status)
+    };
+    // What the command leads to, once it is committed.
+    let asked = |disk: &Disk, action| {
+        let (ask, asks) = mpsc::channel();
+        let (done, mut answer) = oneshot::channel();
+        let (by, from, reason) = Default::default();
+        let command = Command { sequence: 0, at_ms: START_MS, by, from, reason, action };
+        ask.send(Ask::Command { command, done }).unwrap();
+        start(disk, asks).0.step().unwrap();
+        answer.try_recv().unwrap().into_iter().find_map(|effect| match effect {
+            Effect::Decision(decision) => Some(decision),
+            _ => None,
+        })
+    };
+    let key = crate::incident::testing::stolen().subject.id;
+    let revoke = Action::Take { key, step: crate::respond::Step::Revoke, for_seconds: 3_600 };
+    let given = asked(&Disk::default(), revoke).expect("a decision");
+    let disk = Disk::default();
+    let take_in = || Action::TakeIn { decision: given.clone(), over: 0 };
+    assert_eq!(asked(&disk, take_in()).expect("a decision").id, given.id);
+    assert_eq!(asked(&disk, take_in()), None, "it is known after the crash");
+    let (_ask, asks) = mpsc::channel();
+    let (slot, status) = start(&disk, asks);
+    assert_eq!(status.returned().comparison, Comparison::Equal);
+    assert_eq!(slot.course.judge.engines().counts().map(|counts| counts.in_force).sum::<u64>(), 1);
+}

@@ -102,6 +102,7 @@ fn decision(key: String, count: &Count) -> Decision {
         rule_version: "1".to_owned(),
         reason: format!("{} late", count.late),
         versions: crate::respond::decision::Versions::default(),
+        instance: String::new(),
     }
 }
 

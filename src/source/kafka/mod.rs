@@ -18,6 +18,7 @@ mod retention;
 mod sample;
 mod settings;
 mod start;
+mod topic_reader;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ pub use self::{
     sample::{SampleError, SampledRecord, TopicSample, missing as missing_topics, sample},
     settings::{Consume, KafkaSettings, KafkaSettingsError},
     start::{Start, StartError},
+    topic_reader::{TopicReader, TopicRecord},
 };
 use super::{
     Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError,

@@ -11,7 +11,8 @@ use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 
 use self::{
     delivery::DeliveryMetrics, detection::DetectionMetrics, family::Families, faults::Faults,
-    outputs::Outputs, process::ProcessMetrics, serving::ServingMetrics, slot::SlotMetrics,
+    instances::Instances, outputs::Outputs, process::ProcessMetrics, serving::ServingMetrics,
+    slot::SlotMetrics,
 };
 use super::reading::{Reading, Status};
 
@@ -20,6 +21,7 @@ mod detection;
 mod engine;
 pub mod faults;
 mod family;
+mod instances;
 mod outputs;
 mod process;
 mod serving;
@@ -40,6 +42,7 @@ pub struct Metrics {
     pub serving: ServingMetrics,
     pub delivery: DeliveryMetrics,
     pub outputs: Outputs,
+    pub instances: Instances,
     /// `keyhound_fault{fault}`, with what `/readyz` says of each.
     pub faults: Faults,
     /// `keyhound_engine_failures_total`.
@@ -66,6 +69,7 @@ impl Metrics {
             serving: ServingMetrics::new(&f),
             delivery: DeliveryMetrics::new(&f),
             outputs: Outputs::new(&f),
+            instances: Instances::new(&f),
             faults: Faults::new(&f),
             engine_failures: f.counter(
                 "keyhound_engine_failures_total",
