@@ -259,7 +259,11 @@ fn read_partition(
     partition: i32,
     records: &mut Vec<(String, Vec<u8>)>,
 ) {
-    let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT).expect("the broker answers");
+    // A topic that was made a moment ago may have a partition without a leader yet.
+    let (low, high) =
+        eventually(&format!("{topic}/{partition} has a beginning and an end"), ANSWER_LIMIT, || {
+            consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT).ok()
+        });
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Offset(low)).expect("a valid offset");
     consumer.assign(&assignment).expect("a partition that is there");
