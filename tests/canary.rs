@@ -1,11 +1,17 @@
-//! A thousand raw keys, each in every place where keys travel, through the whole program: not a byte of them is left.
+//! Ten thousand raw keys, in every place where keys travel and in every form, through the whole program: no half of one
+//! is left. `KEYHOUND_TEST_CANARIES=all` has a record of each preset for each key.
 //!
 //! Looked at are the logs at their most talkative, the metrics, every file below the state directory (the database
 //! with its outbox, from which topics are filled), every answer of both listeners, and what a panic says.
 
 mod daemon;
+#[path = "canary/needles.rs"]
+mod needles;
+#[path = "canary/records.rs"]
+mod records;
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
     path::Path,
@@ -15,140 +21,86 @@ use std::{
 
 use daemon::{FileSource, LIMIT, Site, http, sum};
 use keyhound::decode::{Pepper, Reject, fingerprint};
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-const CANARIES: usize = 1_000;
-const SEED: u64 = 20_261_124;
-
-/// One record of each preset, with the key in key, path, query, referer, agent, user name and whatever else callers
-/// write. `{key}` stands for it, `{ms}` and `{s}` for the time.
-const RECORDS: [(&str, &str); 10] = [
-    (
-        "nginx",
-        r#"{"msec":"{s}","remote_addr":"203.0.113.7","xff":"{key}, 203.0.113.9","api_key":"{key}","method":"GET","uri":"/v1/{key}/x{key}?api_key={key}&q={key}","status":"403","ua":"{key} {key}/1.0 sdk/{key}","remote_user":"{key}","consumer":"{key}","credential_id":"{key}","referer":"https://x/?k={key}","request_id":"{key}","route":"{key}"}"#,
-    ),
-    (
-        "kong",
-        r#"{"client_ip":"203.0.113.7","started_at":{ms},"request":{"id":"{key}","method":"GET","uri":"/{key}?apikey={key}","url":"https://{key}@h/{key}","querystring":{"apikey":"{key}"},"headers":{"user-agent":"{key}","apikey":"{key}","authorization":"Bearer {key}","referer":"{key}"}},"response":{"status":401,"headers":{}},"route":{"name":"{key}"},"consumer":{"id":"{key}","username":"{key}"},"authenticated_entity":{"id":"{key}"},"source":"kong"}"#,
-    ),
-    (
-        "envoy",
-        r#"{"start_time":"{t}","response_code":200,"method":"{key}","api_key":"Bearer {key}","credential_id":"{key}","path":"https://{key}@h/{key}?api_key={key}","user_agent":"{key}/{key}","route_name":"{key}","consumer":"{key}","x_forwarded_for":"{key}","request_id":"{key}"}"#,
-    ),
-    (
-        "envoy-gateway",
-        r#"{"start_time":"{t}","response_code":200,"method":"GET","x-api-key":"{key}","x-credential-id":"{key}","x-envoy-origin-path":"/{key}?api_key={key}","user-agent":"{key}","route_name":"{key}","x-forwarded-for":"{key}","x-request-id":"{key}",":authority":"{key}"}"#,
-    ),
-    (
-        "haproxy",
-        r#"{"ts":{s},"client_ip":"127.0.0.1","api_key":"{key}","credential_id":"{key}","user_agent":"{key}/{key}","method":"GET","path":"\/{key}\/{key}?api_key={key}","status":401,"server":"{key}","backend":"{key}","termination_state":"{key}","request_id":"{key}"}"#,
-    ),
-    (
-        "traefik",
-        r#"{"ClientAddr":"127.0.0.1:1","ClientHost":"{key}","ClientUsername":"{key}","DownstreamStatus":200,"RequestMethod":"GET","RequestPath":"/a/{key}?api_key={key}","RouterName":"{key}","ServiceName":"{key}","StartUTC":"{t}","request_X-Api-Key":"{key}","request_X-Credential-Id":"{key}","request_User-Agent":"a/{key}","request_Referer":"{key}"}"#,
-    ),
-    (
-        "caddy",
-        r#"{"ts":{s},"request":{"remote_ip":"127.0.0.1","method":"{key}","host":"{key}","uri":"/{key}/{key}?api_key={key}","headers":{"User-Agent":["x {key}"],"X-Api-Key":["{key}"],"X-Credential-Id":["{key}"],"Referer":["{key}"],"Cookie":["k={key}"]}},"user_id":"{key}","status":200}"#,
-    ),
-    (
-        "apisix",
-        r#"{"start_time":{ms},"client_ip":"203.0.113.7","route_id":"{key}","service_id":"{key}","consumer":{"username":"{key}"},"request":{"method":"GET","uri":"/{key}?apikey={key}","url":"http://{key}/{key}","querystring":{"apikey":"{key}"},"headers":{"user-agent":"{key}","apikey":"{key}","referer":"{key}"}},"response":{"status":200,"headers":{"x":"{key}"}}}"#,
-    ),
-    (
-        "aws-rest",
-        r#"{"requestId":"{key}","ip":"203.0.113.7","apiKey":"{key}","apiKeyId":"{key}","requestTimeEpoch":"{ms}","httpMethod":"GET","resourcePath":"/v1/{key}","path":"/prod/{key}","status":"403","userAgent":"{key}","stage":"{key}","apiId":"{key}","user":"{key}"}"#,
-    ),
-    (
-        "aws-http",
-        r#"{"requestId":"{key}","ip":"203.0.113.7","requestTimeEpoch":"{ms}","httpMethod":"GET","routeKey":"GET /v1/{key}","path":"/{key}","status":"200","userAgent":"{key}/{key}","credentialId":"{key}","apiKey":"{key}"}"#,
-    ),
-];
+use needles::{Needles, canaries};
+use records::{RECORDS, broken, record};
 
 /// 2026-11-22T06:07:40Z.
 const START_MS: u64 = 1_795_327_660_000;
 
-fn canaries() -> Vec<String> {
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    (0..CANARIES).map(|n| format!("CANARY{:016x}{n:04}", random.random::<u64>())).collect()
+/// How many keys there are.
+const CANARIES: usize = 10_000;
+/// A record of this many is broken in one way or the other, too.
+const BROKEN_OF: usize = 4;
+
+/// Each how many-th preset has a key with a past, of which incidents are made.
+const HISTORY_OF: usize = 3;
+
+/// Whether there is a record of each preset for each key. Else each key has records of one.
+fn is_whole() -> bool {
+    std::env::var("KEYHOUND_TEST_CANARIES").is_ok_and(|value| value == "all")
 }
 
-fn record(template: &str, key: &str, ms: u64) -> String {
-    let time = keyhound::event::EventTime(ms).rfc3339();
-    template
-        .replace("{key}", key)
-        .replace("{ms}", &ms.to_string())
-        .replace("{s}", &format!("{}.{:03}", ms / 1_000, ms % 1_000))
-        .replace("{t}", &time)
-}
-
-/// A record, broken in the `n`-th way: every reason for a rejection comes up.
-fn broken(record: &str, key: &str, n: usize) -> Vec<u8> {
-    // Each has a time of every format, and no key at its place.
-    let times = r#"{"msec":1795327660.839,"ts":1795327660.839,"started_at":1795327660839,"start_time":"2026-11-22T06:07:40.839Z""#;
-    let text = match n % 14 {
-        0 => format!("{{\"x\":\"{key}"),
-        1 => format!("{key} GET /{key}"),
-        2 => format!("\"{key}\""),
-        3 => format!("{{\"api_key\":\"{key}\",\"status\":200}}"),
-        4 => format!(
-            "{{\"msec\":\"{key}\",\"ts\":\"{key}\",\"started_at\":\"{key}\",\"start_time\":\"{key}\"}}"
-        ),
-        5 => format!("{times},\"x\":\"{key}\"}}"),
-        6 => format!("{{\"{key}\":{}{}", "[".repeat(200), record),
-        7 => format!("[[[{record}]]]"),
-        8 => format!("{{\"pad\":\"{}\",{}", key.repeat(4_000), &record[1..]),
-        9 => return [b"\xff\xfe", key.as_bytes()].concat(),
-        11 => format!("{times},\"status\":\"{key}\"}}"),
-        12 => format!("{{\"{key}\" {record}"),
-        10 => return [b"\x1f\x8b", record.as_bytes()].concat(),
-        _ => format!("{{\"message\":{:?}}}", &record[..record.len() - 2]),
-    };
-    text.into_bytes()
-}
-
-/// The log of one preset: each canary in a whole record, every second one in a broken one too, and one canary that is
-/// used for long and then far more, so that findings, incidents and decisions are made of it.
-fn log(template: &str, canaries: &[String]) -> Vec<u8> {
+/// The log of the `index`-th preset: its share of the canaries in whole records, some in a broken one too, and one
+/// canary that is used for long and then far more, so that findings, incidents and decisions are made of it.
+fn log(index: usize, canaries: &[String]) -> Vec<u8> {
+    let template = RECORDS[index].1;
     let mut text = Vec::new();
     let mut add = |line: &[u8]| {
         text.extend_from_slice(line);
         text.push(b'\n');
     };
     let days_ms = 6 * 86_400_000;
-    for n in 0..1_800 {
-        add(record(template, &canaries[0], START_MS - days_ms + n * days_ms / 1_800).as_bytes());
+    let (usual, sudden) = if index.is_multiple_of(HISTORY_OF) { (1_800, 1_500) } else { (0, 0) };
+    for n in 0..usual {
+        add(record(template, &canaries[0], 0, START_MS - days_ms + n * days_ms / usual).as_bytes());
     }
-    for (n, key) in canaries.iter().enumerate() {
-        let line = record(template, key, START_MS + n as u64 * 20);
+    let is_whole = is_whole();
+    let share = canaries
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| is_whole || n % RECORDS.len() == index)
+        .map(|(_, key)| key);
+    for (nth, key) in share.enumerate() {
+        let line = record(template, key, nth, START_MS + nth as u64 * 20);
         add(line.as_bytes());
-        if n % 2 == 0 {
-            add(&broken(&line, key, n / 2));
+        if nth.is_multiple_of(BROKEN_OF) {
+            add(&broken(&line, key, nth / BROKEN_OF));
         }
     }
-    for n in 0..1_500 {
-        add(record(template, &canaries[0], START_MS + 30_000 + n * 30).as_bytes());
+    for n in 0..sudden {
+        add(record(template, &canaries[0], 0, START_MS + 30_000 + n * 30).as_bytes());
     }
     text
 }
 
-/// Fails if any byte string holds the canaries' mark or the random part of one of them.
+/// Collects what holds a half of a canary, in any form.
 struct Watch {
-    canaries: Vec<String>,
+    needles: Needles,
     looked_at_bytes: usize,
+    found: Vec<String>,
 }
 
 impl Watch {
-    #[track_caller]
+    fn new(canaries: &[String]) -> Self {
+        Self { needles: Needles::new(canaries), looked_at_bytes: 0, found: Vec::new() }
+    }
+
     fn look(&mut self, what: &str, bytes: &[u8]) {
         self.looked_at_bytes += bytes.len();
-        for part in std::iter::once("CANARY").chain(self.canaries.iter().map(|key| &key[6..22])) {
-            if let Some(at) = memchr::memmem::find(bytes, part.as_bytes()) {
-                let around = &bytes[at.saturating_sub(150)..(at + 60).min(bytes.len())];
-                panic!("{what} holds a raw key at byte {at}: {}", String::from_utf8_lossy(around));
-            }
+        let mut from = 0;
+        while let Some(at) = self.needles.find(&bytes[from..]).map(|at| from + at) {
+            from = (at + 200).min(bytes.len());
+            let around = String::from_utf8_lossy(&bytes[at.saturating_sub(150)..(at + 60).min(bytes.len())]);
+            self.found.push(format!("{what}, at byte {at}: {around}"));
         }
+    }
+
+    /// Fails if anything was found.
+    #[track_caller]
+    fn end(self) {
+        let shown = &self.found[..self.found.len().min(30)];
+        assert!(shown.is_empty(), "{} parts of raw keys: {shown:#?}", self.found.len());
+        println!("{} bytes looked at", self.looked_at_bytes);
     }
 }
 
@@ -208,8 +160,8 @@ fn wait_until_told(site: &Site, records: u64) -> String {
 }
 
 #[test]
-fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
-    let canaries = canaries();
+fn ten_thousand_raw_keys_leave_no_half_in_logs_metrics_files_or_answers() {
+    let canaries = canaries(CANARIES);
     let names: Vec<(String, &str, &str)> = RECORDS
         .iter()
         .flat_map(|(format, _)| ["raw", "credential"].map(|key| (format!("{format}.{key}"), *format, key)))
@@ -223,15 +175,15 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
     point_at(&site, logs.path());
     let mut records = 0;
     for (name, format, _) in &names {
-        let template = RECORDS.iter().find(|(of, _)| of == format).expect("a template").1;
-        let text = log(template, &canaries);
+        let index = RECORDS.iter().position(|(of, _)| of == format).expect("a template");
+        let text = log(index, &canaries);
         records += text.iter().filter(|byte| **byte == b'\n').count();
         fs::write(logs.path().join(name), text).expect("written");
     }
 
     let daemon = site.start(&[("RUST_LOG", "trace")]);
     let metrics = wait_until_told(&site, records as u64);
-    let mut watch = Watch { canaries: canaries.clone(), looked_at_bytes: 0 };
+    let mut watch = Watch::new(&canaries);
     watch.look("the metrics", metrics.as_bytes());
     // A file has neither an empty line nor a compressed one as a record.
     let is_possible = |reason: &Reject| !matches!(reason, Reject::Empty | Reject::TooLarge);
@@ -260,8 +212,8 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
         assert!(status.is_some_and(|status| expected.contains(&status)), "{path}: {answer}");
         watch.look(path, answer.as_bytes());
     }
-    let incidents = http::get(&site.listen, "/api/v1/incidents?state=all").expect("somebody answers");
-    assert!(incidents.contains("inc_"), "no incident was made");
+    watch_incidents(&mut watch, &site);
+    watch_commands(&mut watch, &site, logs.path(), &names);
     // Its database, while it runs and after.
     for path in site.files() {
         watch.look(&path.display().to_string(), &fs::read(&path).unwrap_or_default());
@@ -270,7 +222,54 @@ fn a_thousand_raw_keys_leave_no_byte_in_logs_metrics_files_or_answers() {
     for path in site.files() {
         watch.look(&path.display().to_string(), &fs::read(&path).expect("a file that is there"));
     }
-    println!("{} bytes looked at", watch.looked_at_bytes);
+    watch.end();
+}
+
+/// The pages and answers about each incident.
+#[track_caller]
+fn watch_incidents(watch: &mut Watch, site: &Site) {
+    let listed = http::get(&site.listen, "/api/v1/incidents?state=all&limit=1000").expect("somebody answers");
+    let ids: BTreeSet<&str> =
+        listed.split('"').filter(|text| text.starts_with("inc_") && !text.contains(' ')).collect();
+    assert!(!ids.is_empty(), "no incident was made");
+    for id in ids.iter().take(50) {
+        for path in [
+            format!("/api/v1/incidents/{id}"),
+            format!("/api/v1/incidents/{id}/page"),
+            format!("/incidents/{id}"),
+        ] {
+            let answer = http::get(&site.listen, &path).expect("somebody answers");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+            watch.look(&path, answer.as_bytes());
+        }
+    }
+    for path in ["/", "/incidents", "/incidents?state=all"] {
+        watch.look(
+            path,
+            &exchange(&site.listen, &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
+        );
+    }
+}
+
+/// What the commands print that look at logs, incidents and decisions.
+#[track_caller]
+fn watch_commands(watch: &mut Watch, site: &Site, logs: &Path, names: &[(String, &str, &str)]) {
+    let url = format!("http://{}", site.listen);
+    let mut run = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_keyhound")).args(arguments).output().expect("it can be started");
+        assert!(output.stdout.len() > 100, "{arguments:?}: {output:?}");
+        watch.look(&format!("{arguments:?}"), &[output.stdout, output.stderr].concat());
+    };
+    for (name, format, key) in names {
+        let log = logs.join(name).display().to_string();
+        run(&["decode", "--format", format, "--key", key, "--output", "json", &log]);
+        if *key == "raw" {
+            run(&["inspect", &log]);
+        }
+    }
+    run(&["incidents", "list", "--state", "all", "--url", &url]);
+    run(&["decisions", "list", "--all", "--url", &url]);
 }
 
 /// Lets the sources of the settings point into another folder.
@@ -304,7 +303,7 @@ fn child() {
 
 #[test]
 fn a_panic_tells_its_place_and_nothing_of_the_record() {
-    let canaries = canaries();
+    let canaries = canaries(2);
     let output = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "child", "--nocapture"])
         .env(PANICS, &canaries[1])
@@ -315,5 +314,7 @@ fn a_panic_tells_its_place_and_nothing_of_the_record() {
     let told = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&told);
     assert!(text.contains("tests/canary.rs:"), "the place is told: {text}");
-    Watch { canaries, looked_at_bytes: 0 }.look("the panic's message", &told);
+    let mut watch = Watch::new(&canaries);
+    watch.look("the panic's message", &told);
+    watch.end();
 }

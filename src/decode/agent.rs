@@ -9,7 +9,7 @@ use bumpalo::Bump;
 
 use super::{
     fingerprint::Fingerprinter,
-    secrecy::{any_part_holds_key, holds_key, looks_secret},
+    secrecy::{PART_BYTES_MIN, any_part_holds_key, holds_half_of_key, looks_secret},
 };
 use crate::event::Name;
 
@@ -34,6 +34,8 @@ struct Entry {
     tag: u64,
     hash: u64,
     shown: Shown,
+    /// Whether a word of it has room for half a key: most agents need no search.
+    has_long_word: bool,
 }
 
 /// A name put together on the stack.
@@ -52,10 +54,10 @@ impl Shown {
 impl Agents {
     pub fn new() -> Self {
         let shown = Shown { buffer: [0; AGENT_BYTES_MAX], length: 0 };
-        Self(vec![Entry { tag: 0, hash: 0, shown }; ENTRIES].into_boxed_slice())
+        Self(vec![Entry { tag: 0, hash: 0, shown, has_long_word: false }; ENTRIES].into_boxed_slice())
     }
 
-    /// The agent's name, in which the record's own raw key does not occur.
+    /// The agent's name, in which neither the record's own raw key nor half of it occurs.
     pub fn name<'a>(
         &mut self,
         agent: &str,
@@ -69,10 +71,12 @@ impl Agents {
         let entry = &mut self.0[tag as usize % ENTRIES];
         if entry.tag != tag {
             let shown = shown(agent, None, fingerprinter);
-            *entry = Entry { tag, hash: Name::new(shown.as_str()).hash, shown };
+            let text = shown.as_str();
+            let has_long_word = text.split([' ', '/']).any(|word| word.len() >= PART_BYTES_MIN);
+            *entry = Entry { tag, hash: Name::new(text).hash, shown, has_long_word };
         }
         let text = entry.shown.as_str();
-        if any_part_holds_key(text, key) {
+        if any_part_holds_key(text, key) || (entry.has_long_word && holds_half_of_key(text, key)) {
             return Name::new(arena.alloc_str(shown(agent, key, fingerprinter).as_str()));
         }
         Name { hash: entry.hash, text: arena.alloc_str(text) }
@@ -158,11 +162,9 @@ fn product<'t>(token: &'t str, key: Option<&str>) -> Option<(&'t str, &'t str)> 
         && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
         && !looks_secret(name)
         && !version_looks_secret(version)
-        && !holds_key(token, key)
-        && !holds_key(name, key)
-        && !holds_key(version, key);
+        && ![token, name, version].iter().any(|piece| holds_half_of_key(piece, key));
     let version = two_numbers(version);
-    (shown && !holds_key(version, key)).then_some((name, version))
+    (shown && !holds_half_of_key(version, key)).then_some((name, version))
 }
 
 /// A version of digits and dots is none, however long: `120.0.6099.71`, `20261122`.
@@ -248,6 +250,16 @@ mod tests {
         check_hashed("good/1.0", Some("good"));
         check_hashed("sdk/1.0 x-secret-y", Some("secret"));
         check_hashed("sdk/1.2.3", Some("1.2"));
+    }
+
+    #[test]
+    fn half_of_the_own_key_does_not_survive_either() {
+        let key = Some("hqwertzuiopasdfgwgjjxwlBbazGdzgu");
+        assert_eq!(name("wgjjxwlBbazGdzgu/1.0", None), "wgjjxwlBbazGdzgu/1.0", "it has no secret's shape");
+        check_hashed("wgjjxwlBbazGdzgu/1.0", key);
+        check_hashed("hqwertzuiopasdfg/1.0 wgjjxwlBbazGdzgu/2.0", key);
+        check_hashed("acme-WGJJXWLBBAZGDZGU", key);
+        assert_eq!(name("gjjxwlBbazGdzgu/1.0", key), "gjjxwlBbazGdzgu/1.0", "less than half");
     }
 
     #[test]

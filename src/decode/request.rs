@@ -10,7 +10,8 @@ use super::{
     fingerprint::Fingerprinter,
     number, route,
     secrecy::{
-        self, first_of_joined, holds_key, is_redacted, key_of_header_text, looks_secret, without_ends,
+        self, first_of_joined, holds_half_of_key, holds_key, is_redacted, key_of_header_text, looks_secret,
+        without_ends,
     },
     settings::{KeyPolicy, Settings},
     time,
@@ -190,7 +191,7 @@ impl Assembler {
 
     /// A user name comes from the client: with basic authentication, some send the key as the user.
     fn user<'a>(&self, user: &'a str, raw: Option<&str>, arena: &'a Bump) -> &'a str {
-        if looks_secret(user) || holds_key(user, raw) {
+        if looks_secret(user) || holds_half_of_key(user, raw) {
             return arena.alloc_str(&format!("#{:08x}", self.fingerprinter.short_hash(user)));
         }
         handle(user, raw)

@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 
-use super::secrecy::{holds_key, is_word};
+use super::secrecy::{holds_half_of_key, holds_key, is_word};
 
 /// The longest route, in bytes; what is longer ends in `…`.
 pub const ROUTE_BYTES_MAX: usize = 128;
@@ -51,8 +51,9 @@ fn cut<'a>(text: &'a str, arena: &'a Bump) -> &'a str {
 /// The path of a URL with its ids, and the record's own raw key, replaced by `{…}`.
 pub(super) fn template<'a>(url: &'a str, key: Option<&str>, arena: &'a Bump) -> &'a str {
     let path = path_of(url);
-    let keep =
-        |segment: &str| segment.len() <= SEGMENT_BYTES_MAX && is_word(segment) && !holds_key(segment, key);
+    let keep = |segment: &str| {
+        segment.len() <= SEGMENT_BYTES_MAX && is_word(segment) && !holds_half_of_key(segment, key)
+    };
     let mut from = 0;
     let hidden = segments(path).position(|segment| {
         let kept = keep(segment);
@@ -83,7 +84,7 @@ pub(super) fn template<'a>(url: &'a str, key: Option<&str>, arena: &'a Bump) -> 
 /// A key with a slash in it spans segments: then nothing of the path is kept.
 fn whole<'p>(path: &'p str, key: Option<&str>) -> &'p str {
     let spans = key.is_some_and(|key| key.contains('/'));
-    if spans && holds_key(path, key) { "/{…}" } else { path }
+    if spans && holds_half_of_key(path, key) { "/{…}" } else { path }
 }
 
 /// Cuts scheme, authority, query and fragment off.
@@ -189,6 +190,11 @@ mod tests {
         check_with_key("/v1/good/orders", Some("good"), "/v1/{…}/orders");
         check_with_key("/v1/xsecretx/orders", Some("secret"), "/v1/{…}/orders");
         check_with_key("/v1/ab/cdef/orders", Some("ab/cdef"), "/{…}");
+        let long = Some("hqwertzuiopasdfgwgjjxwlBba/Gdzgu");
+        check_with_key("/v1/hqwertzuiopasdfg/orders", long, "/v1/{…}/orders");
+        check_with_key("/v1/wgjjxwlBba/Gdzgu/orders", long, "/{…}");
+        let plain = Some("hqwertzuiopasdfgwgjjxwlBbazGdzgu");
+        check_with_key("/v1/hqwertzuiopasdfg/orders", plain, "/v1/{…}/orders");
         assert_eq!(named("good", Some("good"), &Bump::new()), "{…}");
     }
 

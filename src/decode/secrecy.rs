@@ -9,6 +9,8 @@ use std::ops::Range;
 const SUBSTRING_BYTES_MIN: usize = 6;
 const HEX_BYTES_MIN: usize = 8;
 const MIXED_BYTES_MIN: usize = 16;
+/// Half of a key may not be kept either; of keys that are shorter than twice this, no part of this length.
+pub(super) const PART_BYTES_MIN: usize = 16;
 
 /// What a piece of text is made of, from one pass over it.
 #[derive(Clone, Copy)]
@@ -18,13 +20,14 @@ pub(super) struct Shape {
     lower: usize,
     upper: usize,
     has_hex_part: bool,
+    longest_part: usize,
 }
 
 impl Shape {
     #[inline]
     pub fn of(piece: &str) -> Self {
         let (mut digits, mut lower, mut upper) = (0, 0, 0);
-        let (mut part, mut part_is_hex, mut has_hex_part) = (0, true, false);
+        let (mut part, mut part_is_hex, mut has_hex_part, mut longest_part) = (0, true, false, 0);
         for byte in piece.bytes() {
             let class = CLASSES[usize::from(byte)];
             digits += usize::from(class & DIGIT != 0);
@@ -32,6 +35,7 @@ impl Shape {
             upper += usize::from(class & UPPER != 0);
             if class & (DIGIT | LOWER | UPPER) == 0 {
                 has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
+                longest_part = longest_part.max(part);
                 (part, part_is_hex) = (0, true);
             } else {
                 part += 1;
@@ -39,7 +43,8 @@ impl Shape {
             }
         }
         has_hex_part |= part_is_hex && part >= HEX_BYTES_MIN;
-        Self { length: piece.len(), digits, lower, upper, has_hex_part }
+        longest_part = longest_part.max(part);
+        Self { length: piece.len(), digits, lower, upper, has_hex_part, longest_part }
     }
 
     /// Whether it has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and more.
@@ -49,10 +54,13 @@ impl Shape {
         self.has_hex_part || (self.length >= MIXED_BYTES_MIN && self.is_mixed())
     }
 
-    /// Digits among letters, or capitals so often that they do not begin words (`listPaymentMethods` is not mixed).
+    /// Digits among letters, or capitals so often that they do not begin words (`listPaymentMethods` is not mixed), or
+    /// more capitals in a row than a word has (`LIST_PAYMENT_METHODS` is not mixed).
     fn is_mixed(self) -> bool {
         let letters = self.lower + self.upper;
-        (self.digits > 0 && letters > 0) || (self.lower > 0 && self.upper * 4 >= letters)
+        (self.digits > 0 && letters > 0)
+            || (self.lower > 0 && self.upper * 4 >= letters)
+            || (self.lower == 0 && self.longest_part >= MIXED_BYTES_MIN)
     }
 }
 
@@ -103,13 +111,22 @@ pub(super) fn is_word(piece: &str) -> bool {
     }
     // Most words are too short for a secret, or have neither digits nor capitals, nor many hex digits.
     let may_be_secret = piece.len() >= HEX_BYTES_MIN && (any & (DIGIT | UPPER) != 0 || hex >= HEX_BYTES_MIN);
-    !(may_be_secret && Shape::of(piece).is_secret())
+    !(may_be_secret && looks_secret(piece))
 }
 
 /// Whether a piece of text has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and
-/// more.
+/// more, a key by its prefix, or what is percent-encoded without need.
 pub fn looks_secret(piece: &str) -> bool {
-    piece.len() >= HEX_BYTES_MIN && Shape::of(piece).is_secret()
+    piece.len() >= HEX_BYTES_MIN
+        && (Shape::of(piece).is_secret() || (piece.len() >= MIXED_BYTES_MIN && is_marked(piece)))
+}
+
+/// A key of hex digits that is percent-encoded has no letter left; half of one with a prefix may have few capitals.
+#[cold]
+fn is_marked(piece: &str) -> bool {
+    const ESCAPES_MIN: usize = 4;
+    ["sk_live_", "sk_test_", "pk_live_", "rk_live_"].iter().any(|prefix| piece.contains(prefix))
+        || piece.matches('%').nth(ESCAPES_MIN - 1).is_some()
 }
 
 /// Whether a piece is the record's own raw key, or holds it.
@@ -125,6 +142,22 @@ pub(super) fn holds_key(piece: &str, key: Option<&str>) -> bool {
     piece
         .windows(key.len())
         .any(|window| window[0].eq_ignore_ascii_case(&key[0]) && window.eq_ignore_ascii_case(key))
+}
+
+/// Whether a piece that a caller wrote is the record's own raw key, or holds it or half of it.
+pub(super) fn holds_half_of_key(piece: &str, key: Option<&str>) -> bool {
+    holds_key(piece, key) || (piece.len() >= PART_BYTES_MIN && key.is_some_and(|key| holds_part(piece, key)))
+}
+
+#[cold]
+fn holds_part(piece: &str, key: &str) -> bool {
+    let (piece, key) = (piece.as_bytes(), key.as_bytes());
+    let part = key.len().div_ceil(2).max(PART_BYTES_MIN);
+    key.windows(part).any(|part| {
+        piece
+            .windows(part.len())
+            .any(|window| window[0].eq_ignore_ascii_case(&part[0]) && window.eq_ignore_ascii_case(part))
+    })
 }
 
 /// Whether a text or any of the parts between its slashes and blanks is the record's own raw key, or holds it.
@@ -247,12 +280,21 @@ mod tests {
             "order_9f8e7d6c5b4a",
             "AbCdEfGhIjKlMnOpQr",
             "user-1795327660839",
+            "sk_live_mMzylYEbeDDq",
+            "FIOPUXQJRCBKVFNI",
+            "%30%32%34%33%30%38%36%37",
         ] {
             assert!(looks_secret(secret), "{secret}");
         }
-        for word in
-            ["orders", "v1", "notification-preferences", "listPaymentMethods", "1234567", "robots.txt"]
-        {
+        for word in [
+            "orders",
+            "v1",
+            "notification-preferences",
+            "listPaymentMethods",
+            "LIST_PAYMENT_METHODS",
+            "1234567",
+            "robots.txt",
+        ] {
             assert!(!looks_secret(word), "{word}");
         }
     }
