@@ -6,7 +6,7 @@
 //! that only show that the test can fail are thinned out.
 
 mod cases;
-mod frames;
+pub mod frames;
 mod upstream_view;
 
 use std::{

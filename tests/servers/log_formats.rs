@@ -23,7 +23,7 @@ use crate::harness::{
     haproxy::Haproxy,
     http,
     nginx::Nginx,
-    recipe::block_with,
+    recipe::{block_with, caddy_log, instead},
     traefik::Traefik,
     upstream::{SLOW, Upstream},
 };
@@ -117,13 +117,6 @@ fn name(id: KeyId, namespace: &str, pepper: &Pepper) -> &'static str {
         (credential_fingerprint(pepper, namespace, CREDENTIAL), "credential"),
     ];
     known.iter().find(|(known, _)| *known == id).map_or("other", |(_, name)| name)
-}
-
-/// The page's recipe with one phrase replaced by another that the page offers.
-#[track_caller]
-fn instead(recipe: &str, phrase: &str, other: &str) -> String {
-    assert!(recipe.contains(phrase), "the recipe has no {phrase}:\n{recipe}");
-    recipe.replace(phrase, other)
 }
 
 fn nginx(recipe: &str) -> (Nginx, Upstream) {
@@ -230,14 +223,6 @@ fn caddy(version: Version, log: &str) -> (Caddy, Upstream) {
         upstream.port
     );
     (Caddy::start(version, &site), upstream)
-}
-
-/// The inside of the page's site block.
-fn caddy_log() -> String {
-    let recipe = block_with("caddy", "caddyfile", "format filter");
-    let inside =
-        recipe.trim_end().strip_suffix('}').and_then(|rest| rest.split_once("{\n")).map(|(_, inside)| inside);
-    inside.unwrap_or_else(|| panic!("not a site block:\n{recipe}")).to_owned()
 }
 
 #[test]

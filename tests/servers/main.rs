@@ -3,6 +3,7 @@
 //! `make test` installs and runs all; one alone: `cargo test --test servers kafka_takes_and_gives_records`.
 
 mod enforce;
+mod every_byte;
 mod hangs;
 mod harness;
 mod hostile;

@@ -52,7 +52,7 @@ impl Gateway for Caddy {
         self.port
     }
 
-    fn log(&self) -> String {
-        self.folder.read("keyhound.json")
+    fn log_bytes(&self) -> Vec<u8> {
+        self.folder.read_bytes("keyhound.json")
     }
 }

@@ -46,8 +46,8 @@ impl Gateway for Envoy {
         self.port
     }
 
-    fn log(&self) -> String {
-        self.folder.read("keyhound.json")
+    fn log_bytes(&self) -> Vec<u8> {
+        self.folder.read_bytes("keyhound.json")
     }
 }
 

@@ -194,10 +194,10 @@ impl Gateway for Example {
     }
 
     /// The access log, which Caddy and Traefik write to standard output.
-    fn log(&self) -> String {
+    fn log_bytes(&self) -> Vec<u8> {
         match self.of {
-            Of::Nginx | Of::Envoy | Of::EnvoyGrpc => self.folder.read(LOG),
-            Of::Caddy | Of::Traefik => self.program.output(),
+            Of::Nginx | Of::Envoy | Of::EnvoyGrpc => self.folder.read_bytes(LOG),
+            Of::Caddy | Of::Traefik => self.program.output_bytes(),
         }
     }
 }

@@ -35,8 +35,12 @@ impl Folder {
 
     /// The text of a file in it, empty if there is none yet.
     pub fn read(&self, name: &str) -> String {
-        fs::read(self.0.join(name))
-            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into())
+        String::from_utf8_lossy(&self.read_bytes(name)).into()
+    }
+
+    /// The bytes of a file in it, none if there is none yet.
+    pub fn read_bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).unwrap_or_default()
     }
 }
 

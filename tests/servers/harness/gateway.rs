@@ -15,7 +15,12 @@ pub trait Gateway {
     fn port(&self) -> u16;
 
     /// The access log as it stands, whole.
-    fn log(&self) -> String;
+    fn log_bytes(&self) -> Vec<u8>;
+
+    /// The same as text.
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log_bytes()).into_owned()
+    }
 
     /// The full address of a path at this gateway.
     fn url(&self, path: &str) -> String {

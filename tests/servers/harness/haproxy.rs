@@ -39,8 +39,11 @@ impl Haproxy {
     }
 }
 
-// Without `dontlognull`, each look at the port at the start would be a record.
+// Without `dontlognull`, each look at the port at the start would be a record. Of several threads that log at once, one
+// may leave its record out.
 const TEMPLATE: &str = "\
+global
+    nbthread 1
 defaults
     mode http
     log global
@@ -61,7 +64,7 @@ impl Gateway for Haproxy {
         self.port
     }
 
-    fn log(&self) -> String {
-        self.program.output()
+    fn log_bytes(&self) -> Vec<u8> {
+        self.program.output_bytes()
     }
 }

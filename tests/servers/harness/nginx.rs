@@ -50,7 +50,7 @@ impl Gateway for Nginx {
         self.port
     }
 
-    fn log(&self) -> String {
-        self.folder.read("keyhound.json")
+    fn log_bytes(&self) -> Vec<u8> {
+        self.folder.read_bytes("keyhound.json")
     }
 }

@@ -72,8 +72,12 @@ impl Program {
 
     /// Everything that the program wrote so far.
     pub fn output(&self) -> String {
-        fs::read(&self.output)
-            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+        String::from_utf8_lossy(&self.output_bytes()).into_owned()
+    }
+
+    /// The same as bytes.
+    pub fn output_bytes(&self) -> Vec<u8> {
+        fs::read(&self.output).unwrap_or_default()
     }
 
     /// Waits until `ready`, at most `limit`; fails the test with the program's last words if it ends or is late.

@@ -70,8 +70,12 @@ impl Gateway for Traefik {
     }
 
     /// Without the records of the probing at the start.
-    fn log(&self) -> String {
-        let log = self.folder.read("keyhound.json");
-        log.split_inclusive('\n').filter(|line| !line.contains(Self::PROBE)).collect()
+    fn log_bytes(&self) -> Vec<u8> {
+        let log = self.folder.read_bytes("keyhound.json");
+        let lines = log.split_inclusive(|byte| *byte == b'\n');
+        lines
+            .filter(|line| memchr::memmem::find(line, Self::PROBE.as_bytes()).is_none())
+            .collect::<Vec<_>>()
+            .concat()
     }
 }

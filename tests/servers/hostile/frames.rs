@@ -10,7 +10,8 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-type Field = (Vec<u8>, Vec<u8>);
+/// A header's name and value.
+pub type Field = (Vec<u8>, Vec<u8>);
 
 /// All of them, with this key.
 pub fn all(key: &str) -> Vec<Case> {
@@ -104,7 +105,7 @@ fn with_key(key: &str, path: &str, others: &[Field]) -> Vec<Field> {
 }
 
 /// A connection with one request.
-fn whole(fields: &[Field]) -> Vec<u8> {
+pub fn whole(fields: &[Field]) -> Vec<u8> {
     [opening(), headers(fields, 16_384, END_STREAM)].concat()
 }
 
