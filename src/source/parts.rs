@@ -8,7 +8,8 @@
 //! there. So reading goes on where the last record that was given ends; parts before that place which wait for their last
 //! one are found again by looking back ([`LogLines::recall`]): what waits is a function of the bytes before a position, and
 //! a replay equals. At the end of a file that is done, what waits is given as it is. A position right behind a part can come
-//! from that alone, so such a part has been given.
+//! from that alone, so such a part has been given. What is given as it is behind a line of the other stream ends where that
+//! line ends; reading that begins there gives it once more, as a record at the same position.
 //!
 //! **Bounds.** Of a joined line `bytes_max` bytes are kept. One that has had no part for [`GAP_MAX`] bytes of the file is
 //! given as it is. There is no bound in time: what a program has not ended is no line yet, as without a container.
@@ -19,8 +20,8 @@ use super::lines::{Found, Line, LineReader, Span, Step};
 
 /// How many bytes of the file may lie between two parts of a line.
 const GAP_MAX: u64 = 1 << 20;
-/// How far to look back for parts that wait: to tell what the last line is, then for parts, and further where a line began
-/// before that.
+/// How far to look back for parts that wait: to tell whether this is a container's log, then for parts, and further where
+/// a line began before that.
 const LOOK_BACK: [u64; 4] = [128 << 10, GAP_MAX + (256 << 10), 8 << 20, 32 << 20];
 /// Docker splits a line where it has so many bytes.
 const DOCKER_PART_BYTES: usize = 16 << 10;
@@ -154,19 +155,22 @@ impl<R: Read> LogLines<R> {
             let from = position.saturating_sub(far);
             let mut bytes = Vec::new();
             before(from)?.take(position - from).read_to_end(&mut bytes)?;
-            let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            let last = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
-            if split(&text[last..]).is_none_or(|part| !part.is_last) {
+            // The first line may have begun earlier.
+            let first =
+                if from == 0 { 0 } else { memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1) };
+            let bytes = &bytes[first..];
+            if !bytes.split(|byte| *byte == b'\n').any(|line| split(line).is_some()) {
                 return Ok(());
             }
             if step == 0 && from > 0 {
                 continue;
             }
-            // The first line may have begun earlier.
-            let first =
-                if from == 0 { 0 } else { memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1) };
-            let mut seen = LogLines::new(&bytes[first..], from + first as u64, self.bytes_max);
+            let mut seen = LogLines::new(bytes, from + first as u64, self.bytes_max);
             while matches!(seen.step()?, Step::Line(_)) {}
+            if seen.holds_last {
+                // Nothing that was given ends there but what waited: so it has been given.
+                return Ok(());
+            }
             let is_known = |waiting: &Waiting| waiting.bytes.is_empty() || waiting.is_whole || from == 0;
             if seen.waiting.iter().all(is_known) || step + 1 == LOOK_BACK.len() || from == 0 {
                 (self.waiting, self.ended) = (seen.waiting, seen.ended);
