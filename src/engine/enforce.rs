@@ -15,7 +15,7 @@ use crate::{
     event::{EventTime, KeyId},
     incident::{Case, Doing, MATURE, Outcome},
     profile::panes::Panes,
-    respond::{Decision, DecisionId, Handle, Mode, Rate, Step, rails},
+    respond::{Decision, DecisionId, Guardrail, Handle, Mode, Rate, Step, rails},
 };
 
 /// A step is extended while at least so many requests were refused by it in the last five minutes.
@@ -134,7 +134,7 @@ impl Engine {
             return;
         }
         if late {
-            return case.hold(step, "late");
+            return case.hold(step, Guardrail::Late);
         }
         case.asked = Some(step);
         let leading = case.causes.iter().max_by(|a, b| a.score.total_cmp(&b.score));
@@ -223,7 +223,7 @@ impl Engine {
                     by,
                     outcome: outcome_of(decision),
                 }),
-                Err(rail) => case.hold(grant.step, rail),
+                Err(rail) => case.hold(grant.step, *rail),
             }
         }
         if let Ok(decision) = &grant.outcome {

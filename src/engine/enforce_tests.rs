@@ -152,7 +152,7 @@ fn revoking_a_key_that_ships_in_an_app_is_refused_and_throttling_it_is_not() {
     let mut effects = Vec::new();
     engines.apply(Input::Command(&command(Step::Revoke)), &mut effects);
     assert!(
-        matches!(&effects[..], [Effect::Grant(grant)] if grant.outcome == Err("class")),
+        matches!(&effects[..], [Effect::Grant(grant)] if grant.outcome == Err(Guardrail::Class)),
         "the entry is found by the credential that the id comes from: {effects:?}"
     );
     engines.apply_events(&[plain(KEY, START)], &mut Vec::new());
@@ -161,7 +161,7 @@ fn revoking_a_key_that_ships_in_an_app_is_refused_and_throttling_it_is_not() {
 }
 
 /// What comes of an operator's command on a key: the decision, or the rail that held it.
-fn by_operator(engines: &mut Engines, step: Step, key: KeyId) -> Result<Decision, &'static str> {
+fn by_operator(engines: &mut Engines, step: Step, key: KeyId) -> Result<Decision, Guardrail> {
     let action = Action::Take { key: key.to_string(), step, for_seconds: 60 };
     let mut effects = Vec::new();
     engines.apply(Input::Command(&Command { action, ..command(step) }), &mut effects);
@@ -202,13 +202,13 @@ fn a_command_means_the_key_whichever_of_its_ids_it_names() {
     );
     let mut engines = self::engines(entry(KeyClass::Mobile, false));
     engines.apply_events(&[shown], &mut Vec::new());
-    assert_eq!(by_operator(&mut engines, Step::Revoke, raw), Err("class"), "its class counts too");
+    assert_eq!(by_operator(&mut engines, Step::Revoke, raw), Err(Guardrail::Class), "its class counts too");
 }
 
 #[test]
 fn a_key_that_was_never_seen_has_no_rate_to_be_throttled_to() {
     let mut engines = engines(entry(KeyClass::Server, false));
-    assert_eq!(by_operator(&mut engines, Step::Throttle, KEY), Err("rate"));
+    assert_eq!(by_operator(&mut engines, Step::Throttle, KEY), Err(Guardrail::Rate));
     by_operator(&mut engines, Step::Revoke, KEY).unwrap();
 }
 

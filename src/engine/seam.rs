@@ -9,7 +9,7 @@ use crate::{
     detect::{Finding, GroupUse},
     event::{Event, EventTime, KeyId},
     incident::Incident,
-    respond::{Decision, Mode, Step},
+    respond::{Decision, Guardrail, Mode, Step},
     rules::RuleSet,
 };
 
@@ -111,7 +111,7 @@ pub struct Grant {
     pub step: Step,
     pub at: EventTime,
     /// Granted, with the decision that was written, or held and by which rail.
-    pub outcome: Result<Box<Decision>, &'static str>,
+    pub outcome: Result<Box<Decision>, Guardrail>,
 }
 
 /// One input of the ordered sequence that a partition's state is a function of.

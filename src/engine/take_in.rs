@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::{EventTime, KeyId},
-    respond::Decision,
+    respond::{Decision, Guardrail},
 };
 
 impl Engine {
@@ -32,7 +32,7 @@ impl Engine {
         }
         let (step, at) = (given.step, EventTime(command.at_ms));
         if step.is_enforced() && !has_room {
-            effects.push(Effect::Grant(Box::new(Grant { key, step, at, outcome: Err("full") })));
+            effects.push(Effect::Grant(Box::new(Grant { key, step, at, outcome: Err(Guardrail::Full) })));
             return false;
         }
         let reference = self.now.reference.clone();

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     detect::Family,
     event::EventTime,
-    respond::{Handle, Step},
+    respond::{Guardrail, Handle, Step},
 };
 
 /// An incident without a finding for so long, and without a step in force, is over.
@@ -93,7 +93,7 @@ impl Case {
             self.record.steps.remove(last);
         }
         self.asked = None;
-        self.hold(step, "restart");
+        self.hold(step, Guardrail::Restart);
     }
 
     /// Whether it is what was told, or what became of that.
@@ -173,8 +173,8 @@ impl Case {
     }
 
     /// Notes a step that a rail held back, once.
-    pub fn hold(&mut self, step: Step, by: &str) {
-        let held = Held { step, by: by.to_owned() };
+    pub fn hold(&mut self, step: Step, by: Guardrail) {
+        let held = Held { step, by: by.to_string() };
         if !self.record.held.contains(&held) {
             self.record.held.push(held);
             self.changed = true;

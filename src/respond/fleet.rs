@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Guardrail;
 use crate::event::{EventTime, KeyId};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -71,9 +72,9 @@ impl Fleet {
         at: EventTime,
         until: EventTime,
         active_keys: usize,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Guardrail> {
         if self.paused {
-            return Err("paused");
+            return Err(Guardrail::Paused);
         }
         self.in_force.retain(|_, until| *until > at.0);
         self.granted.retain(|granted| EventTime(*granted).after(HOUR) > at);
@@ -82,10 +83,10 @@ impl Fleet {
         let share = ((caps.share_of_active_keys * active_keys as f64).floor() as usize).max(1);
         let known = self.in_force.contains_key(&key.to_string());
         if !known && self.in_force.len() >= share {
-            return Err("cap: share of active keys");
+            return Err(Guardrail::ShareOfActiveKeys);
         }
         if !known && self.granted.len() >= caps.throttle_per_hour as usize {
-            return Err("cap: throttles an hour");
+            return Err(Guardrail::ThrottlesPerHour);
         }
         if !known {
             self.granted.push(at.0);
@@ -119,7 +120,7 @@ mod tests {
         KeyId { kind: KeyKind::Raw, hash: [n; 16] }
     }
 
-    fn ask(fleet: &mut Fleet, caps: &Caps, n: u8, at: u64, active: usize) -> Result<(), &'static str> {
+    fn ask(fleet: &mut Fleet, caps: &Caps, n: u8, at: u64, active: usize) -> Result<(), Guardrail> {
         fleet.grant(caps, &key(n), EventTime(at), EventTime(at + 3_600_000), active)
     }
 
@@ -127,7 +128,7 @@ mod tests {
     fn a_share_of_a_small_fleet_is_one_key() {
         let (mut fleet, caps) = (Fleet::default(), Caps::default());
         assert_eq!(ask(&mut fleet, &caps, 1, 0, 50), Ok(()));
-        assert_eq!(ask(&mut fleet, &caps, 2, 1, 50), Err("cap: share of active keys"));
+        assert_eq!(ask(&mut fleet, &caps, 2, 1, 50), Err(Guardrail::ShareOfActiveKeys));
         assert_eq!(ask(&mut fleet, &caps, 1, 2, 50), Ok(()), "an extension is no new key");
         assert_eq!(ask(&mut fleet, &caps, 2, 3_700_003, 50), Ok(()), "the first has ended");
     }
@@ -137,14 +138,14 @@ mod tests {
         let mut fleet = Fleet::default();
         let caps = Caps { throttle_per_hour: 2, share_of_active_keys: 1.0 };
         assert!((0..2).all(|n| ask(&mut fleet, &caps, n, 0, 500).is_ok()));
-        assert_eq!(ask(&mut fleet, &caps, 9, 1, 500), Err("cap: throttles an hour"));
+        assert_eq!(ask(&mut fleet, &caps, 9, 1, 500), Err(Guardrail::ThrottlesPerHour));
     }
 
     #[test]
     fn a_step_that_an_operator_lifted_makes_room_for_another() {
         let (mut fleet, caps) = (Fleet::default(), Caps::default());
         assert_eq!(ask(&mut fleet, &caps, 1, 0, 50), Ok(()));
-        assert_eq!(ask(&mut fleet, &caps, 2, 1, 50), Err("cap: share of active keys"));
+        assert_eq!(ask(&mut fleet, &caps, 2, 1, 50), Err(Guardrail::ShareOfActiveKeys));
         fleet.release(&key(1));
         assert_eq!(ask(&mut fleet, &caps, 2, 2, 50), Ok(()));
     }
@@ -152,6 +153,6 @@ mod tests {
     #[test]
     fn a_paused_fleet_grants_nothing() {
         let mut fleet = Fleet { paused: true, ..Fleet::default() };
-        assert_eq!(ask(&mut fleet, &Caps::default(), 1, 0, 500), Err("paused"));
+        assert_eq!(ask(&mut fleet, &Caps::default(), 1, 0, 500), Err(Guardrail::Paused));
     }
 }

@@ -4,11 +4,13 @@
 
 pub mod decision;
 pub mod fleet;
+mod guardrail;
 pub mod rails;
 pub mod step;
 
 pub use decision::{Decision, DecisionId, Handle, Mode, Only, Rate, SubjectRef};
 pub use fleet::{Caps, Fleet};
+pub use guardrail::Guardrail;
 pub use step::Step;
 
 /// How old evidence may be for anything automatic to come of it, unless the settings say otherwise.

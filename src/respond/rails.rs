@@ -1,21 +1,7 @@
 //! What holds a step back before it is ever proposed: the key's own rails.
 
-use super::Step;
+use super::{Guardrail, Step};
 use crate::catalogue::{Entry, KeyClass};
-
-/// Every guardrail and cap that can withhold an automatic step, as incidents name it: those of this module, of
-/// [`super::fleet`], and of the engine and the incident.
-pub const GUARDRAILS: [&str; 9] = [
-    "protected",
-    "maturity",
-    "origin",
-    "ceiling",
-    "late",
-    "paused",
-    "cap: share of active keys",
-    "cap: throttles an hour",
-    "restart",
-];
 
 /// The hardest automatic step of this version.
 pub const CEILING: Step = Step::Throttle;
@@ -38,21 +24,21 @@ pub fn within_rails(
     mature: bool,
     tells_a_stranger: bool,
     entry: Option<&Entry>,
-) -> (Step, Option<&'static str>) {
+) -> (Step, Option<Guardrail>) {
     if !wanted.is_enforced() {
         return (wanted, None);
     }
     if entry.is_some_and(|entry| entry.protected) {
-        return (Step::Alert, Some("protected"));
+        return (Step::Alert, Some(Guardrail::Protected));
     }
     if !mature {
-        return (Step::Alert, Some("maturity"));
+        return (Step::Alert, Some(Guardrail::Maturity));
     }
     if may_be_public(entry) && !tells_a_stranger {
-        return (Step::Alert, Some("origin"));
+        return (Step::Alert, Some(Guardrail::Origin));
     }
     if wanted > CEILING {
-        return (CEILING, Some("ceiling"));
+        return (CEILING, Some(Guardrail::Ceiling));
     }
     (wanted, None)
 }
@@ -60,10 +46,10 @@ pub fn within_rails(
 /// The rail that keeps an operator from a step on a key; `None` = he may take it. A key that ships in an app or a page is
 /// on many devices: revoking it would cut off all of them. One that was never seen (`known`: it was) has no usual rate to
 /// be throttled to.
-pub fn refusal(step: Step, known: bool, entry: Option<&Entry>) -> Option<&'static str> {
+pub fn refusal(step: Step, known: bool, entry: Option<&Entry>) -> Option<Guardrail> {
     match step {
-        Step::Revoke if is_in_apps(entry) => Some("class"),
-        Step::Throttle if !known => Some("rate"),
+        Step::Revoke if is_in_apps(entry) => Some(Guardrail::Class),
+        Step::Throttle if !known => Some(Guardrail::Rate),
         _ => None,
     }
 }

@@ -279,7 +279,12 @@ mod tests {
         let (by, from, reason) = ("ana".to_owned(), "10.0.0.7".to_owned(), "in a gist".to_owned());
         let command = Command { sequence: 7, at_ms: 1_795_317_100_000, by, from, reason, action };
         let key = KeyId { kind: KeyKind::Raw, hash: [0; 16] };
-        let grant = Grant { key, step: Step::Revoke, at: EventTime(0), outcome: Err("class") };
+        let grant = Grant {
+            key,
+            step: Step::Revoke,
+            at: EventTime(0),
+            outcome: Err(crate::respond::Guardrail::Class),
+        };
         outputs.command(&command, &[Effect::Grant(Box::new(grant))]);
         let written = outputs.take();
         assert_eq!(written[0].topic, Topic::Audit);

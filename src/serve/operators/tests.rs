@@ -247,8 +247,12 @@ async fn what_is_out_of_range_is_named() {
 
 #[tokio::test]
 async fn a_command_that_a_rail_holds_is_a_conflict() {
-    let grant =
-        Grant { key: key(1), step: Step::Revoke, at: crate::event::EventTime(0), outcome: Err("protected") };
+    let grant = Grant {
+        key: key(1),
+        step: Step::Revoke,
+        at: crate::event::EventTime(0),
+        outcome: Err(crate::respond::Guardrail::Protected),
+    };
     let daemon = daemon(Ok(vec![Effect::Grant(Box::new(grant))]));
     let (status, answer) = daemon.post("revoke", json!({"key": key(1).to_string()})).await;
     assert_eq!((status, &answer["outcome"]), (409, &json!("held: protected")));

@@ -5,7 +5,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 use super::family::{Families, start_at_zero};
 use crate::{
     incident::{Severity, VERDICTS},
-    respond::{Mode, Step, rails::GUARDRAILS},
+    respond::{Guardrail, Mode, Step},
 };
 
 /// Upper bounds of the buckets of the delays, in seconds: from a quarter of a second to an hour.
@@ -38,7 +38,7 @@ impl DetectionMetrics {
         let severities = Severity::ALL.map(Severity::as_str);
         start_at_zero(&metrics.incidents, &[&severities, &VERDICTS]);
         start_at_zero(&metrics.decisions, &[&Step::ALL.map(Step::as_str), &Mode::ALL.map(Mode::as_str)]);
-        start_at_zero(&metrics.withheld, &[&GUARDRAILS]);
+        start_at_zero(&metrics.withheld, &[&Guardrail::ALL.map(Guardrail::as_str)]);
         for severity in severities {
             metrics.incidents_open.with_label_values(&[severity]);
         }
