@@ -8,6 +8,8 @@ mod counting;
 mod daemon;
 #[path = "crash/daemon.rs"]
 mod daemon_tests;
+#[path = "crash/damage.rs"]
+mod damage;
 #[path = "crash/gone.rs"]
 mod gone;
 #[path = "crash/lives.rs"]

@@ -191,7 +191,7 @@ impl Lives<'_> {
 
     /// A database that is new beside a decisions file was lost; one that is behind it is an older one, put back.
     fn tell_taken_over(&self, log: &EmbeddedLog) {
-        let TakenOver { is_lost, decisions, damaged, unreadable } = log.taken_over();
+        let TakenOver { decisions, unreadable, .. } = log.taken_over();
         let dir = self.config.state_dir.display();
         if let Some(error) = unreadable {
             tracing::error!(
@@ -201,22 +201,8 @@ impl Lives<'_> {
                  since then are lost"
             );
         }
-        let text = match (is_lost, decisions) {
-            (false, count) if *damaged > 0 => format!(
-                "state.dir {dir}: {damaged} decisions and incidents of the database had other bytes than were written, \
-                 and are left out; {count} decisions are taken over from the decisions file instead. The disk, or a \
-                 program that writes to it, is not to be trusted"
-            ),
-            (true, count) => format!(
-                "state.dir {dir}: there was no database, though a decisions file is there: {count} decisions are taken \
-                 over from it; profiles and open incidents are lost. If there is a backup, stop Keyhound and put it there"
-            ),
-            (false, 0) => return,
-            (false, count) => format!(
-                "state.dir {dir}: the database is older than the decisions file: {count} decisions are taken over from \
-                 it; what was learnt since then is lost where it cannot be read again"
-            ),
-        };
+        let Some(text) = log.taken_over().text() else { return };
+        let text = format!("state.dir {dir}: {text}");
         if self.shared.metrics.faults.set(Fault::StateLost, text.as_str()) {
             tracing::error!(event = "state_lost", decisions, "{text}");
         }

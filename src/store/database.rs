@@ -10,11 +10,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
+    current::{mend_current, mend_outbox, take_over},
     decisions_file::{DecisionsFile, DecisionsFileError},
     delta,
     presence::{Presence, PresenceError},
     record::CODEC_VERSION,
-    tables::{SCHEMA, codec, mend_current, meta, set_codec, set_meta, take_over},
+    tables::{SCHEMA, codec, meta, set_codec, set_meta},
 };
 
 /// The database's file in the state directory.
@@ -134,8 +135,42 @@ pub struct TakenOver {
     pub decisions: usize,
     /// Decisions and incidents of the database with other bytes than were written: they are taken out of it.
     pub damaged: usize,
+    /// Outputs that may have waited for delivery, with other bytes than were written: they are taken out too.
+    pub undelivered: usize,
     /// Why the file beside a database cannot be used.
     pub unreadable: Option<DecisionsFileError>,
+}
+
+impl TakenOver {
+    /// What was lost, and what was taken over instead; `None` = nothing was lost.
+    pub fn text(&self) -> Option<String> {
+        let Self { is_lost, decisions, damaged, undelivered, .. } = self;
+        let mut texts = Vec::new();
+        if *is_lost {
+            texts.push(format!(
+                "there was no database, though a decisions file is there: {decisions} decisions are taken over from \
+                 it; profiles and open incidents are lost. If there is a backup, stop Keyhound and put it there"
+            ));
+        } else if *damaged > 0 {
+            texts.push(format!(
+                "{damaged} decisions and incidents of the database had other bytes than were written, and are left \
+                 out; {decisions} decisions are taken over from the decisions file instead. The disk, or a program \
+                 that writes to it, is not to be trusted"
+            ));
+        } else if *decisions > 0 {
+            texts.push(format!(
+                "the database is older than the decisions file: {decisions} decisions are taken over from it; what \
+                 was learnt since then is lost where it cannot be read again"
+            ));
+        }
+        if *undelivered > 0 {
+            texts.push(format!(
+                "{undelivered} outputs of the database (table outbox) had other bytes than were written, and are not \
+                 delivered if they were not before. The disk, or a program that writes to it, is not to be trusted"
+            ));
+        }
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
 }
 
 /// Opens the store for writing, and creates it if it is not there. The directory has to be locked.
@@ -211,6 +246,7 @@ fn take_from_file(
         set_codec(&tx, CODEC_VERSION)?;
     }
     taken_over.damaged = mend_current(&tx)?;
+    taken_over.undelivered = mend_outbox(&tx)?;
     if let Some(kept) = kept {
         taken_over.is_lost = is_new;
         taken_over.decisions = take_over(&tx, kept.decisions)?;

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{
     database::StoreError,
     record::InputPosition,
+    seal,
     tables::{meta, set_meta, signed, unsigned},
 };
 use crate::source::{InputName, Inputs};
@@ -49,21 +50,34 @@ impl InputTable {
     /// Reads what was kept.
     pub fn load(db: &Connection) -> Result<Self, StoreError> {
         let mut table = Self { next_index: meta(db, "next_input")?.unwrap_or(0), ..Self::default() };
-        let mut statement = db.prepare(
-            "SELECT input, source, name, next, newest_ms, size FROM inputs LEFT JOIN finished USING (input)",
-        )?;
+        let mut statement =
+            db.prepare("SELECT input, source, name, next, newest_ms, finished, sum FROM inputs")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let known = Known {
-                source: row.get(1)?,
-                name: row.get(2)?,
-                next: row.get::<_, Option<i64>>(3)?.map(unsigned),
-                newest_ms: unsigned(row.get(4)?),
-                finished: row.get::<_, Option<i64>>(5)?.map(unsigned),
-            };
-            table.add(row.get(0)?, known);
+            // Where reading goes on cannot be guessed, so that one changed row is too many.
+            let (input, known) = read(row).ok().flatten().ok_or(StoreError::Changed { table: "inputs" })?;
+            table.add(input, known);
         }
         Ok(table)
+    }
+
+    /// Puts every input at the place that its source has now; `None` = it is kept no longer. What is read and what is
+    /// written has its checksum.
+    pub fn place(tx: &Transaction<'_>, place: impl Fn(&Known) -> Option<u16>) -> Result<(), StoreError> {
+        let mut table = Self::load(tx)?;
+        tx.execute("DELETE FROM inputs", [])?;
+        let inputs: Vec<u32> = table.known.keys().copied().collect();
+        let mut names = HashSet::new();
+        for input in inputs {
+            let Some(known) = table.known.get_mut(&input) else { continue };
+            let Some(source) = place(known) else { continue };
+            known.source = source;
+            // One that was read by two sources and is now by one keeps the older position's row.
+            if names.insert((source, known.name.clone())) {
+                table.changed.push(input);
+            }
+        }
+        table.write(tx, false)
     }
 
     fn add(&mut self, input: u32, known: Known) {
@@ -115,24 +129,40 @@ impl InputTable {
                 self.by_name.remove(&(known.source, known.name));
                 self.open.remove(&input);
                 tx.execute("DELETE FROM inputs WHERE input = ?1", [input])?;
-                tx.execute("DELETE FROM finished WHERE input = ?1", [input])?;
             }
         }
         self.left.clear();
         self.changed.sort_unstable();
         self.changed.dedup();
-        let mut put = tx.prepare_cached("INSERT OR REPLACE INTO inputs VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut put =
+            tx.prepare_cached("INSERT OR REPLACE INTO inputs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for input in self.changed.drain(..) {
             let Some(known) = self.known.get(&input) else { continue };
-            let next = known.next.map(signed);
-            put.execute(params![input, known.source, known.name, next, signed(known.newest_ms)])?;
-            if let Some(size) = known.finished {
-                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO finished VALUES (?1, ?2)")?;
-                put.execute(params![input, signed(size)])?;
-            }
+            let (next, finished) = (known.next.map(signed), known.finished.map(signed));
+            let (newest_ms, sum) = (signed(known.newest_ms), sum(input, known));
+            put.execute(params![input, known.source, known.name, next, newest_ms, finished, sum])?;
         }
         set_meta(tx, "next_input", &self.next_index)
     }
+}
+
+/// A row; `None` = it has other bytes than were written.
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<(u32, Known)>> {
+    let input = row.get(0)?;
+    let known = Known {
+        source: row.get(1)?,
+        name: row.get(2)?,
+        next: row.get::<_, Option<i64>>(3)?.map(unsigned),
+        newest_ms: unsigned(row.get(4)?),
+        finished: row.get::<_, Option<i64>>(5)?.map(unsigned),
+    };
+    Ok((row.get::<_, i64>(6)? == sum(input, &known)).then_some((input, known)))
+}
+
+/// The checksum of a row.
+fn sum(input: u32, known: &Known) -> i64 {
+    let Known { source, name, next, newest_ms, finished } = known;
+    seal::sum_of(name.as_bytes(), format!("{input} {source} {next:?} {newest_ms} {finished:?}").as_bytes())
 }
 
 impl Inputs for InputTable {
@@ -214,7 +244,8 @@ mod tests {
             table.advance(&[InputPosition { input, next, newest_ms: 0 }]);
             let mut db = Connection::open_in_memory().unwrap();
             db.execute_batch(
-                "CREATE TABLE inputs (input, source, name, next, newest_ms); CREATE TABLE meta (name, value)",
+                "CREATE TABLE inputs (input, source, name, next, newest_ms, finished, sum); \
+                 CREATE TABLE meta (name, value)",
             )
             .unwrap();
             table.write(&db.transaction().unwrap(), false).unwrap();

@@ -6,6 +6,7 @@
 //! their codec's version and who may open them. It judges nothing, decodes nothing and reads no rules.
 
 mod clock;
+mod current;
 mod database;
 mod decisions_file;
 mod delta;

@@ -12,15 +12,15 @@ use std::{
     },
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use tokio::sync::watch;
 
 use super::{
+    current::{CURRENT, OUTBOX, acknowledged_sum, current_row, outbox_row, progress_of},
     database::{StoreError, lock, open_again, open_to_read, presence_when_closed},
     presence::Presence,
     record::Topic,
-    seal,
-    tables::{signed, unsigned},
+    tables::signed,
 };
 
 /// The outbox holds at most so many rows. Beyond that, the oldest are dropped and counted, delivered or not; open
@@ -51,6 +51,8 @@ struct Shared {
     presence: Presence,
     /// Reads are short, so one connection does for all dispatchers.
     reader: Mutex<Connection>,
+    /// For reads that are as long as a table is. Opened with the other, so that it never reads another database.
+    scanner: Mutex<Connection>,
     newest: watch::Sender<u64>,
     dropped: AtomicU64,
     acknowledged: Vec<(String, AtomicU64)>,
@@ -66,20 +68,17 @@ pub struct Dispatcher {
 impl Outbox {
     /// Opens it for these dispatchers. One that is new begins behind what is there.
     pub(super) fn open(dir: &Path, db: &Connection, dispatchers: &[String]) -> Result<Self, StoreError> {
-        let newest =
-            unsigned(db.query_row("SELECT coalesce(max(seq), 0) FROM outbox", [], |row| row.get(0))?);
-        let mut acknowledged = Vec::new();
-        for name in dispatchers {
-            let kept: Option<i64> = db
-                .query_row("SELECT seq FROM acknowledged WHERE dispatcher = ?1", [name], |row| row.get(0))
-                .optional()?;
-            acknowledged.push((name.clone(), AtomicU64::new(kept.map_or(newest, unsigned))));
-        }
-        let reader = Mutex::new(open_to_read(dir)?);
+        let (newest, kept) = progress_of(db, dispatchers)?;
+        let acknowledged = dispatchers.iter().zip(kept);
+        let acknowledged =
+            acknowledged.map(|(name, kept)| (name.clone(), AtomicU64::new(kept.unwrap_or(newest)))).collect();
+        let (reader, scanner) = (Mutex::new(open_to_read(dir)?), Mutex::new(open_to_read(dir)?));
         let newest = watch::Sender::new(newest);
         let presence = presence_when_closed(dir);
         let (dir, dropped) = (dir.to_owned(), AtomicU64::new(0));
-        Ok(Self { shared: Arc::new(Shared { dir, presence, reader, newest, dropped, acknowledged }) })
+        Ok(Self {
+            shared: Arc::new(Shared { dir, presence, reader, scanner, newest, dropped, acknowledged }),
+        })
     }
 
     /// The sequence number of the newest committed output; 0 = none. Changes after each commit with outputs.
@@ -90,34 +89,21 @@ impl Outbox {
     /// At most `limit` outputs with a sequence number above `seq`, in order.
     pub fn after(&self, seq: u64, limit: usize) -> Result<Vec<OutRecord>, StoreError> {
         let db = self.reader();
-        let mut statement = db.prepare_cached(
-            "SELECT seq, topic, key, value FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![signed(seq), signed(limit as u64)], |row| {
-            Ok((unsigned(row.get(0)?), row.get::<_, u8>(1)?, row.get(2)?, row.get(3)?))
-        })?;
-        let mut records = Vec::new();
-        for row in rows {
-            let (seq, topic, key, value) = row?;
-            // A topic that is not known can only come from a later version, whose codec is refused.
-            let Some(topic) = Topic::from_number(topic) else { continue };
-            records.push(OutRecord { seq, topic, key, value });
-        }
-        Ok(records)
+        let select = format!("SELECT {OUTBOX} FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        let mut statement = db.prepare_cached(&select)?;
+        let rows = statement.query_map(params![signed(seq), signed(limit as u64)], outbox_row)?;
+        rows.map(|row| row?.ok_or(StoreError::Changed { table: "outbox" })).collect()
     }
 
     /// Every current record of `incidents` or `decisions`; with `open`, those only that are still of interest.
     pub fn current(&self, topic: Topic, open: bool) -> Result<Vec<OutRecord>, StoreError> {
         let db = self.reader();
-        let mut statement = db.prepare_cached(
-            "SELECT seq, key, value FROM current WHERE topic = ?1 AND (until_ms IS NULL OR NOT ?2) ORDER BY key",
-        )?;
-        let mut rows = statement.query(params![topic as u8, open])?;
-        let mut records = Vec::new();
-        while let Some(row) = rows.next()? {
-            records.push(current_record(row, topic)?);
-        }
-        Ok(records)
+        let select = format!(
+            "SELECT {CURRENT} FROM current WHERE topic = ?1 AND (until_ms IS NULL OR NOT ?2) ORDER BY key"
+        );
+        let mut statement = db.prepare_cached(&select)?;
+        let rows = statement.query_map(params![topic as u8, open], current_row)?;
+        rows.map(|row| Ok(row?.ok_or(CHANGED)?.0)).collect()
     }
 
     /// The current record of every incident that is open.
@@ -126,18 +112,26 @@ impl Outbox {
     }
 
     /// The current decision of every subject that has one, each with when it was committed, in milliseconds since the
-    /// Unix epoch by the wall clock.
+    /// Unix epoch by the wall clock. Dispatchers read on meanwhile.
     pub fn current_decisions(&self) -> Result<Vec<(OutRecord, u64)>, StoreError> {
-        let db = self.reader();
-        let mut statement = db.prepare_cached(
-            "SELECT seq, key, value, committed_ms FROM current WHERE topic = ?1 ORDER BY key",
-        )?;
-        let mut rows = statement.query([Topic::Decisions as u8])?;
         let mut records = Vec::new();
-        while let Some(row) = rows.next()? {
-            records.push((current_record(row, Topic::Decisions)?, unsigned(row.get(3)?)));
-        }
+        self.each_current_decision(|record, committed_ms| records.push((record, committed_ms)))?;
         Ok(records)
+    }
+
+    /// The same one by one.
+    pub(super) fn each_current_decision(
+        &self,
+        mut visit: impl FnMut(OutRecord, u64),
+    ) -> Result<(), StoreError> {
+        let db = self.shared.scanner.lock().unwrap_or_else(PoisonError::into_inner);
+        let select = format!("SELECT {CURRENT} FROM current WHERE topic = ?1 ORDER BY key");
+        let mut statement = db.prepare_cached(&select)?;
+        for row in statement.query_map([Topic::Decisions as u8], current_row)? {
+            let (record, committed_ms) = row?.ok_or(CHANGED)?;
+            visit(record, committed_ms);
+        }
+        Ok(())
     }
 
     /// The dispatcher of this name, if the log was opened with it.
@@ -192,9 +186,9 @@ impl Outbox {
         acknowledged: &[u64],
         newest: u64,
     ) -> Result<(), StoreError> {
-        let mut put = tx.prepare_cached("INSERT OR REPLACE INTO acknowledged VALUES (?1, ?2)")?;
+        let mut put = tx.prepare_cached("INSERT OR REPLACE INTO acknowledged VALUES (?1, ?2, ?3)")?;
         for ((name, _), seq) in self.shared.acknowledged.iter().zip(acknowledged) {
-            put.execute(params![name, signed(*seq)])?;
+            put.execute(params![name, signed(*seq), acknowledged_sum(name, *seq)])?;
         }
         // The newest row stays, since it is what the numbering goes on from.
         let delivered = acknowledged.iter().copied().min().unwrap_or(newest).min(newest.saturating_sub(1));
@@ -206,13 +200,8 @@ impl Outbox {
     }
 }
 
-/// A row of `current`: its number, its key and its sealed value.
-fn current_record(row: &Row<'_>, topic: Topic) -> Result<OutRecord, StoreError> {
-    let key: String = row.get(1)?;
-    let sealed = row.get_ref(2)?.as_blob().unwrap_or_default();
-    let value = seal::open(key.as_bytes(), sealed).ok_or(StoreError::Changed { table: "current" })?.to_vec();
-    Ok(OutRecord { seq: unsigned(row.get(0)?), topic, key, value })
-}
+/// A row of `current` with other bytes than were written.
+const CHANGED: StoreError = StoreError::Changed { table: "current" };
 
 impl Dispatcher {
     /// The sequence number up to which everything has been delivered.

@@ -3,11 +3,12 @@
 //!
 //! Everything else in the store knows a source by its place in the list. So this is settled once, when it is opened.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::Connection;
 
 use super::{
     database::StoreError,
-    tables::{meta, set_meta, signed},
+    inputs::InputTable,
+    tables::{meta, set_meta},
 };
 
 /// Sources that are not in the settings any more and whose positions are kept, in case they come back.
@@ -24,40 +25,25 @@ pub(super) fn settle(db: &Connection, now: &Reads) -> Result<(), StoreError> {
     }
     let tx = db.unchecked_transaction()?;
     let places = places(&before, now);
-    let beyond = before.len() + ABSENT_MAX + now.len();
-    for (old, new) in places.iter().enumerate() {
-        match new {
-            // Out of the way first: a name is unique within a source.
-            Some(new) => {
-                tx.execute("UPDATE inputs SET source = ?1 WHERE source = ?2", [sql(beyond + new), sql(old)])?
-            }
-            None => tx.execute("DELETE FROM inputs WHERE source = ?1", [sql(old)])?,
+    InputTable::place(&tx, |known| {
+        // A topic is read by one source, whichever that was before.
+        let reads = |topic: &String| topic.starts_with("kafka:") && is_of(&known.name, topic);
+        let topic = now.iter().position(|source| source.iter().any(reads));
+        let place = || match places.get(usize::from(known.source)) {
+            Some(place) => *place,
+            None => Some(usize::from(known.source)),
         };
-    }
-    tx.execute("UPDATE inputs SET source = source - ?1 WHERE source >= ?1", [sql(beyond)])?;
-    topics(&tx, now)?;
+        topic.or_else(place).and_then(|place| u16::try_from(place).ok())
+    })?;
     let absent = places.iter().zip(&before).filter(|(new, _)| new.is_some_and(|new| new >= now.len()));
     let reads: Reads = now.iter().chain(absent.map(|(_, reads)| reads)).cloned().collect();
     set_meta(&tx, "sources", &reads)?;
     Ok(tx.commit()?)
 }
 
-/// A place, as SQLite's integers are.
-fn sql(place: usize) -> i64 {
-    signed(place as u64)
-}
-
-/// A topic is read by one source, whichever that was before.
-fn topics(tx: &Transaction<'_>, now: &Reads) -> Result<(), StoreError> {
-    for (place, reads) in now.iter().enumerate() {
-        for topic in reads.iter().filter(|reads| reads.starts_with("kafka:")) {
-            tx.execute(
-                "UPDATE OR IGNORE inputs SET source = ?1 WHERE substr(name, 1, length(?2)) = ?2 AND source <> ?1",
-                params![sql(place), format!("{topic}/")],
-            )?;
-        }
-    }
-    Ok(())
+/// Whether an input is a partition of this topic.
+fn is_of(name: &str, topic: &str) -> bool {
+    name.strip_prefix(topic).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The new place of each source that was there before: where the same is read; else where some of it is read; else,
@@ -88,6 +74,7 @@ fn places(before: &Reads, now: &Reads) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{InputName, Inputs as _};
 
     fn reads(list: &[&str]) -> Reads {
         list.iter().map(|reads| reads.split('+').map(str::to_owned).collect()).collect()
@@ -100,9 +87,14 @@ mod tests {
         db.execute_batch(crate::store::tables::SCHEMA).unwrap();
         for (n, list) in lists.iter().enumerate() {
             settle(&db, &reads(list)).unwrap();
-            for (source, name) in inputs.iter().filter(|_| n == 0) {
-                db.execute("INSERT INTO inputs (source, name) VALUES (?1, ?2)", params![source, name])
-                    .unwrap();
+            if n == 0 {
+                let mut table = InputTable::default();
+                for (source, name) in inputs {
+                    table.input(*source, &InputName((*name).to_owned()));
+                }
+                let tx = db.unchecked_transaction().unwrap();
+                table.write(&tx, false).unwrap();
+                tx.commit().unwrap();
             }
         }
         let mut kept = db.prepare("SELECT name, source FROM inputs ORDER BY name").unwrap();

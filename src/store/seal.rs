@@ -16,6 +16,11 @@ fn sum(key: &[u8], value: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// The checksum alone, for rows that have a column for it.
+pub(super) fn sum_of(key: &[u8], value: &[u8]) -> i64 {
+    sum(key, value).cast_signed()
+}
+
 /// Puts the checksum behind the value.
 pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(value.len() + BYTES);

@@ -2,29 +2,27 @@
 //!
 //! All of them are SQLite tables in one file, so that one transaction covers positions, outputs and state.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    KEPT_AFTER_END,
     clock::{Clock as _, SystemClock},
+    current::{current_key, outbox_key},
     database::StoreError,
     record::{Entry, Kept, Mark, Output, Progress, Topic},
     seal,
 };
-use crate::respond::Decision;
-
 /// The tables. `STRICT` so that a value of the wrong type is an error where it is written.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS inputs (
     input INTEGER PRIMARY KEY, source INTEGER NOT NULL, name TEXT NOT NULL,
-    next INTEGER, newest_ms INTEGER NOT NULL DEFAULT 0, UNIQUE (source, name)) STRICT;
-CREATE TABLE IF NOT EXISTS finished (input INTEGER PRIMARY KEY, size INTEGER NOT NULL) STRICT;
+    next INTEGER, newest_ms INTEGER NOT NULL, finished INTEGER, sum INTEGER NOT NULL, UNIQUE (source, name)) STRICT;
 CREATE TABLE IF NOT EXISTS sequence (number INTEGER PRIMARY KEY, entries TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS acknowledged (dispatcher TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS acknowledged (
+    dispatcher TEXT PRIMARY KEY, seq INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS current (
     topic INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER,
     committed_ms INTEGER NOT NULL, PRIMARY KEY (topic, key)) STRICT, WITHOUT ROWID;
@@ -33,7 +31,7 @@ CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) STR
 ";
 
 /// In `meta` from when decisions were taken over until the next checkpoint.
-const TAKEN_OVER: &str = "taken_over";
+pub(super) const TAKEN_OVER: &str = "taken_over";
 
 /// SQLite's integers are signed; nothing here comes near their end.
 pub(super) fn signed(number: u64) -> i64 {
@@ -115,7 +113,8 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
     let mut forget = tx.prepare_cached("DELETE FROM current WHERE topic = ?1 AND key = ?2")?;
     for (seq, output) in (first..).zip(outputs) {
         let topic = output.topic as u8;
-        insert.execute(params![signed(seq), topic, output.key, output.value])?;
+        let sealed = seal::seal(&outbox_key(seq, topic, &output.key), &output.value);
+        insert.execute(params![signed(seq), topic, output.key, sealed])?;
         if !matches!(output.topic, Topic::Incidents | Topic::Decisions) {
             continue;
         }
@@ -126,82 +125,11 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
                 Kept::Open => None,
                 Kept::Until(ms) => Some(signed(ms)),
             };
-            let sealed = seal::seal(output.key.as_bytes(), &output.value);
+            let sealed = seal::seal(&current_key(topic, &output.key, seq, until, committed), &output.value);
             current.execute(params![topic, output.key, sealed, signed(seq), until, committed])?;
         }
     }
     Ok(())
-}
-
-/// Takes the rows of `current` away that have other bytes than were written, and gives how many: one of them would stop
-/// whoever reads the table. A row may lie where its key does not belong, so that the table is written anew.
-pub(super) fn mend_current(tx: &Transaction<'_>) -> Result<usize, StoreError> {
-    let sound = |row: &Row<'_>| -> rusqlite::Result<bool> {
-        let (key, value) = (row.get_ref(0)?, row.get_ref(1)?);
-        let is_sound = key.as_str().ok().zip(value.as_blob().ok());
-        Ok(is_sound.is_some_and(|(key, sealed)| seal::open(key.as_bytes(), sealed).is_some()))
-    };
-    let mut damaged = 0;
-    for is_sound in tx.prepare("SELECT key, value FROM current")?.query_map([], sound)? {
-        damaged += usize::from(!is_sound?);
-    }
-    if damaged == 0 {
-        return Ok(0);
-    }
-    let columns = "key, value, topic, seq, until_ms, committed_ms";
-    let mut kept: Vec<[rusqlite::types::Value; 6]> = Vec::new();
-    {
-        let mut statement = tx.prepare(&format!("SELECT {columns} FROM current"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if sound(row)? {
-                kept.push([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?]);
-            }
-        }
-    }
-    tx.execute("DELETE FROM current", [])?;
-    let mut put =
-        tx.prepare(&format!("INSERT OR REPLACE INTO current ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"))?;
-    for row in &kept {
-        put.execute(rusqlite::params_from_iter(row))?;
-    }
-    set_meta(tx, TAKEN_OVER, &true)?;
-    Ok(damaged)
-}
-
-/// Takes the decisions that have a greater epoch than what is current for their subjects: what a store that is gone, or
-/// is newer than this copy of it, has decided. Gives how many. They are not part of the state until its next checkpoint.
-pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) -> Result<usize, StoreError> {
-    let watermark_ms = meta::<Progress>(tx, "progress")?.map_or(0, |progress| progress.watermark_ms);
-    let mut known = tx.prepare_cached("SELECT value FROM current WHERE topic = ?1 AND key = ?2")?;
-    let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, 0, ?4, ?5)")?;
-    let mut count = 0;
-    for (value, committed_ms) in decisions {
-        // Of a later version, perhaps: then it is one that gateways are told nothing of either.
-        let Ok(decision) = serde_json::from_slice::<Decision>(&value) else { continue };
-        let until = decision.expires().after(KEPT_AFTER_END).0;
-        let topic = Topic::Decisions as u8;
-        let before: Option<Vec<u8>> =
-            known.query_row(params![topic, decision.subject.id], |row| row.get(0)).optional()?;
-        let epoch = before.and_then(|sealed| epoch(&decision.subject.id, &sealed));
-        // What is long over may have been forgotten.
-        if until < watermark_ms || epoch.is_some_and(|epoch| epoch >= decision.epoch) {
-            continue;
-        }
-        let sealed = seal::seal(decision.subject.id.as_bytes(), &value);
-        current.execute(params![topic, decision.subject.id, sealed, signed(until), signed(committed_ms)])?;
-        count += 1;
-    }
-    if count > 0 {
-        set_meta(tx, TAKEN_OVER, &true)?;
-    }
-    Ok(count)
-}
-
-/// The epoch of a current decision, unless its row is damaged.
-fn epoch(key: &str, sealed: &[u8]) -> Option<u64> {
-    let value = seal::open(key.as_bytes(), sealed)?;
-    serde_json::from_slice::<Decision>(value).ok().map(|decision| decision.epoch)
 }
 
 /// Whether decisions were taken over that no checkpoint contains yet.

@@ -6,7 +6,7 @@ use std::fs;
 use super::{
     daemon::{Daemon, FileSource, Site, http, sum},
     gone::{append, is_ready, lines, wait},
-    lives::{STOLEN, check, post_decision, revoke},
+    lives::{NEIGHBOUR, STOLEN, check, post_decision, revoke},
 };
 
 const DATABASE: &str = "keyhound.sqlite";
@@ -229,4 +229,72 @@ fn a_lifted_decision_does_not_come_back_by_the_file() {
         assert_ne!(answer, "403", "{}", site.last_words());
         answer == "200"
     });
+}
+
+#[test]
+fn what_is_decided_after_the_database_was_deleted_is_in_force_after_the_next_start() {
+    let (site, daemon) = with_a_revoked_key();
+    remove_database(&site);
+    tells(&site, "state_files", &["deleted", "Restart"]);
+    assert!(revoke(&site, NEIGHBOUR).starts_with("HTTP/1.1 200"), "{}", site.last_words());
+    wait(&site, "it is refused", || check(&site, NEIGHBOUR) == "403");
+    wait(&site, "the file has both", || decisions_file(&site).matches("\"step\":\"revoke\"").count() == 2);
+    let _ = daemon.stop();
+    let daemon = site.start(&[]);
+    for key in [STOLEN, NEIGHBOUR] {
+        wait(&site, "an answer", || {
+            let answer = check(&site, key);
+            assert_ne!(answer, "200", "{}", site.last_words());
+            answer == "403"
+        });
+    }
+    wait(&site, "ready", || is_ready(&site));
+    assert!(ready(&site).contains("2 decisions are taken over"), "{}", ready(&site));
+    assert!(daemon.stop().success(), "{}", site.last_words());
+}
+
+#[test]
+fn a_database_that_another_program_has_locked_at_the_start_is_told_and_gateways_are_answered() {
+    let (site, daemon) = with_a_revoked_key();
+    assert!(daemon.stop().success(), "{}", site.last_words());
+    let other = rusqlite::Connection::open(site.path("state").join(DATABASE)).expect("opened");
+    // As a program does that copies or repairs a database: nobody else may read either.
+    other
+        .execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE meta SET value = value; COMMIT",
+        )
+        .expect("locked");
+    let daemon = site.start(&[]);
+    wait(&site, "an answer", || {
+        let answer = check(&site, STOLEN);
+        assert_ne!(answer, "200", "{}", site.last_words());
+        answer == "403"
+    });
+    let path = site.path("state").join(DATABASE).display().to_string();
+    tells(&site, "engine_stopped", &["another program holds a lock on", &path, "end it"]);
+    drop(other);
+    wait(&site, "ready again", || {
+        assert_eq!(check(&site, STOLEN), "403", "{}", site.last_words());
+        is_ready(&site)
+    });
+    lift(&site);
+    assert!(daemon.stop().success(), "{}", site.last_words());
+}
+
+#[test]
+fn a_full_disk_under_the_decisions_file_is_told_and_decisions_are_served_all_the_same() {
+    let (site, daemon) = with_a_revoked_key();
+    // Whatever is written there finds no room.
+    let temporary = site.path("state").join(format!("{DECISIONS}.new"));
+    std::os::unix::fs::symlink("/dev/full", &temporary).expect("a link");
+    assert!(revoke(&site, NEIGHBOUR).starts_with("HTTP/1.1 200"), "{}", site.last_words());
+    wait(&site, "it is refused", || check(&site, NEIGHBOUR) == "403");
+    let path = site.path("state").join(DECISIONS).display().to_string();
+    tells(&site, "decisions_file", &[&path, "No space left", "make room"]);
+    assert_eq!(decisions_file(&site).matches("\"step\":\"revoke\"").count(), 1, "the last whole one stays");
+    fs::remove_file(&temporary).expect("there");
+    wait(&site, "the file has both", || decisions_file(&site).matches("\"step\":\"revoke\"").count() == 2);
+    wait(&site, "ready again", || is_ready(&site));
+    assert_eq!(fault(&site, "decisions_file"), Some(0), "{}", ready(&site));
+    assert!(daemon.stop().success(), "{}", site.last_words());
 }
