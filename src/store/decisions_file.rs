@@ -15,6 +15,7 @@
 //! Each decision stands after the wall clock at its commit, by which its freshness is judged.
 
 use std::{
+    cmp::Reverse,
     fmt::Write as _,
     fs::{self, DirBuilder, File},
     io::{self, Write as _},
@@ -24,6 +25,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::{
+    event::EventTime,
+    respond::{Decision, Mode, Step},
+};
 
 /// The file's name in the state directory.
 const FILE: &str = "keyhound.decisions";
@@ -91,8 +97,8 @@ impl DecisionsFile {
         self.dir.join(FILE)
     }
 
-    /// Puts these decisions in place of those that it held, the first ones if there is no room for all. Gives how many
-    /// were left out. Creates the directory if it is gone.
+    /// Puts these decisions in place of those that it held. If there is no room for all, those that have ended by the
+    /// wall clock are left out first, then the weakest. Gives how many were left out. Creates the directory if it is gone.
     pub fn write(&self, decisions: &[KeptDecision], now_ms: u64) -> Result<usize, DecisionsFileError> {
         let (text, left_out) = self.text(decisions, now_ms);
         self.replace(&text).map_err(|source| self.failed(source))?;
@@ -131,12 +137,16 @@ impl DecisionsFile {
     fn text(&self, decisions: &[KeptDecision], now_ms: u64) -> (Vec<u8>, usize) {
         // A quarter of a kilobyte is for the first line and the last one.
         let mut room = usize::try_from(BYTES_MAX).unwrap_or(usize::MAX) - 256;
+        let mut ordered: Vec<&KeptDecision> = decisions.iter().collect();
+        if decisions.iter().map(|(value, _)| value.len() + 22).sum::<usize>() > room {
+            ordered.sort_by_cached_key(|(value, _)| weakness(value, now_ms));
+        }
         let fits = |(value, _): &&KeptDecision| {
             // A number of 20 digits, a space and the end of the line.
             let taken = room.checked_sub(value.len() + 22);
             taken.inspect(|left| room = *left).is_some()
         };
-        let written: Vec<&KeptDecision> = decisions.iter().take_while(fits).collect();
+        let written: Vec<&KeptDecision> = ordered.into_iter().take_while(fits).collect();
         let left_out = decisions.len() - written.len();
         let head = Head {
             schema: SCHEMA.to_owned(),
@@ -179,6 +189,17 @@ impl DecisionsFile {
     }
 }
 
+/// What is left out first is greatest: what cannot be read, what has ended, what is not served, lifts, weak steps, and
+/// what ends soon.
+fn weakness(value: &[u8], now_ms: u64) -> impl Ord + use<> {
+    let decision: Option<Decision> = serde_json::from_slice(value).ok();
+    let rank = |decision: Decision| -> (bool, Reverse<(Mode, Step, EventTime)>) {
+        let expires = decision.expires();
+        (expires.0 <= now_ms, Reverse((decision.mode, decision.step, expires)))
+    };
+    decision.map_or((true, None), |decision| (false, Some(rank(decision))))
+}
+
 /// A decision's line: when it was committed, and the record.
 fn kept(line: &[u8]) -> Option<KeptDecision> {
     let space = line.iter().position(|byte| *byte == b' ')?;
@@ -202,54 +223,5 @@ fn sum(text: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn decisions(count: usize, bytes: usize) -> Vec<KeptDecision> {
-        (0..count)
-            .map(|n| (format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat(bytes)).into_bytes(), 7))
-            .collect()
-    }
-
-    #[test]
-    fn what_is_written_is_read_and_the_later_content_counts() {
-        let dir = tempfile::tempdir().unwrap();
-        // Whoever deletes the directory deletes no decision that is still in memory.
-        let file = DecisionsFile::new(&dir.path().join("gone"), "kc1_0");
-        assert!(matches!(file.read(), Err(DecisionsFileError::File { .. })));
-        file.write(&decisions(3, 1), 5).unwrap();
-        file.write(&decisions(2, 1), 9).unwrap();
-        let expected = Kept { written_at_ms: 9, decisions: decisions(2, 1), left_out: 0 };
-        assert_eq!(file.read().unwrap(), expected);
-    }
-
-    #[test]
-    fn any_changed_byte_and_any_cut_is_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = DecisionsFile::new(dir.path(), "kc1_0");
-        file.write(&decisions(2, 1), 5).unwrap();
-        let whole = fs::read(file.path()).unwrap();
-        for at in 0..whole.len() {
-            let mut changed = whole.clone();
-            changed[at] ^= 1;
-            fs::write(file.path(), changed).unwrap();
-            assert!(matches!(file.read(), Err(DecisionsFileError::Damaged { .. })), "byte {at}");
-            fs::write(file.path(), &whole[..at]).unwrap();
-            assert!(matches!(file.read(), Err(DecisionsFileError::Damaged { .. })), "cut at {at}");
-        }
-        let other = DecisionsFile::new(dir.path(), "kc1_1");
-        fs::write(file.path(), whole).unwrap();
-        assert!(matches!(other.read(), Err(DecisionsFileError::Pepper { .. })));
-    }
-
-    #[test]
-    fn it_is_bounded_and_says_what_it_left_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = DecisionsFile::new(dir.path(), "kc1_0");
-        let many = decisions(70, 1 << 20);
-        let left_out = file.write(&many, 5).unwrap();
-        let kept = file.read().unwrap();
-        assert!(left_out >= 6 && kept.left_out == left_out, "{left_out}");
-        assert_eq!(kept.decisions, many[..70 - left_out]);
-    }
-}
+#[path = "decisions_file_tests.rs"]
+mod tests;
