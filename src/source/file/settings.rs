@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::source::kafka::Start;
 
 /// Where the first reading of a file starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileStart {
     /// At its first line.
@@ -14,6 +16,24 @@ pub enum FileStart {
     Beginning,
     /// After what is there when Keyhound first starts; files that appear later are read whole.
     End,
+}
+
+impl<'de> Deserialize<'de> for FileStart {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let why = match text.as_str() {
+            "beginning" => return Ok(Self::Beginning),
+            "end" => return Ok(Self::End),
+            "earliest" | "latest" => "that is Kafka's word",
+            // What a topic takes: a time, or so long ago.
+            _ if text.parse::<Start>().is_ok() => {
+                "of files there is no time at which to start, since a line's time is not known before it is read"
+            }
+            _ => "there is no such place",
+        };
+        let text = format!("\"start\" is \"{text}\"; it must be beginning or end for files: {why}");
+        Err(D::Error::custom(text))
+    }
 }
 
 /// Valid settings of files to read.
@@ -120,6 +140,26 @@ mod tests {
     fn paths_alone_mean_following_from_the_beginning() {
         let settings: FileSettings = serde_saphyr::from_str("paths: [access.json]").unwrap();
         assert_eq!((settings.follow(), settings.start()), (true, FileStart::Beginning));
+    }
+
+    #[test]
+    fn a_start_that_files_cannot_have_is_refused_with_what_would_be_right() {
+        let read = |start: &str| {
+            let text = format!("paths: [a]\nstart: {start}");
+            serde_saphyr::from_str::<FileSettings>(&text).map_err(|error| error.to_string())
+        };
+        assert_eq!(read("end").unwrap().start(), FileStart::End);
+        for (start, why) in [
+            ("-7d", "is not known before it is read"),
+            ("2026-11-01T00:00:00Z", "is not known before it is read"),
+            ("latest", "Kafka's word"),
+            ("5", "no such place"),
+        ] {
+            let error = read(start).unwrap_err();
+            for words in ["\"start\" is \"", start, "beginning or end", why] {
+                assert!(error.contains(words), "{start}: {error}");
+            }
+        }
     }
 
     #[test]
