@@ -224,12 +224,12 @@ async fn housekeeping(shared: Arc<Shared>, ready_lag_seconds_max: u32) {
         }
         is_ready = report.ready;
         shared.decisions.sweep(shared.clock.now());
-        for notice in shared.status.take_notices() {
+        for (source, notice) in shared.status.take_notices() {
             let kind = notice.label();
             if notice.is_only_information() {
-                tracing::info!(event = "source_event", kind, ?notice, "source event");
+                tracing::info!(event = "source_event", source, kind, %notice, "source event");
             } else {
-                tracing::warn!(event = "source_event", kind, ?notice, "source event");
+                tracing::warn!(event = "source_event", source, kind, %notice, "source event");
             }
         }
     }

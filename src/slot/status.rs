@@ -39,7 +39,7 @@ pub struct Status {
     checkpoint_entries: AtomicU64,
     store_bytes: AtomicU64,
     notice_counts: Mutex<BTreeMap<&'static str, u64>>,
-    notices: Mutex<Vec<Notice>>,
+    notices: Mutex<Vec<(String, Notice)>>,
     back: Mutex<Return>,
     quarantine: Mutex<Quarantine>,
     pauses: Mutex<Pauses>,
@@ -111,8 +111,8 @@ impl Status {
         locked(&self.notice_counts).clone()
     }
 
-    /// Takes the notices that wait to be logged.
-    pub fn take_notices(&self) -> Vec<Notice> {
+    /// Takes the notices that wait to be logged, each with the name of its source.
+    pub fn take_notices(&self) -> Vec<(String, Notice)> {
         std::mem::take(&mut locked(&self.notices))
     }
 
@@ -186,7 +186,8 @@ impl Status {
             count_losses(&mut reading, &notice);
             *counts.entry(notice.label()).or_default() += 1;
             if waiting.len() < NOTICES_MAX {
-                waiting.push(notice);
+                let source = reading.sources.get(usize::from(notice.source()));
+                waiting.push((source.map(|source| source.source.clone()).unwrap_or_default(), notice));
             }
         }
     }
@@ -219,7 +220,6 @@ impl Status {
             let is_new = |kind: &str| !source.warnings.iter().any(|(known, _)| *known == kind);
             notices.extend(found.iter().filter(|(kind, _)| is_new(kind)).map(|(kind, text)| Notice::Odd {
                 source: index,
-                name: source.source.clone(),
                 kind,
                 text: text.clone(),
             }));

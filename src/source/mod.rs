@@ -11,6 +11,7 @@ pub mod file;
 pub mod geo;
 pub mod kafka;
 mod lines;
+mod notice;
 mod parts;
 mod settings;
 pub mod stdin;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use batch::{Batch, InputName, Record};
 pub use contact::{Contact, OUT_OF_REACH_MAX};
+pub use notice::Notice;
 pub use settings::{KindError, Settings};
 
 /// The longest record that a source can be told to take, and does by default. Of a longer one the beginning is taken.
@@ -126,56 +128,6 @@ pub struct InputLag {
     pub bytes_behind: Option<u64>,
     /// The log's own time of the newest record read.
     pub newest_log_time_ms: Option<u64>,
-}
-
-/// Something that an operator may want to know, and that stopped nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A broker or a connection failed; the client goes on trying by itself.
-    Transport { source: u16, text: String },
-    /// A partition that was not there at the start is read from its beginning.
-    NewPartition { source: u16, input: u32, topic: String, partition: i32 },
-    /// A file became shorter than what had been read of it; it is read from its beginning.
-    Truncated { source: u16, input: u32, path: String, read_to: u64, size: u64 },
-    /// A file could not be opened or read; it is tried again.
-    Unreadable { source: u16, path: String, text: String },
-    /// A compressed file was left alone, since it is what became of a file that was followed.
-    Compressed { source: u16, path: String },
-    /// A record is longer than `record_bytes_max`; its beginning goes on, as cut.
-    Oversized { source: u16, input: u32, offset: u64, length: u64 },
-    /// A partition no longer has the position where reading was to go on; it goes on at the earliest record that
-    /// there is. `lost` records were never read; `None` = the log was made anew or shortened, so nobody knows how many,
-    /// and it goes on at the first record that is as new as what was read.
-    Lost { source: u16, input: u32, topic: String, partition: i32, from: u64, to: u64, lost: Option<u64> },
-    /// A topic keeps its records for a shorter time, or fewer of them, than a restart may need.
-    ShortRetention { source: u16, topic: String, text: String },
-    /// What a source brings is odd: nothing, no key, or times that cannot be right.
-    Odd { source: u16, name: String, kind: &'static str, text: String },
-    /// How long a topic keeps its records could not be asked.
-    RetentionUnknown { source: u16, topic: String, text: String },
-}
-
-impl Notice {
-    /// A fixed label for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Transport { .. } => "transport",
-            Self::NewPartition { .. } => "new_partition",
-            Self::Truncated { .. } => "truncated",
-            Self::Unreadable { .. } => "unreadable",
-            Self::Compressed { .. } => "compressed",
-            Self::Oversized { .. } => "oversized",
-            Self::Lost { .. } => "lost",
-            Self::ShortRetention { .. } => "short_retention",
-            Self::RetentionUnknown { .. } => "retention_unknown",
-            Self::Odd { kind, .. } => kind,
-        }
-    }
-
-    /// Whether nobody has to do anything about it.
-    pub const fn is_only_information(&self) -> bool {
-        matches!(self, Self::NewPartition { .. } | Self::RetentionUnknown { .. })
-    }
 }
 
 /// Why records cannot be read. Each of these ends the slot, except as said.
