@@ -75,8 +75,6 @@ pub struct Counts {
     /// Requests on routes beyond the table.
     pub unjudged_routes: u64,
     pub condition_errors: u64,
-    /// Requests older than their key's day.
-    pub too_late: u64,
 }
 
 const fn sums<const N: usize>(mut sum: [u64; N], other: [u64; N]) -> [u64; N] {
@@ -115,7 +113,6 @@ impl Counts {
             evicted: sums(self.evicted, other.evicted),
             unjudged_routes: self.unjudged_routes + other.unjudged_routes,
             condition_errors: self.condition_errors + other.condition_errors,
-            too_late: self.too_late + other.too_late,
         }
     }
 }
@@ -172,6 +169,8 @@ pub struct Engine {
     pub(super) group_joined: BTreeMap<u16, [f32; 24]>,
     pub(super) signals: Vec<Signal>,
     pub(super) counts: Counts,
+    /// Requests older than their key's day, by input, since they were last taken.
+    pub(super) late: Vec<(u32, u64)>,
     pub(super) watermark: EventTime,
     /// When the records that are being judged were read, as the sequence of inputs has it. Only for telling a backlog
     /// from what happens now: nothing else hangs on it.
@@ -202,6 +201,7 @@ impl Engine {
             group_joined: BTreeMap::new(),
             signals: Vec::new(),
             counts: Counts::default(),
+            late: Vec::new(),
             watermark: EventTime(0),
             read_at: EventTime(0),
             inputs: InputNames::default(),

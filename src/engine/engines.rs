@@ -361,4 +361,11 @@ impl Engines {
         let key: KeyId = key.parse().expect("a key id");
         self.owner(&key).cases.get_mut(&key).expect("an open incident")
     }
+    /// Takes how many requests were dropped since the last call, as older than their key's day, by input.
+    pub fn take_late(&mut self, mut take: impl FnMut(u32, u64)) {
+        for engine in &mut self.engines {
+            engine.late.drain(..).for_each(|(input, count)| take(input, count));
+        }
+    }
+
 }

@@ -67,8 +67,7 @@ impl Engine {
         }
         let hot = self.table.hot_mut(index);
         if second.saturating_add(DAY) < hot.last_seen {
-            self.counts.too_late += 1;
-            return;
+            return self.note_late(event.position.input);
         }
         let frozen = hot.frozen;
         let was_mature = hot.group_quota > 0;
@@ -93,6 +92,15 @@ impl Engine {
         };
         self.note(index, event, beyond);
         self.judge(index, event, beyond, effects);
+    }
+
+    /// A request that is older than its key's day.
+    #[cold]
+    fn note_late(&mut self, input: u32) {
+        match self.late.last_mut() {
+            Some((known, count)) if *known == input => *count += 1,
+            _ => self.late.push((input, 1)),
+        }
     }
 
     /// A record of which only the key, and perhaps the time, is known: nothing that it might be is counted for it. Without

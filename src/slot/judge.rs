@@ -99,6 +99,8 @@ pub struct Tally {
     pub rejected: Vec<(&'static str, u64)>,
 }
 
+    /// Events that were dropped since they were a day older than their key's newest.
+    pub late: u64,
 /// Of one batch, at most so many rejections are produced one by one; of the rest the positions, by reason.
 pub const REJECTIONS_PRODUCED_MAX: usize = 64;
 

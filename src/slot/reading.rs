@@ -213,6 +213,11 @@ impl Judge for Reading {
 
     fn rule_id(&self, rule: u16) -> &str {
         self.reference.rules.rules.get(usize::from(rule)).map_or("", |rule| &rule.id)
+        self.engines.take_late(|input, count| {
+            if let Some(record) = batch.records().find(|record| record.input == input) {
+                out.tally(record.source).late += count;
+            }
+        });
     }
 
     fn name_input(&mut self, input: u32, name: &str) {
@@ -261,7 +266,6 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         sum = sum.plus(&counts);
     }
     reading.engine = EngineCounts {
-        events_late: sum.too_late,
         events_repeated: sum.repeats,
         pressure: sum.pressure,
         waiting: sum.waiting,

@@ -192,6 +192,7 @@ impl Status {
         }
     }
 
+            source.late += tally.late;
     pub(super) fn came_back(&self, back: Return, wall_ms: u64) {
         let mut reading = locked(&self.reading);
         reading.digest_mismatches += u64::from(back.comparison == Comparison::Differs);

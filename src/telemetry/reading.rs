@@ -57,8 +57,6 @@ pub const EVICTED: [&str; 4] = ["unused", "new", "immature", "mature"];
 /// What an engine and its outbox count, each from 0 on when it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineCounts {
-    /// Events whose time was beyond a window when they came.
-    pub events_late: u64,
     /// Events whose record had come before, within the window of that filter.
     pub events_repeated: u64,
     /// Requests that our own decisions refused.
@@ -82,7 +80,6 @@ pub struct EngineCounts {
 impl EngineCounts {
     /// Adds what engines before this one counted.
     pub fn add(&mut self, earlier: &Self) {
-        self.events_late += earlier.events_late;
         self.events_repeated += earlier.events_repeated;
         self.pressure += earlier.pressure;
         self.waiting += earlier.waiting;
@@ -111,6 +108,8 @@ pub struct SourceReading {
     pub anonymous: u64,
     /// Events whose time was more than a minute ahead of their log's, and was set back to it.
     pub clamped: u64,
+    /// Events that were dropped since they were a day older than their key's newest.
+    pub late: u64,
     /// Records that were not understood, by the reason's fixed label.
     pub rejected: Vec<(&'static str, u64)>,
     /// Records that showed a raw key in clear.

@@ -92,6 +92,36 @@ fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing_by_itself() {
     let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
     let times = |log_time_ms, at_ms| {
         let out = read(&lines, log_time_ms, at_ms);
+#[test]
+fn a_request_a_day_older_than_its_keys_newest_is_counted_as_late_for_its_source() {
+    let key = "sk_live_4242424242424242";
+    // Served often enough to have a profile.
+    let mut lines: Vec<String> = (0..70).map(|n| line(n, key)).collect();
+    lines.extend([line(-90_000, key), line(-95_000, key), line(-80_000, key)]);
+    let out = read(&lines, None, START_MS + 100_000);
+    assert_eq!((out.tallies[0].events, out.tallies[0].late), (73, 2));
+}
+
+#[test]
+fn the_requests_of_an_excluded_key_are_rejected_and_those_of_others_judged() {
+    let (key, other) = ("sk_live_4242424242424242", "sk_live_other_neighbour_1");
+    let lines: Vec<String> = (0..90).map(|n| line(n, if n % 3 == 0 { key } else { other })).collect();
+    let mut reading = reading(RuleSet::default(), Catalogue::default());
+    let id = fingerprint(&pepper(), key.as_bytes()).to_string();
+    let exclusion = Exclusion { what: Excluded::Key(id), until_ms: START_MS };
+    reading.exclude(&[exclusion]);
+    let batch = batch(&lines, None);
+    let mut out = Outcome::default();
+    reading.read(&batch, START_MS + 100_000, &mut out);
+    assert_eq!((out.tallies[0].records, out.tallies[0].rejected.as_slice()), (90, &[("panicked", 30)][..]));
+    assert!(out.rejections.iter().all(|rejection| rejection.hash == 0 && rejection.offset % 3 == 0));
+    assert_eq!(reading.engines().counts().map(|counts| counts.keys).sum::<u64>(), 1);
+    // Once it is over, it is judged again.
+    reading.exclude(&[]);
+    reading.read(&batch, START_MS + 100_000, &mut Outcome::default());
+    assert_eq!(reading.engines().counts().map(|counts| counts.keys).sum::<u64>(), 2);
+}
+
         (out.tallies[0].clamped, out.seen, out.set_back)
     };
     assert_eq!(times(None, START_MS), (1, vec![(3, START_MS)], vec![(3, START_MS)]));

@@ -7,7 +7,6 @@ use crate::telemetry::reading::{EVICTED, EngineCounts, Reading};
 
 /// Events that were not judged like others, and what the state takes.
 pub(super) struct EngineMetrics {
-    late: IntCounter,
     duplicate: IntCounter,
     blocked: IntCounter,
     unprofiled_keys: IntCounter,
@@ -31,7 +30,6 @@ impl EngineMetrics {
     pub(super) fn new(f: &Families<'_>) -> Self {
         let by_partition = &["partition"];
         Self {
-            late: f.counter("keyhound_events_late_total", "Events later than the lateness of a window."),
             duplicate: f.counter(
                 "keyhound_events_duplicate_total",
                 "Events whose record was read before, within about the last 16,000 of their partition.",
@@ -114,7 +112,6 @@ impl EngineMetrics {
     }
 
     fn count(&self, counts: &EngineCounts) {
-        raise(&self.late, counts.events_late);
         raise(&self.duplicate, counts.events_repeated);
         raise(&self.blocked, counts.pressure);
         raise(&self.unprofiled_keys, counts.waiting);

@@ -15,6 +15,7 @@ pub(super) struct SourceMetrics {
     events: IntCounterVec,
     without_key: IntCounterVec,
     clamped: IntCounterVec,
+    late: IntCounterVec,
     rejected: IntCounterVec,
     clear_text_keys: IntCounterVec,
     offset_resets: IntCounterVec,
@@ -45,6 +46,10 @@ impl SourceMetrics {
             clamped: counters(
                 "keyhound_events_clamped_total",
                 "Events more than a minute ahead of their log, set back to its time, by source.",
+            ),
+            late: counters(
+                "keyhound_events_late_total",
+                "Events dropped because they were a day older than the newest of their key, by source.",
             ),
             rejected: f.counters(
                 "keyhound_records_rejected_total",
@@ -108,6 +113,7 @@ impl SourceMetrics {
         raise(&self.events.with_label_values(label), source.events);
         raise(&self.without_key.with_label_values(label), source.anonymous);
         raise(&self.clamped.with_label_values(label), source.clamped);
+        raise(&self.late.with_label_values(label), source.late);
         raise(&self.clear_text_keys.with_label_values(label), source.clear_keys);
         raise(&self.offset_resets.with_label_values(label), source.gaps);
         raise(&self.lost_records.with_label_values(label), source.lost_records);
