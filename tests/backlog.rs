@@ -7,7 +7,6 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    process::Command,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -76,14 +75,6 @@ fn log() -> String {
     })
 }
 
-fn incidents(site: &Site) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_keyhound"))
-        .args(["incidents", "--url", &format!("http://{}", site.listen), "list", "--state", "all"])
-        .output()
-        .expect("the command runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[track_caller]
 fn until(site: &Site, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -108,10 +99,10 @@ fn a_backlog_is_listed_and_pages_nobody_while_a_live_leak_pages() {
         told.lock().expect("no panic").iter().any(|body| body.contains(&now))
     });
     until(&site, "both are listed", || {
-        let list = incidents(&site);
+        let list = site.incidents();
         list.lines().filter(|line| line.contains("KeyAbused")).count() == 2
     });
-    let list = incidents(&site);
+    let list = site.incidents();
     let stale: Vec<&str> = list.lines().filter(|line| line.contains("backlog")).collect();
     assert_eq!(stale.len(), 1, "{list}");
     assert!(daemon.stop().success());

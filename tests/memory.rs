@@ -8,9 +8,8 @@ mod daemon;
 
 use std::{
     env,
-    fs::{self, File},
+    fs::File,
     io::{BufWriter, Write as _},
-    process::Command,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -56,23 +55,13 @@ fn write_log(path: &std::path::Path, keys: u64) {
     }
 }
 
-fn incidents(site: &Site) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_keyhound"))
-        .args(["incidents", "--url", &format!("http://{}", site.listen), "list", "--state", "all"])
-        .output()
-        .expect("the command runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn a_flood_of_served_keys_stays_within_memory_and_hides_no_theft() {
     let keys: u64 = setting("KEYHOUND_FLOOD_KEYS", "40000").parse().expect("a number");
     let memory = setting("KEYHOUND_FLOOD_MEMORY", "64MiB");
     let source = FileSource { name: "access.json", format: "nginx", key: "raw" };
-    let site = Site::new(&[source], true, "response: { fresh_within: 1h }");
-    let settings = fs::read_to_string(site.path("keyhound.yaml")).expect("read");
-    let settings = settings.replace("state: { ", &format!("state: {{ memory_max: {memory}, "));
-    fs::write(site.path("keyhound.yaml"), settings).expect("written");
+    let state = format!("memory_max: {memory}");
+    let site = Site::with_state(&[source], true, &state, "response: { fresh_within: 1h }");
     write_log(&site.path("access.json"), keys);
     let daemon = site.start(&[]);
 
@@ -93,11 +82,11 @@ fn a_flood_of_served_keys_stays_within_memory_and_hides_no_theft() {
     }
     let read = started.elapsed();
     let id = fingerprint(&Pepper::new(PEPPER).expect("long enough"), STOLEN.as_bytes()).to_string();
-    while !incidents(&site).contains(&id) {
+    while !site.incidents().contains(&id) {
         assert!(
             started.elapsed() < 4 * LIMIT,
             "{id} is not told\n{}\n{}",
-            incidents(&site),
+            site.incidents(),
             site.last_words()
         );
         thread::sleep(Duration::from_millis(100));
@@ -140,7 +129,7 @@ fn a_flood_of_served_keys_stays_within_memory_and_hides_no_theft() {
 
     // What is kept fits after a restart too, and the theft is known.
     let daemon = site.start(&[]);
-    while !incidents(&site).contains(&id) {
+    while !site.incidents().contains(&id) {
         assert!(started.elapsed() < 8 * LIMIT, "not back\n{}", site.last_words());
         thread::sleep(Duration::from_millis(100));
     }

@@ -142,10 +142,10 @@ fn difference(left: &Left, right: &Left) -> String {
 }
 
 /// Settings for such a log, without the log itself.
-pub fn site(follow: bool) -> Site {
+pub fn site(follow: bool, state: &str) -> Site {
     let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
     let more = "geo: { city: places.mmdb, asn: places.mmdb }\nresponse: { fresh_within: 1h }";
-    let site = Site::new(&[source], follow, more);
+    let site = Site::with_state(&[source], follow, state, more);
     fs::write(site.path("places.mmdb"), world::database()).expect("written");
     site
 }
@@ -206,7 +206,7 @@ fn says_again(site: &Site, daemon: &mut Daemon, text: &str, before: usize) -> bo
 fn the_daemon_killed_a_hundred_times_leaves_what_it_leaves_undisturbed() {
     let seed = super::seed();
     println!("KEYHOUND_SEED={seed}");
-    let site = site(false);
+    let site = site(false, "");
     fs::write(site.path("access.log"), log(Duration::ZERO)).expect("written");
     let ended = site.start(&[]).end_within(LIMIT).expect("it ends at the end of the file");
     assert!(ended.success(), "{}", site.last_words());

@@ -51,12 +51,12 @@ pub fn commit(site: &Site, path: &Path, line: &[u8]) {
     wait(site, "a commit", || site.metric("keyhound_commits_total") > Some(before));
 }
 
+/// Of the state, so that there is no checkpoint.
+const NO_CHECKPOINT: &str = "checkpoint_every: 10m";
+
 /// Lets the daemon live, and kills it before its first checkpoint: after one there would be nothing to replay.
 #[track_caller]
 fn killed_before_a_checkpoint<T>(site: &Site, live: impl Fn() -> (Daemon, T)) -> T {
-    let settings = fs::read_to_string(site.path("keyhound.yaml")).expect("read");
-    let settings = settings.replace("state: { ", "state: { checkpoint_every: 10m, ");
-    fs::write(site.path("keyhound.yaml"), settings).expect("written");
     let (daemon, outcome) = live();
     let checkpoints = site.metric("keyhound_checkpoints_total");
     daemon.kill();
@@ -67,7 +67,8 @@ fn killed_before_a_checkpoint<T>(site: &Site, live: impl Fn() -> (Daemon, T)) ->
 /// Whatever happens to the file, it comes back ready, tells of the gap once, and reads what is new.
 #[track_caller]
 fn comes_back_after(happens: impl FnOnce(&Path)) {
-    let site = Site::new(&[FileSource { name: "access.log", format: "nginx", key: "raw" }], true, "");
+    let source = FileSource { name: "access.log", format: "nginx", key: "raw" };
+    let site = Site::with_state(&[source], true, NO_CHECKPOINT, "");
     let (path, lines) = (site.path("access.log"), lines(2_150));
     killed_before_a_checkpoint(&site, || {
         fs::write(&path, lines[..2_000].concat()).expect("written");
@@ -135,7 +136,7 @@ fn request(ago: Duration) -> Vec<u8> {
 #[test]
 fn what_was_told_before_the_file_was_gone_stays_and_ends_by_itself() {
     // The log ends half an hour ago, so that there is room for what comes after it.
-    let site = daemon_tests::site(true);
+    let site = daemon_tests::site(true, NO_CHECKPOINT);
     let path = site.path("access.log");
     let log = daemon_tests::log(Duration::from_mins(30));
     let (decisions, incidents) = ("/api/v1/decisions", "/api/v1/incidents");

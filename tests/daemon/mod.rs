@@ -38,6 +38,11 @@ pub struct FileSource<'a> {
 impl Site {
     /// Writes the settings; the sources' files are to be written by the caller. `follow` waits for more at their end.
     pub fn new(sources: &[FileSource<'_>], follow: bool, more: &str) -> Self {
+        Self::with_state(sources, follow, "", more)
+    }
+
+    /// The same with more fields of the section `state`: `memory_max: 64MiB`.
+    pub fn with_state(sources: &[FileSource<'_>], follow: bool, state: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [listen, gateways_listen] = [(); 2].map(|()| format!("127.0.0.1:{}", ports::free_port()));
         let site = Self { folder, listen, gateways_listen };
@@ -54,7 +59,7 @@ impl Site {
         }
         let _ = write!(
             text,
-            "fingerprint: {{ pepper_file: {:?} }}\nstate: {{ dir: {:?} }}\nlisten: {}\ngateways_listen: {}\n{more}\n",
+            "fingerprint: {{ pepper_file: {:?} }}\nstate: {{ dir: {:?}, {state} }}\nlisten: {}\ngateways_listen: {}\n{more}\n",
             site.path("pepper"),
             site.path("state"),
             site.listen,
@@ -72,6 +77,15 @@ impl Site {
     /// The sum of a metric's samples; `None` = there are none, or nobody answers.
     pub fn metric(&self, name: &str) -> Option<u64> {
         sum(&http::get(&self.listen, "/metrics")?, name, &[])
+    }
+
+    /// All incidents, as `keyhound incidents list` prints them.
+    pub fn incidents(&self) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_keyhound"))
+            .args(["incidents", "--url", &format!("http://{}", self.listen), "list", "--state", "all"])
+            .output()
+            .expect("the command runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Starts the daemon; what it says is appended to `out` and `err` in the folder.
