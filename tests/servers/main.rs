@@ -4,6 +4,7 @@
 
 mod enforce;
 mod every_byte;
+mod first_day;
 mod hangs;
 mod harness;
 mod hostile;
