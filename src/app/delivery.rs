@@ -100,6 +100,7 @@ impl Delivery {
             decisions: shared.decisions.clone(),
             clock: shared.clock.clone(),
             metrics: shared.metrics.clone(),
+            status: shared.status.clone(),
             written: None,
             seen: None,
         })?;

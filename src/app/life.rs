@@ -249,8 +249,12 @@ impl Lives<'_> {
     /// Says at which record the slot's thread panicked, as far as that is known. Nobody has to start the process anew
     /// for it: the next life looks for the record, or passes it over.
     fn panicked(&mut self) -> anyhow::Error {
-        match self.shared.status.panicked() {
+        match self.shared.status.panicked(self.shared.clock.now().0) {
             Culprit::None => anyhow::anyhow!("the slot's thread panicked while no record was being judged"),
+            Culprit::Work(work) => {
+                self.looks_for_a_record = true;
+                anyhow::anyhow!("the slot's thread panicked at {work}")
+            }
             Culprit::Among(runs) => {
                 self.looks_for_a_record = true;
                 let inputs = runs.len();

@@ -116,10 +116,11 @@ fn with_an_empty_decisions_file_it_answers_on_while_the_database_cannot_be_read(
     }
 }
 
-#[test]
-fn the_daemon_finds_the_records_that_panic_and_reads_on() {
+/// Runs a daemon at this log until its metrics have these lines, and it is ready; gives what `/readyz` answers.
+#[track_caller]
+fn run_until(planted: &[(usize, &str)], lines: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
-    write_log(&dir.path().join("access.log"), &[(100, planted::IN_DECODING), (400, planted::IN_JUDGING)]);
+    write_log(&dir.path().join("access.log"), planted);
     let (config, path, [listen, _]) = settings(dir.path());
     let named = Named::read(&config).unwrap();
     // It ends with this process.
@@ -127,17 +128,48 @@ fn the_daemon_finds_the_records_that_panic_and_reads_on() {
 
     let started = Instant::now();
     let metric = |line: &str| get(&listen, "/metrics").lines().any(|found| found == line);
-    for line in [
-        "keyhound_records_rejected_total{reason=\"panicked\",source=\"0:file\"} 2",
-        "keyhound_engine_failures_total 3",
-    ] {
+    for line in lines {
         while !metric(line) {
             assert!(started.elapsed() < LIMIT, "not {line}:\n{}", get(&listen, "/metrics"));
             thread::sleep(Duration::from_millis(20));
         }
     }
-    while !get(&listen, "/readyz").starts_with("HTTP/1.1 200") {
-        assert!(started.elapsed() < LIMIT, "{}", get(&listen, "/readyz"));
+    loop {
+        let ready = get(&listen, "/readyz");
+        if ready.starts_with("HTTP/1.1 200") {
+            return ready;
+        }
+        assert!(started.elapsed() < LIMIT, "{ready}");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn the_daemon_finds_the_records_that_panic_and_reads_on() {
+    let planted = [(100, planted::IN_DECODING), (400, planted::IN_JUDGING)];
+    let ready = run_until(
+        &planted,
+        &[
+            "keyhound_records_rejected_total{reason=\"panicked\",source=\"0:file\"} 2",
+            "keyhound_engine_failures_total 3",
+        ],
+    );
+    assert!(!ready.contains("panicked"), "a record alone leaves out nothing else: {ready}");
+}
+
+#[test]
+fn the_daemon_leaves_a_key_out_whose_requests_panic_again_and_again_and_says_so() {
+    let planted: Vec<(usize, &str)> = (100..500).step_by(50).map(|at| (at, planted::IN_JUDGING)).collect();
+    let ready = run_until(
+        &planted,
+        &[
+            "keyhound_engine_failures_total 3",
+            "keyhound_fault{fault=\"excluded\"} 1",
+            "keyhound_source_lag_bytes{source=\"0:file\"} 0",
+        ],
+    );
+    for words in ["the engine panicked more than once", "the requests of key kf1_", "until 20", "report it"] {
+        assert!(ready.contains(words), "{words}: {ready}");
+    }
+    assert!(!ready.contains("sk_live"), "{ready}");
 }

@@ -1,4 +1,5 @@
-//! Keeps watch over the state directory while the engine runs, and the decisions in a file beside the database.
+//! Keeps watch over the state directory while the engine runs, and the decisions in a file beside the database. Tells
+//! of what the engine leaves out.
 //!
 //! The file is written at most a second after the table for gateways has changed, plus the time of the write, which
 //! takes a tenth of the time at most; and once a minute, so that its age says whether it can be trusted.
@@ -11,8 +12,10 @@ use std::{
 
 use crate::{
     deliver::{Stop, WallClock, WallTime},
+    event::EventTime,
     serve::Decisions,
-    store::{DecisionsFile, Outbox, Presence, StoreError},
+    slot::Status,
+    store::{DecisionsFile, Exclusion, Outbox, Presence, StoreError},
     telemetry::{Metrics, faults::Fault},
 };
 
@@ -22,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const WRITE_EVERY: Duration = Duration::from_mins(1);
 /// How far the wall clock may be corrected backwards without anybody looking.
 const SET_BACK: Duration = Duration::from_secs(2);
+/// So many things that are left out are named.
+const EXCLUSIONS_NAMED: usize = 5;
 /// How long to wait after a write, in times that it took.
 const REST: u32 = 9;
 
@@ -33,6 +38,7 @@ pub struct StateKeeper {
     pub decisions: Arc<Decisions>,
     pub clock: WallClock,
     pub metrics: Arc<Metrics>,
+    pub status: Arc<Status>,
     /// The table's changes that the file has, when it was written, and when it may be written again.
     pub written: Option<(u64, Instant, Instant)>,
     /// The wall clock at the last look, and when that was.
@@ -45,6 +51,7 @@ impl StateKeeper {
         loop {
             let is_last = stop.is_stopped();
             self.check_presence();
+            self.check_exclusions();
             self.bring_again_if_set_back()?;
             self.write_if_changed(is_last)?;
             if is_last {
@@ -96,6 +103,32 @@ impl StateKeeper {
         }
     }
 
+    fn check_exclusions(&self) {
+        let exclusions = self.status.exclusions();
+        if exclusions.is_empty() {
+            if self.metrics.faults.clear(Fault::Excluded) {
+                tracing::info!(event = "exclusion_ended", "nothing is left out any more");
+            }
+            return;
+        }
+        let until = |ms| EventTime(ms).rfc3339();
+        let mut named: Vec<String> = exclusions
+            .iter()
+            .take(EXCLUSIONS_NAMED)
+            .map(|Exclusion { what, until_ms }| format!("{what}, until {}", until(*until_ms)))
+            .collect();
+        let more = exclusions.len() - named.len();
+        named.extend((more > 0).then(|| format!("{more} more")));
+        let text = format!(
+            "the engine panicked more than once at something, and leaves it out: {}. Nothing is found there meanwhile. \
+             This is a bug in Keyhound: report it with the log lines panicked",
+            named.join("; ")
+        );
+        if self.metrics.faults.set(Fault::Excluded, text.as_str()) {
+            tracing::error!(event = "excluded", exclusions = exclusions.len(), "{text}");
+        }
+    }
+
     /// The database is read, and not the table, so that the records are whole.
     fn write_if_changed(&mut self, is_last: bool) -> Result<(), StoreError> {
         let (changes, start) = (self.decisions.changes(), Instant::now());
@@ -140,3 +173,7 @@ impl StateKeeper {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "state_keeper_tests.rs"]
+mod tests;

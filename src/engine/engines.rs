@@ -9,6 +9,7 @@ use super::{
     groups::Groups,
     input_names::InputNames,
     seam::{Action, Command, Effect, Grant, Input, Proposal, Reference},
+    timed::{TimedPlace, TimedWork},
 };
 use crate::{
     event::{Event, EventTime, KeyId},
@@ -38,6 +39,7 @@ pub struct Engines {
     tick_ms: u64,
     now: InForce,
     scratch: Vec<Effect>,
+    pub(super) timed: TimedWork,
     /// Of the checkpoint that has begun, what belongs to no partition.
     fleet_entry: Option<Writer>,
 }
@@ -60,6 +62,7 @@ impl Engines {
             tick_ms: 0,
             now: InForce::default(),
             scratch: Vec::new(),
+            timed: TimedWork::default(),
             fleet_entry: None,
         }
     }
@@ -70,7 +73,7 @@ impl Engines {
             Input::Event(event) => self.apply_events(std::slice::from_ref(event), effects),
             Input::Watermark(time) => {
                 self.tick(time, effects);
-                self.engines.iter_mut().for_each(|engine| engine.apply(input, effects));
+                self.pass(time, effects);
             }
             Input::Reference(reference) => self.refer(reference),
             Input::Command(command) => self.command(command, effects),
@@ -135,13 +138,34 @@ impl Engines {
         let at = EventTime(time.0 - time.0 % TICK_MS);
         // What was counted since the last tick belongs to the pane before this one, or to an older one.
         let counted = EventTime(self.tick_ms.saturating_sub(1).min(at.0));
-        for engine in &mut self.engines {
-            let partial = engine.partial(if counted.0 == 0 { at } else { counted });
-            self.groups.add(&partial);
-        }
         self.tick_ms = at.after(Duration::from_millis(TICK_MS)).0;
-        let context = self.groups.context(at);
-        self.engines.iter_mut().for_each(|engine| engine.apply(Input::Context(&context), effects));
+        for (partition, engine) in (0..).zip(&mut self.engines) {
+            if self.timed.begin(partition) {
+                self.groups.add(&engine.partial(if counted.0 == 0 { at } else { counted }));
+            }
+        }
+        self.timed.in_hand = Some(TimedPlace::Groups);
+        if !self.timed.is_all_left_out {
+            let context = self.groups.context(at);
+            for (partition, engine) in (0..).zip(&mut self.engines) {
+                if self.timed.begin(partition) {
+                    engine.apply(Input::Context(&context), effects);
+                }
+            }
+        }
+        self.timed.in_hand = None;
+    }
+
+    /// Event time has come so far in every partition.
+    fn pass(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
+        for (partition, engine) in (0..).zip(&mut self.engines) {
+            if self.timed.begin(partition) {
+                engine.apply(Input::Watermark(time), effects);
+            } else {
+                engine.watermark = engine.watermark.max(time);
+            }
+        }
+        self.timed.in_hand = None;
     }
 
     fn refer(&mut self, reference: &Reference) {
@@ -326,6 +350,13 @@ impl Engines {
         self.engines.first().map_or(EventTime(0), |engine| engine.watermark)
     }
 
+    /// Takes how many requests were dropped since the last call, as older than their key's day, by input.
+    pub fn take_late(&mut self, mut take: impl FnMut(u32, u64)) {
+        for engine in &mut self.engines {
+            engine.late.drain(..).for_each(|(input, count)| take(input, count));
+        }
+    }
+
     /// Whether an operator has paused what is automatic.
     pub fn is_paused(&self) -> bool {
         self.fleet.paused
@@ -361,11 +392,4 @@ impl Engines {
         let key: KeyId = key.parse().expect("a key id");
         self.owner(&key).cases.get_mut(&key).expect("an open incident")
     }
-    /// Takes how many requests were dropped since the last call, as older than their key's day, by input.
-    pub fn take_late(&mut self, mut take: impl FnMut(u32, u64)) {
-        for engine in &mut self.engines {
-            engine.late.drain(..).for_each(|(input, count)| take(input, count));
-        }
-    }
-
 }

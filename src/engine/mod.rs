@@ -20,6 +20,7 @@ mod observe;
 pub mod seam;
 mod shown;
 mod take_in;
+mod timed;
 
 pub use adopt::Told;
 pub use engine::{Counts, Engine, Settings};
@@ -28,3 +29,4 @@ pub use groups::GROUPS_MAX;
 pub use ids::IdKey;
 pub use memory::MemoryLimits;
 pub use seam::{Action, Command, Context, Effect, Grant, Input, Partial, Proposal, Reference};
+pub use timed::TimedPlace;

@@ -143,6 +143,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             inputs: self.course.watermarks.states(),
             at_ms: self.clock.wall_ms(),
             read_at_ms: self.course.read_at_ms,
+            exclusions: self.course.exclusions.clone(),
         };
         Unfinished { mark, written: 0 }
     }
@@ -203,6 +204,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         for (source, lag) in &lags {
             self.arrivals.belongs(lag.input, *source);
         }
+        self.status.show_exclusions(&self.course.exclusions);
         self.arrivals.look(now, |input| self.log.idle(input));
         self.status.look(lags, lag_ms, |reading| self.course.judge.measure(reading));
         self.log.notices(&mut self.notices);

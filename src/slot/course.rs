@@ -11,7 +11,7 @@ use crate::{
     engine::{Command, Effect, Told},
     event::EventTime,
     source::Batch,
-    store::{Entry, Run},
+    store::{Entry, Excluded, Exclusion, Run},
 };
 
 /// The judgement with what the slot knows around it. All of it follows from the sequence of inputs.
@@ -29,6 +29,12 @@ pub struct Course<J> {
     /// Of inputs whose newest time in the last batch was ahead of their log's: that time, in milliseconds.
     pub ahead: BTreeMap<u32, u64>,
     outcome: Outcome,
+    /// What is left out.
+    pub exclusions: Vec<Exclusion>,
+    /// In a replay of which something is left out: its batches are older than that.
+    pub keeps_exclusions: bool,
+    /// A watermark is being taken in.
+    is_passing: bool,
     /// Inputs whose names the judge knows.
     named: BTreeSet<u32>,
 }
@@ -44,6 +50,9 @@ impl<J: Judge> Course<J> {
             timeless: BTreeMap::new(),
             ahead: BTreeMap::new(),
             outcome: Outcome::default(),
+            exclusions: Vec::new(),
+            keeps_exclusions: false,
+            is_passing: false,
             named: BTreeSet::new(),
         }
     }
@@ -75,6 +84,9 @@ impl<J: Judge> Course<J> {
     /// Reads the records of a batch, or of a part of one. [`Self::end_batch`] has to follow after the last part.
     pub fn records(&mut self, batch: &Batch, at_ms: u64) {
         self.read_at_ms = at_ms;
+        if !self.exclusions.is_empty() && !self.keeps_exclusions {
+            self.end_exclusions(at_ms);
+        }
         self.judge.read(batch, at_ms, &mut self.outcome);
     }
 
@@ -117,6 +129,7 @@ impl<J: Judge> Course<J> {
                 self.watermarks.idle(input);
             }),
             Entry::Watermark(ms) => self.watermark(EventTime(*ms)),
+            Entry::Excluded(exclusion) => self.exclude(exclusion.clone()),
             Entry::Command(command) => drop(self.command(command)),
             Entry::Reference(_) => {
                 self.judge.refer(&mut self.outcome);
@@ -134,9 +147,21 @@ impl<J: Judge> Course<J> {
     }
 
     fn watermark(&mut self, time: EventTime) {
+        self.is_passing = true;
         self.watermarks.advance(time);
         self.judge.watermark(time, &mut self.outcome);
         self.settle();
+        self.is_passing = false;
+    }
+
+    /// From now on the judge notes whose request it judges.
+    pub fn note_keys(&mut self, notes_keys: bool) {
+        self.outcome.notes_keys = notes_keys;
+    }
+
+    /// What is being judged: after a panic, what it came from.
+    pub fn in_hand(&self) -> Option<Excluded> {
+        self.judge.in_hand().or(self.is_passing.then_some(Excluded::AllTimedWork))
     }
 
     /// Applies a command, and returns the effects that it had.

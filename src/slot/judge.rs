@@ -5,7 +5,7 @@ use crate::{
     engine::{Command, Effect, Told},
     event::EventTime,
     source::Batch,
-    store::References,
+    store::{Excluded, Exclusion, References},
     telemetry::Reading,
 };
 
@@ -62,6 +62,12 @@ pub trait Judge {
     /// Takes in what was told before, after a replay that cannot vouch for it.
     fn adopt(&mut self, told: &Told, out: &mut Outcome);
 
+    /// Leaves these out from now on, and nothing else. The requests of an excluded key are rejected.
+    fn exclude(&mut self, exclusions: &[Exclusion]);
+
+    /// What is being judged right now, as far as it could be left out: after a panic, what it came from.
+    fn in_hand(&self) -> Option<Excluded>;
+
     /// Takes one entry of a checkpoint back. The error says what is wrong with it.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
 }
@@ -81,7 +87,7 @@ pub struct Rejection {
     pub hash: u128,
 }
 
-/// The reason of a record that is passed over, since the slot panicked at it.
+/// The reason of a record that is passed over, since the slot panicked at it, and of requests of a key that is left out.
 pub const PANICKED: &str = "panicked";
 
 /// Counts of one source in one batch, to be added to the metrics after it.
@@ -93,14 +99,14 @@ pub struct Tally {
     pub anonymous: u64,
     /// Events whose time was more than 60 s ahead of the log's.
     pub clamped: u64,
+    /// Events that were dropped since they were a day older than their key's newest.
+    pub late: u64,
     /// Events whose record showed a raw key in clear.
     pub clear_keys: u64,
     /// By reason.
     pub rejected: Vec<(&'static str, u64)>,
 }
 
-    /// Events that were dropped since they were a day older than their key's newest.
-    pub late: u64,
 /// Of one batch, at most so many rejections are produced one by one; of the rest the positions, by reason.
 pub const REJECTIONS_PRODUCED_MAX: usize = 64;
 
@@ -128,6 +134,8 @@ pub struct Outcome {
     pub further: Vec<FurtherRejections>,
     /// By source.
     pub tallies: Vec<Tally>,
+    /// Whoever judges notes whose request that is, one at a time.
+    pub notes_keys: bool,
 }
 
 impl Outcome {

@@ -8,8 +8,11 @@ mod arrivals;
 mod cadence;
 mod commit;
 mod course;
+mod exclusion;
 mod judge;
 mod outputs;
+#[cfg(test)]
+pub(crate) mod planted;
 mod quarantine;
 mod reading;
 mod start;
@@ -32,13 +35,12 @@ use std::{
 
 use tokio::sync::oneshot;
 
-#[cfg(test)]
-pub(crate) use self::reading::planted;
 use self::{
     arrivals::Arrivals,
     cadence::Cadence,
     commit::{Unfinished, Writes},
     course::Course,
+    exclusion::watched,
 };
 pub use self::{
     cadence::CadenceSettings,
@@ -190,6 +192,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             notices: Vec::new(),
         };
         slot.begin(comparison)?;
+        slot.enter_exclusions();
         Ok(slot)
     }
 
@@ -257,7 +260,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
 
     /// Applies an input that is not a batch, and records it.
     fn enter(&mut self, entry: Entry) {
-        self.course.enter(&entry);
+        watched(&self.status, &mut self.course, |course| course.enter(&entry));
         self.sequence.push(entry);
     }
 
@@ -292,6 +295,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         if singly != self.singly {
             self.singly = singly;
             self.batch = Batch::new(if singly { 1 } else { self.settings.batch_records });
+            self.course.note_keys(singly);
         }
         self.batch.clear();
     }
@@ -308,8 +312,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         }
         let name = self.singly.then(|| input_name(&self.log, runs[0].input));
         self.status.take_in_hand(&runs, name);
-        self.course.records(&self.batch, at_ms);
-        let tallies = self.course.end_batch(&runs, |input| self.log.input_name(input));
+        let tallies = watched(&self.status, &mut self.course, |course| {
+            course.records(&self.batch, at_ms);
+            course.end_batch(&runs, |input| self.log.input_name(input))
+        });
         self.status.let_go();
         self.status.count(&tallies);
         for run in &runs {
@@ -330,24 +336,6 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             self.quiet.remove(&run.input);
         }
         self.sequence.push(Entry::Batch { at_ms, runs });
-    }
-
-    /// Passes over a record that has panicked. Gives whether it was one.
-    #[cold]
-    fn pass_over(&mut self, runs: &[Run]) -> bool {
-        let (&[run], Some(record)) = (runs, self.batch.records().next()) else { return false };
-        if !self.status.is_condemned(&run) {
-            return false;
-        }
-        let (source, length) = (record.source, record.bytes.len());
-        let newest_ms = self.course.watermarks.newest_ms(run.input);
-        self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
-        self.passed_over.push((source, run));
-        self.status.pass_over(run);
-        self.quiet.remove(&run.input);
-        let name = input_name(&self.log, run.input);
-        self.enter(Entry::PassedOver { run, name, length });
-        true
     }
 
     /// Says which inputs hold nothing for now: that comes from outside, so it is recorded.

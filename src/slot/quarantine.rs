@@ -2,10 +2,21 @@
 //!
 //! A panic takes the state of the engine with it, and the next life reads the same records again. So what is being
 //! judged is noted down before it is: after a panic, the next life reads the records of that batch one at a time, and
-//! a second panic names its record. The life after that passes it over. A panic that comes while no record is being
-//! judged (at a watermark, at a command) is nobody's in particular: nothing is passed over for it.
+//! a second panic names its record. The life after that passes it over.
+//!
+//! A panic that depends on the state comes again with other records: with each of one key, or whenever time passes. So
+//! what panics a second time within [`STRIKES_WITHIN`] is left out for an hour ([`super::exclusion`]): the requests of the
+//! key, or what passing time brings in the partition. So each key, and each partition's timed work, costs four restarts
+//! an hour at most. A command that panics is gone with its engine: who gave it gets an error, and it is not tried again.
 
-use crate::store::Run;
+use std::time::Duration;
+
+use crate::store::{Excluded, Exclusion, Run};
+
+/// Two panics at one thing within this time leave it out.
+const STRIKES_WITHIN: Duration = Duration::from_hours(1);
+/// Panics that are remembered; the oldest go first.
+const STRIKES_MAX: usize = 4096;
 
 /// What is known of such records. It outlives the slot, and not the process: another process finds them anew.
 #[derive(Debug, Default)]
@@ -18,6 +29,14 @@ pub(super) struct Quarantine {
     suspects: Vec<Run>,
     /// Single records that panicked.
     condemned: Vec<Run>,
+    /// What was being judged at the panic that comes next to be told.
+    blamed: Option<Excluded>,
+    /// Earlier panics, by the wall clock in milliseconds.
+    strikes: Vec<(Excluded, u64)>,
+    /// What is to be left out, and whether already in a replay.
+    exclusions: Vec<(Exclusion, bool)>,
+    /// The slot is going again over what was committed.
+    is_replay: bool,
 }
 
 /// What a panic has told.
@@ -25,6 +44,8 @@ pub(super) struct Quarantine {
 pub enum Culprit {
     /// No record was being judged.
     None,
+    /// No record's: this was being done since time had passed.
+    Work(Excluded),
     /// One of so many records, or of the bytes that they take.
     Among(Vec<Run>),
     /// This one, of the input with this name: it is passed over from now on.
@@ -79,8 +100,65 @@ impl Quarantine {
         self.condemned.retain(|record| *record != passed_over);
     }
 
-    /// The slot's thread has panicked.
-    pub fn panicked(&mut self) -> Culprit {
+    /// The panic that has just come was at this.
+    pub fn blame(&mut self, what: Option<Excluded>) {
+        self.blamed = what;
+    }
+
+    /// Whether the slot is going again over what was committed.
+    pub fn replays(&mut self, is_replay: bool) {
+        self.is_replay = is_replay;
+        if !is_replay {
+            // What was left out of it is in no recorded sequence, and goes on as what is left out from now on.
+            self.exclusions.iter_mut().for_each(|(_, of_replay)| *of_replay = false);
+        }
+    }
+
+    /// What to leave out of a replay, since the slot panicked there in one.
+    pub fn exclusions_of_replay(&self) -> Vec<Exclusion> {
+        let of_replay = self.exclusions.iter().filter(|(_, of_replay)| *of_replay);
+        of_replay.map(|(exclusion, _)| exclusion.clone()).collect()
+    }
+
+    /// What to leave out from now on.
+    pub fn exclusions(&mut self, now_ms: u64) -> Vec<Exclusion> {
+        self.exclusions.retain(|(exclusion, _)| exclusion.is_active(now_ms));
+        self.exclusions.iter().map(|(exclusion, _)| exclusion.clone()).collect()
+    }
+
+    /// Notes a panic at this; at the second one it is to be left out.
+    fn strike(&mut self, what: Excluded, now_ms: u64) {
+        let is_recent = |at: u64| u128::from(now_ms.abs_diff(at)) < STRIKES_WITHIN.as_millis();
+        self.strikes.retain(|(_, at)| is_recent(*at));
+        if self.strikes.iter().any(|(known, _)| *known == what) {
+            self.strikes.retain(|(known, _)| *known != what);
+            self.exclusions.retain(|(known, _)| known.what != what);
+            self.exclusions.push((Exclusion::new(what.clone(), now_ms), self.is_replay));
+            return;
+        }
+        if self.strikes.len() >= STRIKES_MAX {
+            self.strikes.remove(0);
+        }
+        self.strikes.push((what, now_ms));
+    }
+
+    /// The slot's thread has panicked, at this time by the wall clock.
+    pub fn panicked(&mut self, now_ms: u64) -> Culprit {
+        let blamed = self.blamed.take();
+        if let Some(what) = &blamed {
+            self.strike(what.clone(), now_ms);
+        }
+        match blamed {
+            Some(work @ (Excluded::TimedWork(_) | Excluded::AllTimedWork)) => {
+                // The record at which time passed has no part in it.
+                (self.in_hand, self.name) = (Vec::new(), None);
+                Culprit::Work(work)
+            }
+            Some(Excluded::Key(_)) | None => self.culprit(),
+        }
+    }
+
+    fn culprit(&mut self) -> Culprit {
         let in_hand = std::mem::take(&mut self.in_hand);
         match (in_hand.as_slice(), self.name.take()) {
             ([], _) => Culprit::None,

@@ -3,22 +3,22 @@
 //! Requests go through in chunks of [`AHEAD`], so that the engines can fetch their profiles ahead. Nothing is allocated
 //! for a request: texts lie in the batch or in an arena that is wiped after it, or before it grows too large.
 
-use std::{hash::Hasher, sync::Arc};
+use std::{collections::BTreeSet, hash::Hasher, sync::Arc};
 
 use bumpalo::Bump;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::{
-    judge::{Judge, Outcome, Rejection, WriteEntry},
+    judge::{Judge, Outcome, PANICKED, Rejection, WriteEntry},
     time::clamped,
 };
 use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
-    engine::{AHEAD, Command, Counts, Engines, GROUPS_MAX, Input, Reference, Told},
+    engine::{AHEAD, Command, Counts, Engines, GROUPS_MAX, Input, Reference, TimedPlace, Told},
     enrich::{Enricher, Geo, PLACES_KEPT},
     event::{Event, EventTime, Flags, KeyId, Place, Position},
     source::{Batch, Record},
-    store::References,
+    store::{Excluded, Exclusion, References},
     telemetry::{self, EngineCounts, PartitionReading, TableReading},
 };
 
@@ -51,6 +51,10 @@ pub struct Reading {
     settings: String,
     /// For hashes of rejected records: secret, so that a raw key in one cannot be guessed from it.
     hash_key: [u8; 16],
+    /// Keys whose requests are left out.
+    excluded: BTreeSet<KeyId>,
+    /// Whose request was judged last, where that is noted.
+    in_hand: Option<KeyId>,
 }
 
 impl Reading {
@@ -75,6 +79,8 @@ impl Reading {
             arena: Bump::new(),
             settings,
             hash_key,
+            excluded: BTreeSet::new(),
+            in_hand: None,
         }
     }
 
@@ -90,7 +96,7 @@ impl Reading {
         at_ms: u64,
         out: &mut Outcome,
     ) {
-        let Self { decoders, enricher, engines, arena, hash_key, .. } = self;
+        let Self { decoders, enricher, engines, arena, hash_key, excluded, in_hand, .. } = self;
         let arena = &*arena;
         // Twice the chunk, so that a record with several requests does not make it grow.
         let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * AHEAD);
@@ -101,14 +107,14 @@ impl Reading {
             // Whoever sets a record's time may have the same wrong clock as who wrote the log.
             let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
             #[cfg(test)]
-            planted::panic_in_decoding(record.bytes);
+            super::planted::panic_in_decoding(record.bytes);
             let mut index = 0_u32;
             decoders[usize::from(record.source)].decode(record.bytes, arena, |decoded| {
                 match decoded {
                     Decoded::Request(Request { event, client }) => {
                         // A record may be a batch of very many.
                         if chunk.len() >= CHUNK_MAX {
-                            engines.apply_events(&chunk, &mut out.effects);
+                            apply(engines, &chunk, in_hand, out);
                             chunk.clear();
                         }
                         chunk.push(event);
@@ -129,18 +135,30 @@ impl Reading {
                         chunk.extend(key.map(|key| unreadable(&record, index, key, time, log_time)));
                     }
                 }
+                if !excluded.is_empty() {
+                    leave_out(&mut chunk, excluded, &record, out);
+                }
                 index = index.saturating_add(1);
             });
             if chunk.len() >= AHEAD {
-                apply(engines, &chunk, out);
+                apply(engines, &chunk, in_hand, out);
                 chunk.clear();
             }
             if arena.allocated_bytes() >= ARENA_BYTES_MAX {
                 break;
             }
         }
-        apply(engines, &chunk, out);
+        apply(engines, &chunk, in_hand, out);
     }
+}
+
+/// Takes the request that came last out again if its key is excluded, and rejects it.
+#[cold]
+fn leave_out(chunk: &mut Vec<Event<'_>>, excluded: &BTreeSet<KeyId>, record: &Record<'_>, out: &mut Outcome) {
+    let Some(event) = chunk.pop_if(|event| excluded.contains(&event.key)) else { return };
+    let (input, offset, length) = (record.input, record.offset, record.bytes.len());
+    let index = event.position.index;
+    out.reject(record.source, Rejection { input, offset, index, reason: PANICKED, length, hash: 0 });
 }
 
 /// What counts for the key of a record that cannot be read, so that nobody hides by breaking his records.
@@ -156,10 +174,29 @@ fn unreadable<'a>(
     Event::unreadable(key, time.unwrap_or_default(), position)
 }
 
-fn apply(engines: &mut Engines, chunk: &[Event<'_>], out: &mut Outcome) {
+fn apply(engines: &mut Engines, chunk: &[Event<'_>], in_hand: &mut Option<KeyId>, out: &mut Outcome) {
+    if out.notes_keys {
+        return apply_one_by_one(engines, chunk, in_hand, out);
+    }
     #[cfg(test)]
-    planted::panic_in_judging(chunk);
+    super::planted::panic_in_judging(chunk);
     engines.apply_events(chunk, &mut out.effects);
+}
+
+/// Notes whose request each is, before it is judged.
+#[cold]
+fn apply_one_by_one(
+    engines: &mut Engines,
+    chunk: &[Event<'_>],
+    in_hand: &mut Option<KeyId>,
+    out: &mut Outcome,
+) {
+    for event in chunk {
+        *in_hand = Some(event.key);
+        #[cfg(test)]
+        super::planted::panic_in_judging(std::slice::from_ref(event));
+        engines.apply_events(std::slice::from_ref(event), &mut out.effects);
+    }
 }
 
 impl Judge for Reading {
@@ -167,6 +204,7 @@ impl Judge for Reading {
 
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
         self.engines.read_at(EventTime(at_ms));
+        self.in_hand = None;
         let mut records = batch.records().peekable();
         while records.peek().is_some() {
             self.read_until_full(&mut records, at_ms, out);
@@ -175,13 +213,20 @@ impl Judge for Reading {
                 self.arena = Bump::new();
             }
         }
+        self.engines.take_late(|input, count| {
+            if let Some(record) = batch.records().find(|record| record.input == input) {
+                out.tally(record.source).late += count;
+            }
+        });
     }
 
     fn watermark(&mut self, time: EventTime, out: &mut Outcome) {
+        self.in_hand = None;
         self.engines.apply(Input::Watermark(time), &mut out.effects);
     }
 
     fn command(&mut self, command: &Command, out: &mut Outcome) {
+        self.in_hand = None;
         self.engines.apply(Input::Command(command), &mut out.effects);
     }
 
@@ -213,11 +258,6 @@ impl Judge for Reading {
 
     fn rule_id(&self, rule: u16) -> &str {
         self.reference.rules.rules.get(usize::from(rule)).map_or("", |rule| &rule.id)
-        self.engines.take_late(|input, count| {
-            if let Some(record) = batch.records().find(|record| record.input == input) {
-                out.tally(record.source).late += count;
-            }
-        });
     }
 
     fn name_input(&mut self, input: u32, name: &str) {
@@ -246,6 +286,27 @@ impl Judge for Reading {
 
     fn adopt(&mut self, told: &Told, out: &mut Outcome) {
         self.engines.adopt(told, &mut out.effects);
+    }
+
+    fn exclude(&mut self, exclusions: &[Exclusion]) {
+        self.excluded.clear();
+        let (mut partitions, mut all) = (Vec::new(), false);
+        for Exclusion { what, .. } in exclusions {
+            match what {
+                Excluded::Key(id) => self.excluded.extend(id.parse::<KeyId>().ok()),
+                Excluded::TimedWork(partition) => partitions.push(*partition),
+                Excluded::AllTimedWork => all = true,
+            }
+        }
+        self.engines.leave_out_timed(partitions, all);
+    }
+
+    fn in_hand(&self) -> Option<Excluded> {
+        match self.engines.timed_in_hand() {
+            Some(TimedPlace::Partition(partition)) => Some(Excluded::TimedWork(partition)),
+            Some(TimedPlace::Groups) => Some(Excluded::AllTimedWork),
+            None => self.in_hand.map(|key| Excluded::Key(key.to_string())),
+        }
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
@@ -317,25 +378,4 @@ fn reject(record: &Record<'_>, index: u32, reason: Reject, hash_key: &[u8; 16], 
     };
     let (input, offset, length) = (record.input, record.offset, record.bytes.len());
     out.reject(record.source, Rejection { input, offset, index, reason: reason.as_str(), length, hash });
-}
-
-/// Panics where tests plant them, in decoding and in judging.
-#[cfg(test)]
-pub(crate) mod planted {
-    use crate::event::Event;
-
-    /// In a record, it panics when that is decoded.
-    pub const IN_DECODING: &str = "planted-panic-in-decoding";
-    /// As a route, it panics when the request is judged.
-    pub const IN_JUDGING: &str = "/planted-panic-in-judging";
-
-    pub fn panic_in_decoding(record: &[u8]) {
-        let text = String::from_utf8_lossy(record);
-        assert!(!text.contains(IN_DECODING), "planted, with {text}");
-    }
-
-    pub fn panic_in_judging(chunk: &[Event<'_>]) {
-        let route = chunk.iter().map(|event| event.route.text).find(|route| *route == IN_JUDGING);
-        assert!(route.is_none(), "planted, with {route:?}");
-    }
 }

@@ -2,7 +2,9 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Status, course::Course, input_name, judge::Judge, runs_of, watermark::Watermarks};
+use super::{
+    Status, course::Course, exclusion::watched, input_name, judge::Judge, runs_of, watermark::Watermarks,
+};
 use crate::{
     engine::Told,
     event::EventTime,
@@ -52,6 +54,8 @@ pub struct Return {
     pub gaps: Vec<Gap>,
     /// Records that were left out since this version panics at them, with their sources.
     pub passed_over: Vec<(u16, Run)>,
+    /// Something was left out of the replay at which this version panics again and again.
+    pub has_exclusions: bool,
     /// When the checkpoint was taken, in milliseconds since the Unix epoch; `None` = there was none.
     pub checkpoint_at_ms: Option<u64>,
 }
@@ -97,14 +101,23 @@ pub fn come_back<L: Log, J: Judge>(
         course.watermarks = Watermarks::restore(&mark.inputs, EventTime(mark.progress.watermark_ms));
         course.outputs.set_digest(&mark.progress.digest);
         course.commands = mark.progress.commands;
+        course.restore_exclusions(mark.exclusions);
         // Nothing is read; but what still waits in the state came then, and may be judged before the next batch.
         batch.clear();
         course.records(batch, mark.read_at_ms);
     }
     course.outputs.suppress(true);
+    status.replays(true);
+    for exclusion in status.exclusions_of_replay() {
+        course.exclude(exclusion);
+        back.has_exclusions = true;
+        course.keeps_exclusions = true;
+    }
     for entry in &sequence {
         replay(log, course, batch, entry, (status, &mut back))?;
     }
+    status.replays(false);
+    course.keeps_exclusions = false;
     course.outputs.suppress(false);
     back.comparison = compare(course, &progress, &back);
     Ok((progress, back))
@@ -128,7 +141,7 @@ fn replay<L: Log, J: Judge>(
     (status, back): (&Status, &mut Return),
 ) -> Result<(), LogError> {
     let Entry::Batch { at_ms, runs } = entry else {
-        course.enter(entry);
+        watched(status, course, |course| course.enter(entry));
         return Ok(());
     };
     course.name_inputs(runs, |input| log.input_name(input));
@@ -172,14 +185,16 @@ fn apply<J: Judge>(
         status.pass_over(record);
     } else if !runs.is_empty() {
         back.records += batch.len() as u64;
+        course.note_keys(name.is_some());
         status.take_in_hand(&runs, name);
-        course.records(batch, at_ms);
+        watched(status, course, |course| course.records(batch, at_ms));
+        course.note_keys(false);
     }
     batch.clear();
 }
 
 fn compare<J: Judge>(course: &Course<J>, progress: &Progress, back: &Return) -> Comparison {
-    if !back.gaps.is_empty() || back.damaged_entries > 0 {
+    if !back.gaps.is_empty() || back.damaged_entries > 0 || back.has_exclusions {
         Comparison::Incomplete
     } else if course.judge.references() != progress.references {
         Comparison::ReferenceChanged

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     source::{Contact, InputLag, Notice},
-    store::{Outbox, Run},
+    store::{Excluded, Exclusion, Outbox, Run},
     telemetry::{self, EngineCounts, Reading, SlotTimers, SourceReading},
 };
 
@@ -42,6 +42,7 @@ pub struct Status {
     notices: Mutex<Vec<(String, Notice)>>,
     back: Mutex<Return>,
     quarantine: Mutex<Quarantine>,
+    exclusions: Mutex<Vec<Exclusion>>,
     pauses: Mutex<Pauses>,
 }
 
@@ -121,9 +122,34 @@ impl Status {
         locked(&self.back).clone()
     }
 
-    /// The slot's thread has panicked: at which record, as far as that can be known.
-    pub fn panicked(&self) -> Culprit {
-        locked(&self.quarantine).panicked()
+    /// The slot's thread has panicked, at this time by the wall clock: at what, as far as that can be known.
+    pub fn panicked(&self, now_ms: u64) -> Culprit {
+        locked(&self.quarantine).panicked(now_ms)
+    }
+
+    /// What is left out for now, since the slot panicked there more than once.
+    pub fn exclusions(&self) -> Vec<Exclusion> {
+        locked(&self.exclusions).clone()
+    }
+
+    pub(super) fn show_exclusions(&self, exclusions: &[Exclusion]) {
+        exclusions.clone_into(&mut locked(&self.exclusions));
+    }
+
+    pub(super) fn blame(&self, what: Option<Excluded>) {
+        locked(&self.quarantine).blame(what);
+    }
+
+    pub(super) fn replays(&self, is_replay: bool) {
+        locked(&self.quarantine).replays(is_replay);
+    }
+
+    pub(super) fn exclusions_of_replay(&self) -> Vec<Exclusion> {
+        locked(&self.quarantine).exclusions_of_replay()
+    }
+
+    pub(super) fn exclusions_asked(&self, now_ms: u64) -> Vec<Exclusion> {
+        locked(&self.quarantine).exclusions(now_ms)
     }
 
     pub(super) fn is_quarantine_on(&self) -> bool {
@@ -166,6 +192,7 @@ impl Status {
             source.events += tally.events;
             source.anonymous += tally.anonymous;
             source.clamped += tally.clamped;
+            source.late += tally.late;
             source.clear_keys += tally.clear_keys;
             for &(reason, count) in &tally.rejected {
                 match source.rejected.iter_mut().find(|(known, _)| *known == reason) {
@@ -192,7 +219,6 @@ impl Status {
         }
     }
 
-            source.late += tally.late;
     pub(super) fn came_back(&self, back: Return, wall_ms: u64) {
         let mut reading = locked(&self.reading);
         reading.digest_mismatches += u64::from(back.comparison == Comparison::Differs);

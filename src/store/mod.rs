@@ -38,6 +38,6 @@ pub use memory::{Crash, Disk, MemoryLog, ScriptedBatch, Tape};
 pub use outbox::{Dispatcher, OutRecord, Outbox};
 pub use presence::{Presence, PresenceError};
 pub use record::{
-    CODEC_VERSION, Entry, InputPosition, InputState, Kept, Mark, Output, Progress, References, Resume, Run,
-    Topic,
+    CODEC_VERSION, Entry, Excluded, Exclusion, InputPosition, InputState, Kept, Mark, Output, Progress,
+    References, Resume, Run, Topic,
 };

@@ -56,8 +56,30 @@ pub enum Entry {
         name: String,
         length: usize,
     },
+    /// The slot has panicked here more than once.
+    Excluded(Exclusion),
     /// Other rules, another catalogue or other place databases, right after a checkpoint.
     Reference(References),
+}
+
+/// A part of the work that is left out, so that a panic in it does not stop all other work.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Excluded {
+    /// The requests of the key with this id.
+    Key(String),
+    /// What passing time brings in this partition: ends of windows, incidents and steps.
+    TimedWork(u16),
+    /// The same in all partitions.
+    AllTimedWork,
+}
+
+/// What is left out, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exclusion {
+    pub what: Excluded,
+    /// By the wall clock when batches come, in milliseconds since the Unix epoch.
+    pub until_ms: u64,
 }
 
 /// Where one input stands.
@@ -103,6 +125,9 @@ pub struct Mark {
     /// The wall clock when the last batch before it came: what is judged before the next one is as late as that.
     #[serde(default)]
     pub read_at_ms: u64,
+    /// What was left out then.
+    #[serde(default)]
+    pub exclusions: Vec<Exclusion>,
 }
 
 /// What a log kept of the time before.

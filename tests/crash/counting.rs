@@ -8,7 +8,7 @@ use keyhound::{
     incident::{Incident, IncidentId},
     slot::{Judge, Outcome, Rejection, WriteEntry},
     source::Batch,
-    store::References,
+    store::{Excluded, Exclusion, References},
     telemetry::Reading,
 };
 
@@ -88,6 +88,12 @@ impl Judge for Counting {
     fn measure(&self, _reading: &mut Reading) {}
 
     fn adopt(&mut self, _told: &Told, _out: &mut Outcome) {}
+
+    fn exclude(&mut self, _exclusions: &[Exclusion]) {}
+
+    fn in_hand(&self) -> Option<Excluded> {
+        None
+    }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let number = u64::from_be_bytes(value.try_into().map_err(|_| "not 8 bytes".to_owned())?);

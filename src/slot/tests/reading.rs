@@ -14,6 +14,7 @@ use crate::{
     rules::RuleSet,
     slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading},
     source::{Batch, Record},
+    store::{Excluded, Exclusion},
 };
 
 /// How late a record may be read and still count as seen in time.
@@ -61,13 +62,18 @@ fn line(seconds: i64, key: &str) -> String {
     )
 }
 
-fn read(lines: &[String], log_time_ms: Option<u64>, at_ms: u64) -> Outcome {
+fn batch(lines: &[String], log_time_ms: Option<u64>) -> Batch {
     let mut batch = Batch::new(1000);
     for (offset, line) in (0u64..).zip(lines) {
         let (input, next, bytes) = (3, offset + 1, line.as_bytes());
         batch.push(Record { source: 0, input, offset, next, log_time_ms, bytes, cut: false });
     }
+    batch
+}
+
+fn read(lines: &[String], log_time_ms: Option<u64>, at_ms: u64) -> Outcome {
     let mut out = Outcome::default();
+    let batch = batch(lines, log_time_ms);
     reading(RuleSet::default(), Catalogue::default()).read(&batch, at_ms, &mut out);
     out
 }
@@ -86,12 +92,6 @@ fn every_record_is_counted_as_what_it_is() {
     assert_ne!(rejection.hash, 0);
 }
 
-#[test]
-fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing_by_itself() {
-    const HOUR_MS: u64 = 3_600_000;
-    let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
-    let times = |log_time_ms, at_ms| {
-        let out = read(&lines, log_time_ms, at_ms);
 #[test]
 fn a_request_a_day_older_than_its_keys_newest_is_counted_as_late_for_its_source() {
     let key = "sk_live_4242424242424242";
@@ -122,6 +122,12 @@ fn the_requests_of_an_excluded_key_are_rejected_and_those_of_others_judged() {
     assert_eq!(reading.engines().counts().map(|counts| counts.keys).sum::<u64>(), 2);
 }
 
+#[test]
+fn a_time_ahead_of_its_log_is_set_back_and_moves_nothing_by_itself() {
+    const HOUR_MS: u64 = 3_600_000;
+    let lines = [line(0, "sk_live_4242424242424242"), line(3600, "sk_live_4242424242424242")];
+    let times = |log_time_ms, at_ms| {
+        let out = read(&lines, log_time_ms, at_ms);
         (out.tallies[0].clamped, out.seen, out.set_back)
     };
     assert_eq!(times(None, START_MS), (1, vec![(3, START_MS)], vec![(3, START_MS)]));

@@ -7,9 +7,9 @@ use crate::{
     event::EventTime,
     incident::{Incident, IncidentId},
     respond::{Decision, DecisionId, Mode, Step, SubjectRef},
-    slot::{Judge, Outcome, Rejection, WriteEntry, clamped},
+    slot::{Judge, Outcome, Rejection, WriteEntry, clamped, judge::PANICKED},
     source::Batch,
-    store::References,
+    store::{Excluded, Exclusion, References},
     telemetry::Reading,
 };
 
@@ -37,9 +37,18 @@ pub struct Toy {
     told: Told,
     /// Of a version that panics at what others do not.
     pub fragile: bool,
+    /// From this watermark on it panics at each, in milliseconds; 0 = never.
+    panics_from_ms: u64,
+    excluded: Vec<Excluded>,
+    in_hand: Option<String>,
 }
 
 impl Toy {
+    /// One that panics at each watermark from this one on.
+    pub fn panicking_from(ms: u64) -> Self {
+        Self { panics_from_ms: ms, ..Self::default() }
+    }
+
     pub fn commands(&self) -> u64 {
         self.commands
     }
@@ -133,6 +142,17 @@ impl Judge for Toy {
                 continue;
             };
             out.tally(record.source).events += 1;
+            if self.excluded.contains(&Excluded::Key(key.to_owned())) {
+                let (input, offset, length) = (record.input, record.offset, record.bytes.len());
+                out.reject(
+                    record.source,
+                    Rejection { input, offset, index: 0, reason: PANICKED, length, hash: 0 },
+                );
+                continue;
+            }
+            self.in_hand = out.notes_keys.then(|| key.to_owned());
+            // By its state: each request but the first few.
+            assert!(key != "cursed" || self.counts.get(key).is_none_or(|count| count.all < 3), "planted");
             let time = EventTime(super::START_MS + seconds * 1000);
             let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
             let set_back = clamped(time, log_time);
@@ -142,10 +162,17 @@ impl Judge for Toy {
     }
 
     fn watermark(&mut self, time: EventTime, _out: &mut Outcome) {
+        self.in_hand = None;
+        if self.excluded.contains(&Excluded::AllTimedWork) {
+            return;
+        }
+        assert!(self.panics_from_ms == 0 || time.0 < self.panics_from_ms, "planted at {}", time.0);
         self.watermark = time;
     }
 
-    fn command(&mut self, _command: &Command, _out: &mut Outcome) {
+    fn command(&mut self, command: &Command, _out: &mut Outcome) {
+        self.in_hand = None;
+        assert!(command.reason != "planted-panic", "planted");
         self.commands += 1;
     }
 
@@ -198,6 +225,14 @@ impl Judge for Toy {
 
     fn adopt(&mut self, told: &Told, _out: &mut Outcome) {
         self.told = told.clone();
+    }
+
+    fn exclude(&mut self, exclusions: &[Exclusion]) {
+        self.excluded = exclusions.iter().map(|exclusion| exclusion.what.clone()).collect();
+    }
+
+    fn in_hand(&self) -> Option<Excluded> {
+        self.in_hand.clone().map(Excluded::Key)
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {

@@ -24,16 +24,24 @@ pub enum Fault {
     DecisionsFile,
     /// There was no database though there had been one. It goes on, with an empty state.
     StateLost,
+    /// The engine panicked at something more than once, and leaves it out for a time.
+    Excluded,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::GatewaysClosed, Self::EngineStopped, Self::StateFiles, Self::DecisionsFile, Self::StateLost];
+    pub const ALL: [Self; 6] = [
+        Self::GatewaysClosed,
+        Self::EngineStopped,
+        Self::StateFiles,
+        Self::DecisionsFile,
+        Self::StateLost,
+        Self::Excluded,
+    ];
 
-    /// Whether it leaves the process unready. Of one that does not, the loss is over.
+    /// Whether it leaves the process unready. With one that does not, another start would do no better.
     const fn is_unready(self) -> bool {
-        !matches!(self, Self::StateLost)
+        !matches!(self, Self::StateLost | Self::Excluded)
     }
 
     /// The label in metrics.
@@ -44,6 +52,7 @@ impl Fault {
             Self::StateFiles => "state_files",
             Self::DecisionsFile => "decisions_file",
             Self::StateLost => "state_lost",
+            Self::Excluded => "excluded",
         }
     }
 }
@@ -62,7 +71,7 @@ impl Faults {
     pub(super) fn new(f: &Families<'_>) -> Self {
         let gauges = f.gauges(
             "keyhound_fault",
-            "1 while this fault of the state directory, the database or the listener for gateways is there, else 0.",
+            "1 while this fault of the state directory, the database, the engine or the listener for gateways is there, else 0.",
             &["fault"],
         );
         for fault in Fault::ALL {
