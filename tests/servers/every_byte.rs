@@ -152,18 +152,14 @@ impl<G: Gateway + Sync> GatewayRun<'_, G> {
 /// The numbers of the requests that are sent.
 fn chosen(requests: &[OddRequest], by_credential: bool) -> Vec<usize> {
     let all = std::env::var("KEYHOUND_TEST_EVERY_BYTE").is_ok_and(|value| value == "all");
-    // What differs from gateway to gateway is what it writes; the key is looked up by the plain requests.
-    let thin = if all {
-        1
-    } else if by_credential {
-        2 * THIN
-    } else {
-        THIN
-    };
-    (0..requests.len())
-        .filter(|index| !by_credential || requests[*index].is_for_credentials())
-        .filter(|index| requests[*index].is_rare() || index % thin == 0)
-        .collect()
+    let numbers = 0..requests.len();
+    if by_credential {
+        // What a gateway writes of the other fields is the same as with the raw key.
+        let is_sent =
+            |index: &usize| all || index.is_multiple_of(2 * THIN) || requests[*index].is_about_credentials();
+        return numbers.filter(|index| requests[*index].is_for_credentials()).filter(is_sent).collect();
+    }
+    numbers.filter(|index| all || index.is_multiple_of(THIN) || requests[*index].is_rare()).collect()
 }
 
 /// A list of all keys and their credentials, each pair as `line` writes it.

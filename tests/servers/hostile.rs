@@ -1,12 +1,14 @@
 //! Hostile callers: whatever bytes a request has, none is served with a revoked key, and none beyond its rate with a
 //! throttled one.
 //!
-//! Each gateway runs with its configuration from `examples/gateways/`; the requests are in [`cases`] and [`frames`].
+//! Each gateway runs with its configuration from `examples/gateways/`; the requests are in [`cases`],
+//! [`pairs`] and [`frames`].
 //! Served is what the upstream saw. `KEYHOUND_TEST_HOSTILE=all` sends every request with every key; without it those
 //! that only show that the test can fail are thinned out.
 
 mod cases;
 pub mod frames;
+mod pairs;
 mod upstream_view;
 
 use std::{
@@ -41,27 +43,30 @@ const LEAVING_AT_ONCE: usize = 4;
 const ATTEMPTS: usize = 3;
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Sends them all to a loopback port, several at once.
-fn send(port: u16, cases: &[Case]) {
+/// Sends them all, several at once.
+fn send(gateway: &Example, cases: &[Case]) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    exchange(port, &case.bytes);
+                    send_one(gateway, case);
                 }
             });
         }
     });
 }
 
-/// The requests of a gateway, with this key.
-fn requests(of: Of, key: &str) -> Vec<Case> {
+fn send_one(gateway: &Example, case: &Case) {
+    let port = if frames::is_framed(&case.bytes) { gateway.h2_port } else { gateway.port() };
+    exchange(port, &case.bytes);
+}
+
+/// The requests with this key.
+fn requests(key: &str) -> Vec<Case> {
     let mut cases = cases::all(key);
-    // The others do not take HTTP/2 without TLS in their examples.
-    if matches!(of, Of::Envoy | Of::EnvoyGrpc | Of::Traefik) {
-        cases.extend(frames::all(key));
-    }
+    cases.extend(pairs::all(key));
+    cases.extend(frames::all(key));
     cases
 }
 
@@ -132,15 +137,17 @@ fn check(of: Of) {
     assert_eq!(ask(REVOKED), 403, "{}", gateway.log());
     eventually("throttled", LIMIT, || (ask(THROTTLED) == 429).then_some(()));
     sink.take();
+    exchange(gateway.h2_port, &frames::all(FREE)[0].bytes);
+    assert!(!served(&sink, FREE).is_empty(), "{of:?} does not take HTTP/2: {}", gateway.log());
 
-    let revoked = requests(of, REVOKED);
+    let revoked = requests(REVOKED);
     for pieces in revoked.chunks(200) {
-        send(gateway.port(), pieces);
+        send(&gateway, pieces);
         let served_at_once = served(&sink, REVOKED);
         if let Some(first) = served_at_once.first() {
             // Which of them it was.
             let is_served = |case: &&Case| {
-                exchange(gateway.port(), &case.bytes);
+                send_one(&gateway, case);
                 !served(&sink, REVOKED).is_empty()
             };
             let names: Vec<&str> =
@@ -151,14 +158,14 @@ fn check(of: Of) {
     }
 
     // The same requests are served with a key that is not revoked, or this test could not fail.
-    let free = thinned(requests(of, FREE));
-    send(gateway.port(), &free);
+    let free = thinned(requests(FREE));
+    send(&gateway, &free);
     let count = served(&sink, FREE).len();
     assert!(count * 4 > free.len(), "{of:?} served only {count} of {} with a free key", free.len());
 
-    let throttled = thinned(requests(of, THROTTLED));
+    let throttled = thinned(requests(THROTTLED));
     let started = Instant::now();
-    send(gateway.port(), &throttled);
+    send(&gateway, &throttled);
     let (served, allowed) = (served(&sink, THROTTLED), 2.0 + rate * started.elapsed().as_secs_f64());
     let count = served.len();
     #[allow(clippy::cast_precision_loss)] // some hundreds

@@ -148,18 +148,28 @@ impl OddRequest {
 
     /// Whether its event must show [`AGENT`].
     pub fn has_plain_agent(&self) -> bool {
-        self.has("user-agent", AGENT)
+        self.has("user-agent", AGENT) && self.has_headers()
     }
 
     /// Whether its event must show the network of [`FORWARDED_FOR`].
     pub fn has_plain_address(&self) -> bool {
-        self.has("x-forwarded-for", FORWARDED_FOR)
+        self.has("x-forwarded-for", FORWARDED_FOR) && self.has_headers()
+    }
+
+    /// Whether its first line is the one that it looks like: cut short, it is HTTP/0.9 to NGINX, which has no headers.
+    fn has_headers(&self) -> bool {
+        self.is_h2 || !self.target.contains(&b'\n')
     }
 
     /// Whether it says something of a gateway that looks keys up: the key stands alone and whole at its place, or the
     /// caller names a credential of his own.
     pub fn is_for_credentials(&self) -> bool {
-        (self.is_listed && self.keys.len() == 1) || self.name.starts_with("x-credential-id")
+        (self.is_listed && self.keys.len() == 1) || self.is_about_credentials()
+    }
+
+    /// Whether the caller names a credential of his own.
+    pub fn is_about_credentials(&self) -> bool {
+        self.name.starts_with("x-credential-id")
     }
 
     /// Whether it has several keys; each may be an event.

@@ -71,6 +71,8 @@ pub enum Waits {
 pub struct Example {
     of: Of,
     port: u16,
+    /// Takes HTTP/2 without TLS.
+    pub h2_port: u16,
     folder: Folder,
     program: Program,
 }
@@ -128,9 +130,10 @@ impl Example {
                 .replace(&format!("port_value: {from}"), &format!("port_value: {to}"))
         });
         let text = if matches!(of, Of::Envoy | Of::EnvoyGrpc) { logging_to(&folder, &text) } else { text };
+        let (text, h2_port) = with_h2(of, &text, port);
         let config = folder.write(if of == Of::Traefik { "dynamic.yaml" } else { of.file() }, text);
         let program = run(of, &folder, &config.display().to_string(), port, beside);
-        let mut example = Self { of, port, folder, program };
+        let mut example = Self { of, port, h2_port, folder, program };
         example.program.wait_for_port(port);
         if of == Of::Traefik {
             // The port is open before the dynamic file is read; until then every path is a 404 of Traefik's own.
@@ -140,6 +143,21 @@ impl Example {
         }
         example
     }
+}
+
+/// The example with HTTP/2 without TLS, and the port that takes it: NGINX and Caddy must be told.
+fn with_h2(of: Of, text: &str, port: u16) -> (String, u16) {
+    let beside = free_port();
+    let listen = format!("listen 127.0.0.1:{port};");
+    let (known, more, h2_port) = match of {
+        Of::Nginx => (listen.as_str(), format!("{listen} listen 127.0.0.1:{beside} http2;"), beside),
+        Of::Caddy => {
+            ("auto_https off", "auto_https off\n\tservers {\n\t\tprotocols h1 h2c\n\t}".to_owned(), port)
+        }
+        Of::Envoy | Of::EnvoyGrpc | Of::Traefik => return (text.to_owned(), port),
+    };
+    assert!(text.contains(known), "the example has no {known}");
+    (text.replace(known, &more), h2_port)
 }
 
 /// The name that nginx' example gives to its access log.

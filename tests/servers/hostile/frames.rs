@@ -13,6 +13,11 @@ const END_HEADERS: u8 = 4;
 /// A header's name and value.
 pub type Field = (Vec<u8>, Vec<u8>);
 
+/// Whether these bytes are HTTP/2.
+pub fn is_framed(bytes: &[u8]) -> bool {
+    bytes.starts_with(PREFACE)
+}
+
 /// All of them, with this key.
 pub fn all(key: &str) -> Vec<Case> {
     let mut cases = Vec::new();
