@@ -29,9 +29,11 @@ const SPOTS: [Spot; 12] = [
 pub fn all() -> Vec<OddRequest> {
     let mut all = Vec::new();
     for place in SPOTS {
-        // These divide a header into several.
-        let divides =
-            |text: &[u8]| matches!(place, AroundKey) && text.iter().any(|byte| b",\n".contains(byte));
+        // A comma makes several keys of one, a line's end several headers.
+        let divides = |text: &[u8]| {
+            text.contains(&b',') && matches!(place, AroundKey | InKey | InParameterKey)
+                || text.contains(&b'\n') && matches!(place, AroundKey)
+        };
         for (name, text) in texts::all().into_iter().filter(|(_, text)| !divides(text)) {
             add(&mut all, format!("{name} in {place:?}"), |request| request.put(place, &text));
         }

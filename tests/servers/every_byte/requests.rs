@@ -208,9 +208,10 @@ impl OddRequest {
                 forms.push(whole);
             }
         }
-        let read = |form: &Vec<u8>| keyhound::decode::key_of_header(form).to_vec();
-        let trimmed: Vec<_> = forms.iter().map(read).collect();
-        forms.extend(trimmed);
+        let read: Vec<_> = forms.iter().map(|form| without_ends(form).to_vec()).collect();
+        let canonical: Vec<_> = read.iter().map(|form| others_replaced(form)).collect();
+        forms.extend(read);
+        forms.extend(canonical);
         // What has not the request's number is no key of its own.
         forms.retain(|form| form.windows(5).any(|window| window.iter().all(u8::is_ascii_digit)));
         forms.sort();
@@ -263,6 +264,25 @@ impl OddRequest {
             ..self.clone()
         }
     }
+}
+
+/// Without the bytes at its ends that are no printable ASCII.
+fn without_ends(key: &[u8]) -> &[u8] {
+    let Some(first) = key.iter().position(u8::is_ascii_graphic) else { return &[] };
+    &key[first..=key.iter().rposition(u8::is_ascii_graphic).unwrap_or(first)]
+}
+
+/// With one U+FFFD for each run of bytes that are no printable ASCII.
+fn others_replaced(key: &[u8]) -> Vec<u8> {
+    let mut text = String::new();
+    for byte in key {
+        match byte {
+            b' '..=b'~' => text.push(char::from(*byte)),
+            _ if text.ends_with('\u{fffd}') => {}
+            _ => text.push('\u{fffd}'),
+        }
+    }
+    text.into()
 }
 
 /// Go writes U+FFFD for each byte that is no UTF-8, and not for each sequence that is cut.
