@@ -4,8 +4,12 @@
 //! one request: it borrows its few texts (route, agent, handles) from the batch that it was decoded from,
 //! and never holds a raw API key. Does no I/O and reads no clock.
 
+mod flags;
+mod key;
 mod printable;
 
+pub use flags::Flags;
+pub use key::{KeyId, KeyIdError, KeyKind};
 pub use printable::printable;
 
 use std::{fmt, time::Duration};
@@ -53,103 +57,6 @@ impl EventTime {
     pub fn rfc3339(self) -> String {
         let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
         jiff::Timestamp::from_second(seconds).map_or_else(|_| self.0.to_string(), |t| t.to_string())
-    }
-}
-
-/// Which kind of evidence a key id was made from; set per source, never guessed per record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum KeyKind {
-    /// `kf1_…`: from the raw key.
-    Raw = 1,
-    /// `kc1_…`: from the gateway namespace and the credential id.
-    Credential = 2,
-}
-
-/// The name of an API key that may be shown: 128 bits of HMAC-SHA256 under the pepper.
-///
-/// Written `kf1_` or `kc1_` and 32 hex digits. It cannot be turned back into the key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId {
-    pub kind: KeyKind,
-    pub hash: [u8; 16],
-}
-
-impl KeyId {
-    /// The partition that owns this key among `partitions`: its first 8 bytes, big-endian, modulo.
-    pub fn partition(&self, partitions: u16) -> u16 {
-        let mut first = [0; 8];
-        first.copy_from_slice(&self.hash[..8]);
-        // The remainder is below a u16, so nothing is cut off.
-        #[allow(clippy::cast_possible_truncation)]
-        {
-            (u64::from_be_bytes(first) % u64::from(partitions.max(1))) as u16
-        }
-    }
-
-    /// Short form for people: `kf1_9c41…e07b`.
-    pub fn short(&self) -> String {
-        let full = self.to_string();
-        format!("{}…{}", &full[..8], &full[full.len() - 4..])
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            KeyKind::Raw => "kf1_",
-            KeyKind::Credential => "kc1_",
-        })?;
-        for byte in self.hash {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-/// A text that is not a key id.
-///
-/// ```
-/// # use keyhound::event::KeyId;
-/// let id: KeyId = "kf1_9c410000000000000000000000ade07b".parse()?;
-/// assert_eq!(id.to_string(), "kf1_9c410000000000000000000000ade07b");
-/// // A raw key that was pasted by mistake is not echoed.
-/// let error = "sk_live_4242".parse::<KeyId>().unwrap_err();
-/// assert!(!error.to_string().contains("4242"));
-/// # Ok::<(), keyhound::event::KeyIdError>(())
-/// ```
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a text of {characters} characters is not a key id: expected kf1_ or kc1_ and 32 hex digits")]
-pub struct KeyIdError {
-    characters: usize,
-}
-
-impl std::str::FromStr for KeyId {
-    type Err = KeyIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The text is not echoed: an operator may have pasted a raw key.
-        let wrong = || KeyIdError { characters: text.chars().count() };
-        let (kind, hex) = match text.split_at_checked(4) {
-            Some(("kf1_", hex)) => (KeyKind::Raw, hex),
-            Some(("kc1_", hex)) => (KeyKind::Credential, hex),
-            _ => return Err(wrong()),
-        };
-        if hex.len() != 32 || !hex.is_ascii() {
-            return Err(wrong());
-        }
-        let mut hash = [0; 16];
-        for (byte, pair) in hash.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-        }
-        Ok(Self { kind, hash })
     }
 }
 
@@ -372,59 +279,6 @@ pub enum Refusal {
     Ours,
 }
 
-/// Facts of a record that have no field of their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u16);
-
-impl Flags {
-    /// The raw key stood in the record, in clear.
-    pub const CLEAR_KEY: u16 = 1;
-    /// The raw key stood in the query string.
-    pub const KEY_IN_QUERY: u16 = 2;
-    /// The request did not use TLS (where the record says).
-    pub const PLAIN_HTTP: u16 = 4;
-    /// The record's time was more than 60 s ahead of the log's and was set back to it.
-    pub const CLAMPED: u16 = 8;
-    /// Some text of the record was no UTF-8 or no JSON, and was repaired or left out.
-    pub const REPAIRED: u16 = 16;
-    /// The record ended, or became unreadable, before its end: facts that stood behind that are not known.
-    pub const CUT: u16 = 32;
-    /// The record's time has no fraction of a second, so that many requests share it.
-    pub const WHOLE_SECONDS: u16 = 64;
-    /// The gateway chose the request id. Without it, the caller may have chosen it, and may choose it again.
-    pub const GATEWAY_ID: u16 = 128;
-    /// Of the record only the key, and perhaps the time, could be read: no request is counted for it.
-    pub const UNREADABLE: u16 = 256;
-
-    /// Each flag with the name that users see, in the order of its bit.
-    pub const NAMES: [(u16, &'static str); 9] = [
-        (Self::CLEAR_KEY, "clear_key"),
-        (Self::KEY_IN_QUERY, "key_in_query"),
-        (Self::PLAIN_HTTP, "plain_http"),
-        (Self::CLAMPED, "clamped"),
-        (Self::REPAIRED, "repaired"),
-        (Self::CUT, "cut"),
-        (Self::WHOLE_SECONDS, "whole_seconds"),
-        (Self::GATEWAY_ID, "gateway_id"),
-        (Self::UNREADABLE, "unreadable"),
-    ];
-
-    /// The names of the flags that are set.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter_map(move |(flag, name)| self.has(flag).then_some(name))
-    }
-
-    /// Whether `flag` is set.
-    pub const fn has(self, flag: u16) -> bool {
-        self.0 & flag != 0
-    }
-
-    /// Sets `flag`.
-    pub const fn set(&mut self, flag: u16) {
-        self.0 |= flag;
-    }
-}
-
 /// What an actuator needs to find the key at its gateway. Empty = not in the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handles<'a> {
@@ -507,44 +361,14 @@ pub mod testing {
 
     /// A request that was served and of which nothing else is known.
     pub fn plain(key: KeyId, time: EventTime) -> Event<'static> {
-        Event {
-            time,
-            key,
-            alias: None,
-            method: Method::Get,
-            status: Some(200),
-            refusal: Refusal::None,
-            flags: Flags::default(),
-            route: Name::NONE,
-            agent: Name::NONE,
-            request_bytes: None,
-            response_bytes: None,
-            latency_us: None,
-            address: ClientAddress::default(),
-            place: Place::default(),
-            request_id: 0,
-            handles: Handles::default(),
-            position: Position::default(),
-        }
+        let event = Event::unreadable(key, time, Position::default());
+        Event { method: Method::Get, status: Some(200), flags: Flags::default(), ..event }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_id_reads_what_it_writes() {
-        let id = KeyId { kind: KeyKind::Credential, hash: *b"0123456789abcdef" };
-        assert_eq!(id.to_string().parse::<KeyId>(), Ok(id));
-        assert_eq!(id.short(), "kc1_3031…6566");
-    }
-
-    #[test]
-    fn a_pasted_raw_key_is_not_echoed() {
-        let error = "sk_live_verysecret".parse::<KeyId>().unwrap_err().to_string();
-        assert!(!error.contains("verysecret"), "{error}");
-    }
 
     #[test]
     fn prefixes_read_as_people_write_them() {
