@@ -90,13 +90,13 @@ fn learnt(asn: u32) -> Learnt {
 }
 
 /// What comes of an attack.
-struct Seen {
+struct AttackOutcome {
     incident: Incident,
     decisions: Vec<Decision>,
 }
 
 /// Fifteen seconds of thirty requests a second that are refused or find nothing. `place` says where each is from.
-fn attacked(learnt: &Learnt, entry: Option<Entry>, place: impl Fn(u64) -> (u64, u32)) -> Seen {
+fn attacked(learnt: &Learnt, entry: Option<Entry>, place: impl Fn(u64) -> (u64, u32)) -> AttackOutcome {
     let start = START.after(Duration::from_hours(DAYS * 24));
     let attack = (0..450).map(|n| {
         let time = start.after(Duration::from_millis(n * 1_000 / 30));
@@ -108,7 +108,11 @@ fn attacked(learnt: &Learnt, entry: Option<Entry>, place: impl Fn(u64) -> (u64, 
 }
 
 /// What comes of these requests.
-fn seen(learnt: &Learnt, entry: Option<Entry>, requests: impl Iterator<Item = Event<'static>>) -> Seen {
+fn seen(
+    learnt: &Learnt,
+    entry: Option<Entry>,
+    requests: impl Iterator<Item = Event<'static>>,
+) -> AttackOutcome {
     let mut engines = engines(entry);
     restore(&mut engines, learnt);
     let mut effects = Vec::new();
@@ -121,11 +125,11 @@ fn seen(learnt: &Learnt, entry: Option<Entry>, requests: impl Iterator<Item = Ev
             _ => {}
         }
     }
-    Seen { incident: incident.expect("people are told"), decisions }
+    AttackOutcome { incident: incident.expect("people are told"), decisions }
 }
 
 #[track_caller]
-fn withheld(seen: &Seen) {
+fn withheld(seen: &AttackOutcome) {
     assert!(seen.decisions.is_empty(), "{:?}", seen.decisions);
     let held = seen.incident.held.iter().map(|held| (held.step, held.by.as_str())).collect::<Vec<_>>();
     assert_eq!(held, [(Step::Throttle, "origin")]);
@@ -137,7 +141,7 @@ fn withheld(seen: &Seen) {
 }
 
 #[track_caller]
-fn throttled(seen: &Seen) {
+fn throttled(seen: &AttackOutcome) {
     let [decision] = &seen.decisions[..] else { panic!("{:?} {:?}", seen.decisions, seen.incident) };
     assert_eq!(decision.step, Step::Throttle);
     assert!(seen.incident.held.is_empty(), "{:?}", seen.incident);

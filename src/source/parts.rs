@@ -31,7 +31,7 @@ const DOCKER_TAIL: &[u8] = b"\",\"stream\":\"std";
 
 /// A line of a container's log, taken apart. Places are those in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
+struct ContainerLine {
     /// 0 = standard output, 1 = standard error.
     stream: usize,
     /// Where the text begins and ends.
@@ -204,7 +204,7 @@ enum Joined {
 
 impl<R: Read> LogLines<R> {
     /// Takes a container's line. Nothing is given while it waits.
-    fn take(&mut self, span: &Span, part: Part) -> Option<Joined> {
+    fn take(&mut self, span: &Span, part: ContainerLine) -> Option<Joined> {
         let (this, other) = (part.stream, 1 - part.stream);
         let is_free = |stream: usize| self.waiting[stream].bytes.is_empty();
         let is_late = |stream: usize| !is_free(stream) && span.offset - self.waiting[stream].to > GAP_MAX;
@@ -229,7 +229,7 @@ impl<R: Read> LogLines<R> {
     }
 
     /// Keeps the text of a part.
-    fn hold(&mut self, span: &Span, part: Part) {
+    fn hold(&mut self, span: &Span, part: ContainerLine) {
         let bytes = self.lines.bytes(span);
         let waiting = &mut self.waiting[part.stream];
         let is_first = waiting.bytes.is_empty();
@@ -280,7 +280,7 @@ impl<R: Read> LogLines<R> {
 }
 
 /// Takes a line of a container's log apart; `None` = it is none. Other lines end here at their first bytes.
-fn split(line: &[u8]) -> Option<Part> {
+fn split(line: &[u8]) -> Option<ContainerLine> {
     match line.first()? {
         b'{' if line.starts_with(DOCKER_HEAD) => docker(line),
         b'0'..=b'9' if line.get(4) == Some(&b'-') => cri(line),
@@ -289,7 +289,7 @@ fn split(line: &[u8]) -> Option<Part> {
 }
 
 /// `2016-10-06T00:17:09.669794202Z stdout P TEXT`. Tags are separated by colons; the first is the mark.
-fn cri(line: &[u8]) -> Option<Part> {
+fn cri(line: &[u8]) -> Option<ContainerLine> {
     let time = memchr::memchr(b' ', &line[..line.len().min(64)])?;
     let rest = &line[time + 1..];
     let stream = match rest.get(..7)? {
@@ -308,12 +308,20 @@ fn cri(line: &[u8]) -> Option<Part> {
         return None;
     }
     let from = memchr::memchr(b' ', tags).map_or(line.len(), |at| mark + 2 + at);
-    Some(Part { stream, from, to: line.len(), is_last, can_begin: true, is_alone: false, mark: Some(mark) })
+    Some(ContainerLine {
+        stream,
+        from,
+        to: line.len(),
+        is_last,
+        can_begin: true,
+        is_alone: false,
+        mark: Some(mark),
+    })
 }
 
 /// `{"log":"TEXT","stream":"stdout","time":"…"}`. Quotes of the text are escaped, so the first that is followed by
 /// `,"stream":"std` ends it.
-fn docker(line: &[u8]) -> Option<Part> {
+fn docker(line: &[u8]) -> Option<ContainerLine> {
     let from = DOCKER_HEAD.len();
     let to = from + memchr::memmem::find(&line[from..], DOCKER_TAIL)?;
     let stream = match line.get(to + DOCKER_TAIL.len()..to + DOCKER_TAIL.len() + 4)? {
@@ -331,7 +339,7 @@ fn docker(line: &[u8]) -> Option<Part> {
     let is_ended = text.last() == Some(&b'}');
     let can_begin = !is_short || is_object && !is_ended;
     let is_alone = !is_last && is_short && is_object && is_ended;
-    Some(Part { stream, from, to, is_last, can_begin, is_alone, mark: None })
+    Some(ContainerLine { stream, from, to, is_last, can_begin, is_alone, mark: None })
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub enum DecisionsFileError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct FirstLine {
     schema: String,
     written_at_ms: u64,
     pepper_check: String,
@@ -114,10 +114,10 @@ impl DecisionsFile {
         let bytes = fs::read(self.path()).map_err(|source| self.failed(source))?;
         let lines = checked(&bytes).ok_or_else(|| self.damaged("its checksum is not that of its content"))?;
         let mut lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let head: Head = lines
+        let head: FirstLine = lines
             .next()
             .and_then(|line| serde_json::from_slice(line).ok())
-            .filter(|head: &Head| head.schema == SCHEMA)
+            .filter(|head: &FirstLine| head.schema == SCHEMA)
             .ok_or_else(|| self.damaged("it is not of the form keyhound.decisions_file/1"))?;
         if head.pepper_check != self.pepper_check {
             return Err(DecisionsFileError::Pepper { path: self.path() });
@@ -148,7 +148,7 @@ impl DecisionsFile {
         };
         let written: Vec<&KeptDecision> = ordered.into_iter().take_while(fits).collect();
         let left_out = decisions.len() - written.len();
-        let head = Head {
+        let head = FirstLine {
             schema: SCHEMA.to_owned(),
             written_at_ms: now_ms,
             pepper_check: self.pepper_check.clone(),

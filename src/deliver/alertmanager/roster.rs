@@ -38,7 +38,7 @@ pub struct Roster {
     links: Arc<PageLinks>,
     settings: LabelSettings,
     firing: BTreeMap<IncidentId, Firing>,
-    ended: BTreeMap<Labels, Ended>,
+    ended: BTreeMap<Labels, EndedIncident>,
     dropped: u64,
 }
 
@@ -50,7 +50,7 @@ struct Firing {
 }
 
 #[derive(Debug)]
-struct Ended {
+struct EndedIncident {
     incident: Arc<Incident>,
     since: WallTime,
     told_at: WallTime,
@@ -130,7 +130,7 @@ impl Roster {
 
     fn end_labels(&mut self, incident: &Arc<Incident>, labels: Labels, now: WallTime) -> Alert {
         let alert = from_incident(incident, labels.clone(), now, &self.links);
-        let ended = Ended { incident: incident.clone(), since: now, told_at: now };
+        let ended = EndedIncident { incident: incident.clone(), since: now, told_at: now };
         if let btree_map::Entry::Vacant(vacant) = self.ended.entry(labels) {
             vacant.insert(ended);
         }

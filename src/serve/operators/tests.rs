@@ -26,7 +26,7 @@ use crate::{
 /// A raw key whose appearance anywhere is a failure.
 const CANARY: &str = "sk_live_CANARY_4711";
 
-pub(super) struct Daemon {
+pub(super) struct OperatorApi {
     pub router: Router,
     pub board: Arc<Board>,
     commands: Arc<Mutex<Vec<Action>>>,
@@ -34,7 +34,7 @@ pub(super) struct Daemon {
     catalogue: Arc<ArcSwap<Catalogue>>,
 }
 
-fn daemon(effects: Result<Vec<Effect>, CommandError>) -> Daemon {
+fn daemon(effects: Result<Vec<Effect>, CommandError>) -> OperatorApi {
     daemon_of(effects, Access::local(Vec::new()), links(None))
 }
 
@@ -46,7 +46,7 @@ pub(super) fn daemon_of(
     effects: Result<Vec<Effect>, CommandError>,
     access: Access,
     links: PageLinks,
-) -> Daemon {
+) -> OperatorApi {
     let board = Arc::new(Board::default());
     board.take_decision(decision(1, 7, Step::Throttle), Applied::Served);
     board.take_decision(decision(2, 8, Step::Observe), Applied::Lifted);
@@ -77,10 +77,10 @@ pub(super) fn daemon_of(
         metrics: metrics.clone(),
         ready_lag_seconds_max: 300,
     };
-    Daemon { router: operators.router(), board, commands, metrics, catalogue }
+    OperatorApi { router: operators.router(), board, commands, metrics, catalogue }
 }
 
-impl Daemon {
+impl OperatorApi {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost:9464");
         if body.is_some() {

@@ -11,7 +11,7 @@ use prometheus::{Gauge, IntCounter, IntGauge, Registry, TextEncoder};
 
 use self::{
     delivery::DeliveryMetrics, detection::DetectionMetrics, family::Families, faults::Faults,
-    instances::Instances, outputs::Outputs, process::ProcessMetrics, serving::ServingMetrics,
+    instances::Instances, outputs::OutputMetrics, process::ProcessMetrics, serving::ServingMetrics,
     slot::SlotMetrics,
 };
 use super::reading::{Reading, Status};
@@ -41,7 +41,7 @@ pub struct Metrics {
     pub detection: DetectionMetrics,
     pub serving: ServingMetrics,
     pub delivery: DeliveryMetrics,
-    pub outputs: Outputs,
+    pub outputs: OutputMetrics,
     pub instances: Instances,
     /// `keyhound_fault{fault}`, with what `/readyz` says of each.
     pub faults: Faults,
@@ -68,7 +68,7 @@ impl Metrics {
             detection: DetectionMetrics::new(&f),
             serving: ServingMetrics::new(&f),
             delivery: DeliveryMetrics::new(&f),
-            outputs: Outputs::new(&f),
+            outputs: OutputMetrics::new(&f),
             instances: Instances::new(&f),
             faults: Faults::new(&f),
             engine_failures: f.counter(

@@ -10,12 +10,12 @@ use prometheus::IntGaugeVec;
 use super::family::Families;
 
 /// `keyhound_output_connected{output}`, and why one is out of reach.
-pub struct Outputs {
+pub struct OutputMetrics {
     connected: IntGaugeVec,
     faults: Mutex<BTreeMap<String, String>>,
 }
 
-impl Outputs {
+impl OutputMetrics {
     pub(super) fn new(f: &Families<'_>) -> Self {
         let connected = f.gauges(
             "keyhound_output_connected",
