@@ -112,6 +112,13 @@ impl Engine {
         self.cut.sides.is_empty() && counters && table
     }
 
+    /// About how many entries a checkpoint of all that has changed would write, what is left of the one that has begun
+    /// among them.
+    pub(super) fn unwritten(&self) -> usize {
+        let small = self.cut.small.len() + self.cut.sides.len() + self.changed_cases.len();
+        small + self.table.unwritten() + self.counters.unwritten()
+    }
+
     /// Takes one entry back; `key` without its prefix.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
         let (kind, rest) = key.split_first().ok_or(CodecError::Truncated(0))?;

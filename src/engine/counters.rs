@@ -185,6 +185,11 @@ impl Counters {
         }
     }
 
+    /// Keys that checkpoints still have to write.
+    pub fn unwritten(&self) -> usize {
+        self.dirty.changed.len() + self.dirty.cut.len() + self.dirty.aside.len()
+    }
+
     /// Bytes that they take.
     pub const fn bytes(&self) -> usize {
         self.bytes

@@ -310,6 +310,11 @@ impl Engines {
         done
     }
 
+    /// About how many entries a whole checkpoint would write now.
+    pub fn unwritten(&self) -> usize {
+        self.engines.iter().map(Engine::unwritten).sum()
+    }
+
     /// A whole checkpoint at once.
     pub fn checkpoint(&mut self, write: &mut WriteEntry<'_>) {
         self.begin_checkpoint();

@@ -18,7 +18,7 @@ impl Default for CadenceSettings {
         Self {
             commit_every: Duration::from_millis(200),
             checkpoint_every: Duration::from_secs(10),
-            checkpoint_entries: 32_768,
+            checkpoint_entries: 16_384,
         }
     }
 }
@@ -143,8 +143,8 @@ mod tests {
             cadence.committed(ms(0), ms(took), false);
             cadence.entries()
         };
-        assert_eq!([10, 100, 100, 50, 10].map(&mut after), [32_768, 16_384, 8_192, 16_384, 32_768]);
-        assert_eq!([90; 9].map(&mut after)[8], 1_024, "it goes on, however slow");
+        assert_eq!([10, 100, 100, 50, 10].map(&mut after), [16_384, 8_192, 4_096, 8_192, 16_384]);
+        assert_eq!([90; 9].map(&mut after)[8], 512, "it goes on, however slow");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::store::{CODEC_VERSION, Clock, Committed, Entry, InputPosition, Log, L
 /// With so many bytes of outputs waiting, a commit is due whatever the interval.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 
+/// Of input that is read once, a commit comes when this part of a piece has changed, as a divisor.
+const ONCE: usize = 2;
+
 /// How long outputs may be under way before the slot gives up.
 const IN_FLIGHT_MAX: Duration = Duration::from_secs(30);
 
@@ -46,15 +49,29 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             return Ok(());
         }
         let now = self.clock.now();
-        let urgent = self.course.outputs.is_urgent() || !self.answers.is_empty() || changing;
-        if self.cadence.commit_due(now, urgent) || self.course.outputs.bytes() > WAITING_BYTES_MAX {
-            if changing || !self.log.rewindable() {
-                return self.commit(Writes::All);
-            }
-            let begins = self.cadence.checkpoint_due(now) && !self.log.is_moving();
-            self.commit(if begins || self.unfinished.is_some() { Writes::Part } else { Writes::Nothing })?;
+        let rewindable = self.log.rewindable();
+        // A whole checkpoint of so much would stand in the way for long. Where there is one with every commit, it also has
+        // all the small things that a piece has once only.
+        let most = self.cadence.entries() / if rewindable { 1 } else { ONCE };
+        let is_much = (changing || !rewindable) && self.course.judge.unwritten() > most;
+        let urgent = self.course.outputs.is_urgent() || !self.answers.is_empty();
+        let is_due = self.cadence.commit_due(now, urgent)
+            || self.course.outputs.bytes() > WAITING_BYTES_MAX
+            // Nothing is read while a change waits, so that no time has to be left for it.
+            || changing
+            || is_much;
+        if !is_due {
+            return Ok(());
         }
-        Ok(())
+        let begins = || self.cadence.checkpoint_due(now) && !self.log.is_moving();
+        let writes = if !rewindable || changing && !is_much {
+            Writes::All
+        } else if changing || self.unfinished.is_some() || begins() {
+            Writes::Part
+        } else {
+            Writes::Nothing
+        };
+        self.commit(writes)
     }
 
     /// Commits everything since the last commit, and so much of the state.

@@ -198,3 +198,15 @@ impl<J: Judge> Course<J> {
         }
     }
 }
+
+/// The runs of a batch, whose records are sorted by input. Positions go back where a log was made anew.
+pub fn runs_of(batch: &Batch) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for record in batch.records() {
+        match runs.last_mut() {
+            Some(run) if run.input == record.input && run.to <= record.offset => run.to = record.next,
+            _ => runs.push(Run { input: record.input, from: record.offset, to: record.next }),
+        }
+    }
+    runs
+}

@@ -56,6 +56,10 @@ pub trait Judge {
     /// calls may come in between.
     fn write_checkpoint(&mut self, most: usize, write: &mut WriteEntry<'_>) -> bool;
 
+    /// About how many entries a whole checkpoint would write now: what the one that has begun has not written yet, and
+    /// what has changed since.
+    fn unwritten(&self) -> usize;
+
     /// Says how full it is, once a second. Counters and gauges of partitions and tables are its own to set.
     fn measure(&self, reading: &mut Reading);
 

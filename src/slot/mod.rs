@@ -39,7 +39,7 @@ use self::{
     arrivals::Arrivals,
     cadence::Cadence,
     commit::{Unfinished, Writes},
-    course::Course,
+    course::{Course, runs_of},
     exclusion::watched,
 };
 pub use self::{
@@ -243,7 +243,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let now = self.clock.now();
         let wait = self.cadence.wait(now, self.settings.wait);
         self.make_batch();
-        self.log.poll_batch(&mut self.batch, now, wait)?;
+        // While a change waits for its checkpoint nothing is read, so that a whole one has little to write in the end.
+        if self.waiting_change.is_none() {
+            self.log.poll_batch(&mut self.batch, now, wait)?;
+        }
         let polled = self.clock.now();
         self.take_opened();
         self.take_batch();
@@ -372,16 +375,4 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
 /// The name of an input, for people.
 fn input_name<L: Log>(log: &L, input: u32) -> String {
     log.input_name(input).unwrap_or_else(|| format!("input {input}"))
-}
-
-/// The runs of a batch, whose records are sorted by input. Positions go back where a log was made anew.
-fn runs_of(batch: &Batch) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for record in batch.records() {
-        match runs.last_mut() {
-            Some(run) if run.input == record.input && run.to <= record.offset => run.to = record.next,
-            _ => runs.push(Run { input: record.input, from: record.offset, to: record.next }),
-        }
-    }
-    runs
 }

@@ -276,6 +276,10 @@ impl Judge for Reading {
         self.engines.write_checkpoint(most, write)
     }
 
+    fn unwritten(&self) -> usize {
+        self.engines.unwritten()
+    }
+
     fn measure(&self, reading: &mut telemetry::Reading) {
         measure(&self.engines, reading);
         let places = self.enricher.places().min(PLACES_KEPT) as u64;

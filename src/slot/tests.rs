@@ -247,3 +247,56 @@ fn a_change_of_rules_comes_right_after_a_checkpoint() {
     assert!(disk.sequence().is_empty());
     drop(slot);
 }
+
+/// A batch with a request of each of so many keys, and a last one.
+fn many_keys(keys: u32) -> Tape {
+    let requests: Vec<String> = (0..keys).map(|key| format!("0 {key} key-{key}")).collect();
+    tape(1, &format!("{}\n---\n0 1 last\n---", requests.join("\n")))
+}
+
+#[test]
+fn a_change_waits_while_much_is_written_in_pieces_and_nothing_is_read_meanwhile() {
+    let disk = Disk::default();
+    let clock = VirtualClock::new(START_MS);
+    let log = MemoryLog::open(disk.clone(), Arc::new(many_keys(50)), clock.clone(), None);
+    let (ask, asks) = mpsc::channel();
+    let mut settings = settings(64);
+    settings.cadence.checkpoint_entries = 8;
+    let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
+    slot.step().unwrap();
+    let (done, mut answer) = oneshot::channel();
+    ask.send(Ask::Change { change: "r2".to_owned(), done }).unwrap();
+    let mut pieces = Vec::new();
+    while answer.try_recv().is_err() {
+        let before = slot.course.judge.unwritten();
+        slot.step().unwrap();
+        pieces.push(before - slot.course.judge.unwritten().min(before));
+        assert_eq!(disk.positions()[&0], 50, "it has read on");
+    }
+    // The checkpoint's first piece has an entry for the watermark besides.
+    assert!(pieces.len() >= 6 && pieces.iter().all(|piece| *piece <= 8), "{pieces:?}");
+    assert!(slot.unfinished.is_none());
+    slot.step().unwrap();
+    slot.commit(Writes::Nothing).unwrap();
+    assert_eq!(disk.positions()[&0], 51, "it reads on");
+    assert!(matches!(&disk.sequence()[0], Entry::Reference(now) if now.rules == "r2"));
+}
+
+#[test]
+fn input_that_is_read_once_is_committed_before_much_has_changed() {
+    let tape = |once| Tape { once, ..many_keys(20) };
+    let committed_after_one_step = |tape: Tape| {
+        let disk = Disk::default();
+        let clock = VirtualClock::new(START_MS);
+        let log = MemoryLog::open(disk.clone(), Arc::new(tape), clock.clone(), None);
+        let (_ask, asks) = mpsc::channel();
+        let mut settings = settings(64);
+        settings.cadence.checkpoint_entries = 8;
+        settings.cadence.commit_every = Duration::from_mins(1);
+        let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
+        slot.step().unwrap();
+        disk.progress().map(|progress| progress.commit)
+    };
+    assert_eq!(committed_after_one_step(tape(false)), None, "it can be read again");
+    assert_eq!(committed_after_one_step(tape(true)), Some(1));
+}

@@ -85,6 +85,10 @@ impl Judge for Counting {
         self.cut.is_empty()
     }
 
+    fn unwritten(&self) -> usize {
+        self.cut.len() + self.changed.len()
+    }
+
     fn measure(&self, _reading: &mut Reading) {}
 
     fn adopt(&mut self, _told: &Told, _out: &mut Outcome) {}

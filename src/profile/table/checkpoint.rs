@@ -96,6 +96,13 @@ impl KeyTable {
         self.cut.changed.is_empty()
     }
 
+    /// Entries that are left of the checkpoint that has begun, and that have changed since.
+    pub fn unwritten(&self) -> usize {
+        let TableCheckpoint { gone, changed, aside } = &self.cut;
+        let gone = gone.iter().chain(self.shards.iter().map(|shard| &shard.gone)).map(BTreeSet::len);
+        self.changed.len() + changed.len() + aside.len() + gone.sum::<usize>()
+    }
+
     /// Marks a key as changed since the last checkpoint began, and puts it aside as it was if that is not written.
     #[cold]
     pub(super) fn note_change(&mut self, index: u32) {

@@ -221,6 +221,10 @@ impl Judge for Toy {
         self.cut.is_empty()
     }
 
+    fn unwritten(&self) -> usize {
+        self.cut.len() + self.changed.len()
+    }
+
     fn measure(&self, _reading: &mut Reading) {}
 
     fn adopt(&mut self, told: &Told, _out: &mut Outcome) {
