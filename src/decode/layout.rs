@@ -48,21 +48,25 @@ impl Layout {
     /// Remembers what stands there. `step` ends behind the value's first byte, if that tells its kind, else before it.
     pub fn learn(&mut self, node: NodeId, index: usize, step: &[u8], kind: Kind, child: Option<NodeId>) {
         let members = &mut self.0[usize::from(node)];
-        let Some(step) = Step::new(step).filter(|_| index < MEMBERS_MAX) else {
-            return members.truncate(index);
-        };
+        if index >= MEMBERS_MAX {
+            return;
+        }
+        let step = Step::new(step).unwrap_or(Step::NEVER);
         let kind = matches!(kind, Kind::Object | Kind::Array | Kind::String).then_some(kind);
         let member = Member { step, kind, child };
         if let Some(place) = members.get_mut(index) {
             *place = member;
         } else if index == members.len() {
-            // Members are learnt from the first on; after one that is too long to remember come none.
+            // Members are learnt from the first on.
             members.push(member);
         }
     }
 }
 
 impl Step {
+    /// Stands for one that is too long: no text has such bytes.
+    const NEVER: Self = Self { bytes: [u128::MAX; 2], mask: [u128::MAX; 2], length: 0 };
+
     fn new(step: &[u8]) -> Option<Self> {
         let mut padded = [0; STEP_BYTES_MAX];
         padded.get_mut(..step.len())?.copy_from_slice(step);
@@ -162,12 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_step_that_is_too_long_is_not_remembered() {
+    fn a_step_that_is_too_long_is_never_found_and_what_follows_it_is() {
         let mut layout = Layout::new(1);
         layout.learn(0, 0, b"\"a\":", Kind::Number, Some(1));
         layout.learn(0, 1, &[b'x'; STEP_BYTES_MAX + 1], Kind::Number, None);
         layout.learn(0, 2, b",\"b\":", Kind::Number, Some(2));
+        let begins = |index, text: &[u8]| layout.member(0, index).and_then(|member| member.step.begins(text));
         assert!(layout.member(0, 0).is_some_and(|member| member.child == Some(1) && member.kind.is_none()));
-        assert!(layout.member(0, 1).is_none() && layout.member(0, 2).is_none());
+        assert_eq!((begins(1, &[b'x'; STEP_BYTES_MAX + 1]), begins(1, b"")), (None, None));
+        assert_eq!(begins(2, b",\"b\":1}"), Some(5));
+        layout.learn(0, MEMBERS_MAX, b",\"c\":", Kind::Number, None);
+        assert!(layout.member(0, MEMBERS_MAX).is_none() && layout.member(0, 2).is_some());
     }
 }
