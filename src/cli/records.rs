@@ -11,18 +11,19 @@ use anyhow::{Context, bail};
 use crate::{
     decode::{Format, Mapping, Pepper, presets},
     rules::document::did_you_mean,
+    source::{Line, LogLines, RECORD_BYTES_MAX, Step},
 };
 
-/// One line of the input.
+/// One record of the input: a line, or one that was split and is joined again, as the daemon does.
 pub struct Record {
-    /// The byte at which the line begins, after decompression; 0 for the first.
+    /// The byte at which it begins, after decompression; 0 for the first.
     pub offset: u64,
-    /// The line's number, from 1.
+    /// The number of the line, or of the last that belongs to it, from 1.
     pub line: u64,
     pub bytes: Vec<u8>,
 }
 
-/// The lines of a file, or of standard input for `-`; gzip is recognised.
+/// The records of a file, or of standard input for `-`; gzip is recognised.
 pub fn records(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Record>>> {
     let name = path.display().to_string();
     let raw: Box<dyn Read> = if path == Path::new("-") {
@@ -32,27 +33,24 @@ pub fn records(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Resul
     };
     let mut raw = BufReader::new(raw);
     let zipped = raw.fill_buf().with_context(|| format!("{name} cannot be read"))?.starts_with(&[0x1f, 0x8b]);
-    let mut lines: Box<dyn BufRead> = if zipped {
-        Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(raw)))
-    } else {
-        Box::new(raw)
-    };
-    let (mut offset, mut line) = (0, 0);
+    let input: Box<dyn Read> =
+        if zipped { Box::new(flate2::bufread::MultiGzDecoder::new(raw)) } else { Box::new(raw) };
+    let mut lines = LogLines::new(input, 0, RECORD_BYTES_MAX);
     Ok(std::iter::from_fn(move || {
-        let mut bytes = Vec::new();
-        match lines.read_until(b'\n', &mut bytes) {
-            Ok(0) => None,
-            Ok(length) => {
-                line += 1;
-                let record = Record { offset, line, bytes };
-                offset += length as u64;
-                Some(Ok(record))
-            }
-            Err(error) => {
-                Some(Err(error).with_context(|| format!("{name} cannot be read past byte {offset}")))
-            }
-        }
+        next(&mut lines)
+            .transpose()
+            .map(|read| read.with_context(|| format!("{name} cannot be read past byte {}", lines.position())))
     }))
+}
+
+fn next(lines: &mut LogLines<impl Read>) -> io::Result<Option<Record>> {
+    let owned = |line: Line<'_>| (line.offset, line.bytes.to_vec());
+    let found = match lines.step()? {
+        Step::Line(line) => Some(owned(line)),
+        Step::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        Step::End => lines.remainder().map(owned),
+    };
+    Ok(found.map(|(offset, bytes)| Record { offset, line: lines.count(), bytes }))
 }
 
 /// A preset by its name, or a mapping in a YAML file.
@@ -87,4 +85,46 @@ pub fn pepper(file: Option<&PathBuf>) -> anyhow::Result<Pepper> {
     let bytes =
         zeroize::Zeroizing::new(std::fs::read(file).with_context(|| format!("{name} cannot be read"))?);
     Pepper::new(&bytes).with_context(|| format!("{name} is not a pepper"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// The line, the offset and the text of each record of a file that holds `bytes`.
+    fn read(bytes: &[u8]) -> Vec<(u64, u64, String)> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let text = |record: Record| (record.line, record.offset, String::from_utf8(record.bytes).unwrap());
+        records(file.path()).unwrap().map(|record| text(record.unwrap())).collect()
+    }
+
+    #[test]
+    fn lines_are_numbered_with_or_without_a_line_break_at_the_end() {
+        let expected = [(1, 0, "{}".to_owned()), (2, 3, String::new()), (3, 4, "{}".to_owned())];
+        assert_eq!(read(b"{}\n\n{}"), expected);
+        assert_eq!(read(b"{}\n\n{}\n"), expected);
+        let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        zip.write_all(b"{}\n\n{}").unwrap();
+        assert_eq!(read(&zip.finish().unwrap()), expected);
+    }
+
+    #[test]
+    fn lines_that_a_container_runtime_has_split_are_joined() {
+        let log = b"2026-11-22T03:11:40Z stdout P {\"a\":\n\
+            2026-11-22T03:11:40Z stderr F x\n\
+            2026-11-22T03:11:40Z stdout F 1}\n\
+            2026-11-22T03:11:41Z stdout P {\"b\":";
+        let texts: Vec<(u64, String)> = read(log).into_iter().map(|(line, _, text)| (line, text)).collect();
+        assert_eq!(
+            texts,
+            [
+                (2, "2026-11-22T03:11:40Z stderr F x".to_owned()),
+                (3, "2026-11-22T03:11:40Z stdout F {\"a\":1}".to_owned()),
+                (4, "2026-11-22T03:11:41Z stdout F {\"b\":".to_owned()),
+            ]
+        );
+    }
 }

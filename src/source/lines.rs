@@ -82,6 +82,8 @@ pub struct LineReader<R> {
     offset: u64,
     /// How many bytes of it were thrown away.
     dropped: u64,
+    /// How many lines were gone over.
+    count: u64,
     /// The longest line that is kept whole, and what is kept of a longer one.
     bytes_max: usize,
 }
@@ -91,12 +93,17 @@ impl<R: Read> LineReader<R> {
     /// than `bytes_max` so much is kept.
     pub fn new(input: R, offset: u64, bytes_max: usize) -> Self {
         let buffer = vec![0; CHUNK_BYTES];
-        Self { input, buffer, start: 0, searched: 0, end: 0, offset, dropped: 0, bytes_max }
+        Self { input, buffer, start: 0, searched: 0, end: 0, offset, dropped: 0, count: 0, bytes_max }
     }
 
     /// Where the line starts that is not complete yet: where reading goes on after a restart.
     pub const fn position(&self) -> u64 {
         self.offset
+    }
+
+    /// How many lines were gone over.
+    pub const fn count(&self) -> u64 {
+        self.count
     }
 
     /// The stream itself, to set how it reads.
@@ -138,6 +145,7 @@ impl<R: Read> LineReader<R> {
     pub fn put_back(&mut self, span: &Span) {
         (self.start, self.searched) = (span.start, span.at);
         (self.offset, self.dropped) = (span.offset, span.dropped);
+        self.count -= 1;
     }
 
     /// The bytes of a line that was gone over.
@@ -162,6 +170,7 @@ impl<R: Read> LineReader<R> {
         self.start = at + line_break;
         self.searched = self.start;
         self.dropped = 0;
+        self.count += 1;
         Span { start, keep, at, offset, next: self.offset, dropped, line_break }
     }
 

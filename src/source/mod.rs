@@ -22,7 +22,9 @@ use std::time::Duration;
 
 pub use batch::{Batch, InputName, Record};
 pub use contact::{Contact, OUT_OF_REACH_MAX};
+pub use lines::{Line, Step};
 pub use notice::Notice;
+pub use parts::LogLines;
 pub use settings::{KindError, Settings};
 
 /// The longest record that a source can be told to take, and does by default. Of a longer one the beginning is taken.

@@ -97,6 +97,11 @@ impl<R: Read> LogLines<R> {
         self.lines.position()
     }
 
+    /// How many lines of the stream were read, those that were joined and those that wait included.
+    pub const fn count(&self) -> u64 {
+        self.lines.count()
+    }
+
     /// The stream itself, to set how it reads.
     pub const fn input(&mut self) -> &mut R {
         self.lines.input()
