@@ -29,9 +29,10 @@ const SPOTS: [Spot; 12] = [
 pub fn all() -> Vec<OddRequest> {
     let mut all = Vec::new();
     for place in SPOTS {
-        // A comma makes several keys of one, a line's end several headers.
+        // These make several keys of one, and a line's end several headers.
         let divides = |text: &[u8]| {
-            text.contains(&b',') && matches!(place, AroundKey | InKey | InParameterKey)
+            text.iter().any(|byte| b",?".contains(byte))
+                && matches!(place, AroundKey | InKey | InParameterKey)
                 || text.contains(&b'\n') && matches!(place, AroundKey)
         };
         for (name, text) in texts::all().into_iter().filter(|(_, text)| !divides(text)) {
