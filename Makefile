@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo build lint test bench clean
+.PHONY: help demo build lint test fuzz bench clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ lint: ## Check format, lints, dependencies and licences
 test: ## Install what the tests need into .cache/, then run all of them, real servers included
 	@tests/install/run all
 	@tests/run all
+
+fuzz: ## Look for inputs that break something, FUZZ_SECONDS for each target (300)
+	@tests/install/run build fuzz
+	@tests/run fuzz
 
 bench: ## Measure CPU per event against bare Kafka consumers on the same real broker
 	@tests/install/run build kafka

@@ -78,7 +78,8 @@ fn no_mutation_hides_a_request_or_frames_another_key() {
             || format!("seed {seed}, record {n}, {name}: {seen:?}\n{}", String::from_utf8_lossy(&payload));
         let lines =
             1 + u32::try_from(payload.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX);
-        // A change of structure may double what follows, thrice.
+        // A change of structure may double what follows, thrice: then an object may begin right behind another one, and
+        // each of which nothing can be read is rejected.
         let most = if name == "structure" { 8 * lines } else { lines };
         assert!(seen.rejected <= most, "more rejected than there are records: {}", shown());
         let outcome = match seen {

@@ -192,6 +192,9 @@ impl Hot {
         hot.counted = true;
         hot.first_seen = input.u32()?;
         hot.last_seen = input.u32()?;
+        if hot.last_seen < hot.first_seen {
+            return Err(CodecError::Impossible(0));
+        }
         hot.total = input.u32()?;
         hot.group_quota = input.u16()?;
         hot.epoch = input.uint()?;

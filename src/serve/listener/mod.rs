@@ -31,6 +31,7 @@ use hyper_util::{
 };
 use prometheus::IntGauge;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
@@ -178,6 +179,7 @@ pub async fn serve(
             refused.inc();
             continue;
         };
+        send_at_once(&stream);
         let (connection, phase) = connection(stream, peer, router.clone(), limits);
         let place = Place::take(open.clone(), permit);
         let (ended, malformed) = (ending.subscribe(), malformed.clone());
@@ -197,6 +199,26 @@ pub async fn serve(
         tracing::warn!(event = "connections_cut_off", %address, open = connections.len(), "connections were cut off at the end");
     }
     connections.shutdown().await;
+}
+
+/// Answers are small: Nagle's delay would only hold them up.
+fn send_at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(event = "nodelay_failed", %error, "TCP_NODELAY could not be set");
+    }
+}
+
+/// Serves a connection that was accepted elsewhere, and need be no socket, until it ends.
+pub async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+) {
+    let ending = watch::Sender::new(false);
+    let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let (connection, phase) = connection(stream, peer, router, limits);
+    live(connection, phase, ending.subscribe()).await;
 }
 
 /// One of the places for connections; free again when dropped, however the connection ended.
@@ -256,16 +278,12 @@ async fn live(
 }
 
 /// One connection with its deadlines.
-fn connection(
-    stream: TcpStream,
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     peer: SocketAddr,
     router: Router,
     limits: Limits,
 ) -> (impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send, Phase) {
-    // Answers are small: Nagle's delay would only hold them up.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(event = "nodelay_failed", %error, "TCP_NODELAY could not be set");
-    }
     let (guarded, phase) = Guarded::new(stream, limits.idle_within, limits.for_gateways);
     let phase_of_all = phase.clone();
     let router = TowerToHyperService::new(router);
