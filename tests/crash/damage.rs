@@ -72,7 +72,8 @@ fn changed(value: &rusqlite::types::Value, random: &mut u64) -> Option<rusqlite:
 fn notices(site: &Site) -> Option<String> {
     let ready = http::get(&site.listen, "/readyz")?;
     let metrics = http::get(&site.listen, "/metrics")?;
-    let faults = ["engine_stopped", "gateways_closed", "state_lost"]
+    // The listener for gateways is closed at every start for a while, so that this says nothing.
+    let faults = ["engine_stopped", "state_lost"]
         .into_iter()
         .find(|fault| sum(&metrics, "keyhound_fault", &[&format!("fault=\"{fault}\"")]) == Some(1));
     let differs = sum(&metrics, "keyhound_digest_mismatches_total", &[]) > Some(0);
@@ -115,6 +116,7 @@ fn a_flipped_bit_of_the_database_is_noticed_at_the_start_or_harms_nothing() {
     let daemon = site.start(&[]);
     wait(&site, "ready", || is_ready(&site) && site.metric("keyhound_records_total") >= Some(20));
     let expected = site.metric("keyhound_records_total");
+    assert_eq!(notices(&site), None, "nothing is wrong without a flip");
     daemon.kill();
 
     let (mut done, mut noticed) = (0, 0);
