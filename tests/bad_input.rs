@@ -239,7 +239,9 @@ proptest! {
                     assert!(!format!("{decoded:?}").contains(&key), "{name}: {decoded:?}");
                 }
             });
-            prop_assert_eq!(seen, 1);
+            // In a query, a `+` is a blank: a record that has the key there too shows another one then.
+            let most = if key.contains('+') { 2 } else { 1 };
+            prop_assert!((1..=most).contains(&seen), "{}: {}", name, seen);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Values are kept as written and converted once, when the request is put together, so that an alternative that
 //! loses costs nothing. Has no `Debug`: a slot may hold a raw key.
 
-use super::mapping::Unit;
+use super::{key_text::KEY_VALUES_MAX, mapping::Unit};
 use crate::event::Flags;
 
 /// What a field means. Each is one entry of a mapping.
@@ -116,6 +116,8 @@ pub(super) struct Fields<'a> {
     /// Texts of wrappers that may hold the real record; the first has its own place, so that none is allocated.
     pub wrapped: Option<&'a str>,
     pub more_wrapped: Vec<&'a str>,
+    /// Values of the slot [`Slot::Key`] besides the one that is held.
+    pub other_keys: Vec<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -126,14 +128,29 @@ impl<'a> Fields<'a> {
             refused_by_gateway: false,
             wrapped: None,
             more_wrapped: Vec::new(),
+            other_keys: Vec::new(),
         }
     }
 
-    /// Keeps `text` if no better alternative has been seen. The first of equals stays.
+    /// Keeps `text` if no better alternative has been seen. The first of equals stays. Of keys, all are kept.
     #[inline]
     pub fn put(&mut self, write: Write, text: &'a str) {
         let held = &mut self.held[write.slot as usize];
-        if write.rank < held.rank {
+        if held.rank != ABSENT {
+            return self.put_another(write, text);
+        }
+        *held = Held { text, rank: write.rank, unit: write.unit };
+    }
+
+    #[inline(never)]
+    fn put_another(&mut self, write: Write, text: &'a str) {
+        let held = &mut self.held[write.slot as usize];
+        let is_better = write.rank < held.rank;
+        // One more than is looked at tells that there are too many.
+        if write.slot == Slot::Key && self.other_keys.len() <= KEY_VALUES_MAX {
+            self.other_keys.push(if is_better { held.text } else { text });
+        }
+        if is_better {
             *held = Held { text, rank: write.rank, unit: write.unit };
         }
     }

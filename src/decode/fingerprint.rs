@@ -10,15 +10,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use siphasher::{sip::SipHasher13, sip128};
 
-use super::secret::Pepper;
+use super::{key_text::canonical_key, secret::Pepper};
 use crate::event::{ClientAddress, KeyId, KeyKind, address_prefix};
 
 /// Entries of a thread's cache unless said otherwise: 256 Ki of 32 bytes, 8 MiB.
 pub const CACHE_ENTRIES_DEFAULT: usize = 1 << 18;
 
-/// The key id of a raw key, computed afresh: for whoever asks rarely (`serve`, the `fingerprint` command).
+/// The key id of a raw key in any form, computed afresh: for whoever asks rarely (`serve`, the `fingerprint` command).
 pub fn fingerprint(pepper: &Pepper, raw: &[u8]) -> KeyId {
-    KeyId { kind: KeyKind::Raw, hash: first_half(&keyed(pepper), &[raw]) }
+    let key = canonical_key(raw);
+    KeyId { kind: KeyKind::Raw, hash: first_half(&keyed(pepper), &[key.as_bytes()]) }
 }
 
 /// The key id of a credential id at a gateway, computed afresh.
@@ -64,7 +65,7 @@ impl Fingerprinter {
         }
     }
 
-    /// The key id of a raw key; equal to [`fingerprint`].
+    /// The key id of a raw key in its one form; equal to [`fingerprint`].
     pub fn raw(&mut self, key: &[u8]) -> KeyId {
         let tag = self.index.hash(key);
         let hash = self.cached((tag.h1, tag.h2), |hmac| first_half(hmac, &[key]));

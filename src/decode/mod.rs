@@ -11,6 +11,7 @@ mod coverage;
 mod fields;
 mod fingerprint;
 mod json;
+mod key_text;
 mod layout;
 mod lenient;
 mod lines;
@@ -40,12 +41,16 @@ pub use self::{
     coverage::Coverage,
     fields::Slot,
     fingerprint::{CACHE_ENTRIES_DEFAULT, Fingerprinter, credential_fingerprint, derived_key, fingerprint},
+    key_text::{
+        KEY_VALUES_MAX, KEYS_MAX, canonical_key, joined, key_of_header, key_of_parameter, parameters,
+        percent_decoded,
+    },
     mapping::{Mapping, MappingError},
     plan::DECISION_HEADER,
     record::{DEPTH_MAX, UNZIPPED_BYTES_MAX},
     reject::Reject,
     route::ROUTE_BYTES_MAX,
-    secrecy::{is_named, key_of_header, looks_secret, percent_decoded, without_ends},
+    secrecy::looks_secret,
     secret::{PEPPER_BYTES_MIN, Pepper, PepperError, RawKey},
     settings::{ClientAddressSettings, Format, KeyNames, KeyPolicy, Settings, SettingsError},
 };
@@ -154,3 +159,6 @@ impl fmt::Debug for Decoder {
         write!(f, "Decoder({:?})", self.assembler.fingerprinter)
     }
 }
+
+#[cfg(test)]
+mod several_keys_tests;

@@ -256,7 +256,26 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
             coverage.count(fields);
         }
         let decoded = self.assembler.assemble(fields, self.index, self.arena);
+        if !self.assembler.further.is_empty() {
+            return self.several(&decoded);
+        }
         self.emit(decoded);
+    }
+
+    /// A request that shows several keys: an event of each.
+    #[cold]
+    fn several(&mut self, first: &Decoded<'a>) {
+        self.emit(*first);
+        let further = std::mem::take(&mut self.assembler.further);
+        if let Decoded::Request(request) = first {
+            for key in further {
+                let mut request = *request;
+                request.event.key = key;
+                request.event.flags.set(Flags::FURTHER_KEY);
+                request.event.position.index = self.index;
+                self.emit(Decoded::Request(request));
+            }
+        }
     }
 
     fn wrapped(&mut self, text: &'a str, wrappers: u8) {

@@ -8,11 +8,12 @@ use super::{
     agent::Agents,
     fields::{Fields, Slot},
     fingerprint::Fingerprinter,
-    number, route,
-    secrecy::{
-        self, first_of_joined, holds_half_of_key, holds_key, is_redacted, key_of_header_text, looks_secret,
-        without_ends,
+    key_text::{
+        KEY_VALUES_MAX, KEYS_MAX, is_redacted, joined, kept, key_of_header, key_of_header_in,
+        key_of_parameter_in, parameters, searched_part,
     },
+    number, route,
+    secrecy::{any_part_holds_key, holds_half_of_key, holds_key, looks_secret},
     settings::{KeyPolicy, Settings},
     time,
 };
@@ -33,12 +34,19 @@ pub(super) struct Assembler {
     trusted: Vec<IpNet>,
     /// A bit for each place of the request id, by its rank, whose ids the gateway chooses.
     gateway_ids: u64,
+    /// The other keys of the request that was put together last: each has an event of its own.
+    pub further: Vec<KeyId>,
 }
 
-/// A raw key as it stands in the record.
+/// The raw keys that stand in a record, in their one form.
+#[derive(Clone, Copy)]
 struct Found<'a> {
     key: &'a str,
     in_query: bool,
+    /// Other keys, each once. Nearly always none.
+    others: &'a [&'a str],
+    /// There are more.
+    is_too_many: bool,
 }
 
 impl Assembler {
@@ -51,6 +59,7 @@ impl Assembler {
             parameters: settings.key_names.parameters.clone(),
             trusted: settings.client_address.trusted_proxies.clone(),
             gateway_ids,
+            further: Vec::new(),
         }
     }
 
@@ -64,8 +73,8 @@ impl Assembler {
         };
         let status = number::status(fields.get(Slot::Status).0);
         let (method, url) = method_and_url(fields);
-        let found = self.raw_key(fields, url, arena);
-        let raw = found.as_ref().map(|found| found.key);
+        let found = self.raw_keys(fields, url, arena);
+        let raw = found.map(|found| found.key);
         let credential = fields.text(Slot::Credential).filter(|id| !is_redacted(id));
         let Some((key, alias)) = self.key_ids(raw, credential) else {
             return match status {
@@ -75,16 +84,18 @@ impl Assembler {
             };
         };
 
+        // What the texts below must not hold.
+        let raw = raw.map(searched_part);
         let client = address::client(fields.text(Slot::Peer), fields.text(Slot::ForwardedFor), &self.trusted);
         let (latency, latency_unit) = fields.get(Slot::Latency);
-        let event = Event {
+        let mut event = Event {
             time,
             key,
             alias,
             method,
             status,
             refusal: refusal(status, fields),
-            flags: self.flags(fields, found.as_ref()),
+            flags: self.flags(fields, found),
             route: Name::new(route_text(fields, url, raw, arena)),
             agent: fields
                 .text(Slot::Agent)
@@ -98,14 +109,46 @@ impl Assembler {
             handles: self.handles(fields, raw, credential, arena),
             position: Position { index, ..Position::default() },
         };
+        if let Some(found) = found.filter(|found| !found.others.is_empty()) {
+            self.several(&mut event, found, arena);
+        }
         Decoded::Request(Request { event, client })
+    }
+
+    /// Completes the event of a request that shows several raw keys. Which of them was served is not known, nor which of
+    /// them the credential stands for.
+    #[cold]
+    fn several<'a>(&mut self, event: &mut Event<'a>, found: Found<'a>, arena: &'a Bump) {
+        event.flags.set(Flags::SEVERAL_KEYS);
+        if found.is_too_many {
+            event.flags.set(Flags::KEYS_LEFT_OUT);
+        }
+        event.alias = None;
+        for key in found.others {
+            if self.policy == KeyPolicy::Raw {
+                self.further.push(self.fingerprinter.raw(key.as_bytes()));
+            }
+            let key = Some(searched_part(key));
+            let holds = |text: &str| any_part_holds_key(text, key) || holds_half_of_key(text, key);
+            if holds(event.route.text) {
+                event.route = Name::new(route::named(event.route.text, key, arena));
+            }
+            if holds(event.agent.text) {
+                event.agent = Name::NONE;
+            }
+            for handle in [&mut event.handles.consumer, &mut event.handles.credential] {
+                if holds(handle) {
+                    *handle = "";
+                }
+            }
+        }
     }
 
     /// Whether a record shows a key of the kind that the source's policy asks for.
     #[cold]
     pub fn has_key<'a>(&self, fields: &Fields<'a>, arena: &'a Bump) -> bool {
         match self.policy {
-            KeyPolicy::Raw => self.raw_key(fields, method_and_url(fields).1, arena).is_some(),
+            KeyPolicy::Raw => self.raw_keys(fields, method_and_url(fields).1, arena).is_some(),
             KeyPolicy::Credential => fields.text(Slot::Credential).is_some_and(|id| !is_redacted(id)),
         }
     }
@@ -115,23 +158,68 @@ impl Assembler {
     pub fn rejected<'a>(&mut self, reason: Reject, fields: &Fields<'a>, arena: &'a Bump) -> Decoded<'a> {
         let (value, unit) = fields.get(Slot::Time);
         let (_, url) = method_and_url(fields);
-        let raw = self.raw_key(fields, url, arena).map(|found| found.key);
+        let raw = self.raw_keys(fields, url, arena).map(|found| found.key);
         let credential = fields.text(Slot::Credential).filter(|id| !is_redacted(id));
         let key = self.key_ids(raw, credential).map(|(key, _)| key);
         Decoded::Rejected { reason, key, time: time::event_time(value, unit) }
     }
 
-    /// The raw key: from its field or header, else from the query string.
-    fn raw_key<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
-        let header = fields.text(Slot::Key).map(first_of_joined).map(key_of_header_text);
-        let header = header.filter(|key| !is_redacted(key));
+    /// The raw keys of a request: from fields and headers, then from the query string.
+    #[inline]
+    fn raw_keys<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
+        let header = fields.text(Slot::Key);
         let query = fields.text(Slot::Query).or_else(|| url.and_then(route::query_of));
-        let parameter = query
-            .map(|query| query.trim_start_matches('?'))
-            .and_then(|query| secrecy::in_query(query, &self.parameters))
-            .filter(|value| !is_redacted(value));
-        let key = header.or_else(|| parameter.map(|value| plain(value, arena)))?;
-        Some(Found { key, in_query: parameter.is_some() })
+        let mut values = query.into_iter().flat_map(|query| parameters(query, &self.parameters));
+        let parameter = values.next();
+        let key = match (header, parameter) {
+            (None, None) => return None,
+            (Some(value), None) if fields.other_keys.is_empty() && !value.contains(',') => {
+                key_of_header_in(value, arena)
+            }
+            (None, Some(value)) if values.next().is_none() => key_of_parameter_in(value, arena),
+            _ => return self.all_raw_keys(fields, query, arena),
+        };
+        let found = Found { key, in_query: parameter.is_some(), others: &[], is_too_many: false };
+        (!is_redacted(key)).then_some(found)
+    }
+
+    /// The same where several values stand: each key once, in the order in which they stand.
+    #[cold]
+    fn all_raw_keys<'a>(
+        &self,
+        fields: &Fields<'a>,
+        query: Option<&'a str>,
+        arena: &'a Bump,
+    ) -> Option<Found<'a>> {
+        let headers = fields.text(Slot::Key).into_iter().chain(fields.other_keys.iter().copied());
+        let of_headers = headers
+            .flat_map(|value| joined(value.as_bytes()))
+            .map(|value| (kept(key_of_header(value), arena), false));
+        let of_query = query
+            .into_iter()
+            .flat_map(|query| parameters(query, &self.parameters))
+            .map(|value| (key_of_parameter_in(value, arena), true));
+        let (mut keys, mut in_query, mut is_too_many) = (Vec::new(), false, false);
+        for (nth, (key, is_parameter)) in of_headers.chain(of_query).enumerate() {
+            is_too_many = nth >= KEY_VALUES_MAX;
+            if is_too_many {
+                break;
+            }
+            if is_redacted(key) {
+                continue;
+            }
+            in_query |= is_parameter;
+            if keys.contains(&key) {
+                continue;
+            }
+            is_too_many = keys.len() == KEYS_MAX;
+            if is_too_many {
+                break;
+            }
+            keys.push(key);
+        }
+        let (key, others) = arena.alloc_slice_copy(&keys).split_first()?;
+        Some(Found { key, in_query, others, is_too_many })
     }
 
     /// The key id that the source's policy asks for, and the other one as the alias.
@@ -150,7 +238,7 @@ impl Assembler {
         }
     }
 
-    fn flags(&self, fields: &Fields<'_>, found: Option<&Found<'_>>) -> Flags {
+    fn flags(&self, fields: &Fields<'_>, found: Option<Found<'_>>) -> Flags {
         let mut flags = fields.flags;
         if let Some(found) = found {
             flags.set(Flags::CLEAR_KEY);
@@ -196,18 +284,6 @@ impl Assembler {
         }
         handle(user, raw)
     }
-}
-
-/// A query parameter's value, decoded if it has to be.
-fn plain<'a>(value: &'a str, arena: &'a Bump) -> &'a str {
-    if !value.contains(['%', '+']) {
-        return value;
-    }
-    // As large as it can get: a vector that grows leaves copies of the key behind.
-    let mut decoded = zeroize::Zeroizing::new(Vec::with_capacity(value.len()));
-    decoded.extend(secrecy::percent_decoded(value, b' '));
-    // What is not UTF-8 after decoding could not have been a header's text either; it is taken as written.
-    std::str::from_utf8(without_ends(&decoded)).map_or(value, |text| arena.alloc_str(text))
 }
 
 fn method_and_url<'a>(fields: &Fields<'a>) -> (Method, Option<&'a str>) {

@@ -174,8 +174,13 @@ impl<'a, const LENIENT: bool> Scan<'_, 'a, LENIENT> {
         }
     }
 
-    /// A header that came twice is one list, in the order in which it came (RFC 9110, §5.3).
+    /// A header that came twice: of keys, all are kept; addresses are one list, in the order in which they came
+    /// (RFC 9110, section 5.3).
     fn put_another(&mut self, node: &Node, raw: &'a str) {
+        if let Some(write) = node.writes.iter().find(|write| write.slot == Slot::Key) {
+            let text = self.json.unescaped(raw, self.arena);
+            return self.fields.put(*write, text);
+        }
         let slot = Slot::ForwardedFor;
         let (held, _) = self.fields.get(slot);
         let is_same_header =

@@ -3,8 +3,6 @@
 //! Two tests: by shape, for keys that the record does not name, and by comparison with the record's own raw key,
 //! which must not survive whatever its shape.
 
-use std::ops::Range;
-
 /// Shorter keys are only compared with whole pieces: `v1` inside `/v1/orders` is no leak.
 const SUBSTRING_BYTES_MIN: usize = 6;
 const HEX_BYTES_MIN: usize = 8;
@@ -167,105 +165,6 @@ pub(super) fn any_part_holds_key(text: &str, key: Option<&str>) -> bool {
         || (raw.len() < SUBSTRING_BYTES_MIN && text.split([' ', '/']).any(|part| holds_key(part, key)))
 }
 
-/// The key in a header's value: without the scheme, where the value is `Bearer …`, `Basic …` or the like, and without
-/// what is around it, as [`without_ends`] says.
-pub fn key_of_header(value: &[u8]) -> &[u8] {
-    &value[place_of_key(value)]
-}
-
-/// The same of a text.
-pub(super) fn key_of_header_text(value: &str) -> &str {
-    // It begins and ends with ASCII, so that it is a text too.
-    &value[place_of_key(value.as_bytes())]
-}
-
-/// A key without the bytes at its ends that are no printable ASCII. Upstreams differ in which of them they take off:
-/// a caller who adds one must neither hide his key from the checks nor be another key in the log.
-pub fn without_ends(key: &[u8]) -> &[u8] {
-    &key[place_without_ends(key)]
-}
-
-fn place_of_key(value: &[u8]) -> Range<usize> {
-    let whole = place_without_ends(value);
-    let within = &value[whole.clone()];
-    let Some(blank) = within.iter().position(u8::is_ascii_whitespace) else { return whole };
-    let scheme = &within[..blank];
-    let is_scheme = ["bearer", "basic", "apikey", "api-key", "token", "key"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
-    if !is_scheme {
-        return whole;
-    }
-    let key = place_without_ends(&within[blank..]);
-    let start = whole.start + blank;
-    start + key.start..start + key.end
-}
-
-fn place_without_ends(key: &[u8]) -> Range<usize> {
-    let Some(first) = key.iter().position(u8::is_ascii_graphic) else { return 0..0 };
-    first..key.iter().rposition(u8::is_ascii_graphic).map_or(first, |last| last + 1)
-}
-
-/// The first value of a header that was given many times, where the gateway has joined them with commas. Else a caller
-/// who adds one of his own to a key has a new key each time.
-pub(super) fn first_of_joined(value: &str) -> &str {
-    if memchr::memchr(b',', value.as_bytes()).is_none() {
-        return value;
-    }
-    value.split(',').map(str::trim_ascii).find(|part| !part.is_empty()).unwrap_or_default()
-}
-
-/// Whether a gateway has blacked out the value: `REDACTED`, `***`, `[redacted]`.
-#[inline]
-pub(super) fn is_redacted(value: &str) -> bool {
-    // Nearly all values are told by their first byte.
-    let may_be = b"[]<>()*rRmM";
-    value.as_bytes().first().is_none_or(|first| may_be.contains(first)) && is_redacted_within(value)
-}
-
-fn is_redacted_within(value: &str) -> bool {
-    let inner = value.trim_matches(['[', ']', '<', '>', '(', ')', '*']);
-    inner.is_empty() || inner.eq_ignore_ascii_case("redacted") || inner.eq_ignore_ascii_case("masked")
-}
-
-/// The value of the first of `names` in a query string, as written: still percent-encoded. A name that is written out
-/// comes before an escaped one: there are gateways that know the former only.
-pub(super) fn in_query<'a>(query: &'a str, names: &[String]) -> Option<&'a str> {
-    let first = |is_known: fn(&str, &str) -> bool| {
-        query.split('&').find_map(|pair| {
-            let equals = pair.bytes().position(|byte| byte == b'=')?;
-            let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-            let known = !value.is_empty() && names.iter().any(|known| is_known(name, known));
-            known.then_some(value)
-        })
-    };
-    first(str::eq_ignore_ascii_case).or_else(|| query.contains('%').then(|| first(is_named)).flatten())
-}
-
-/// Whether a parameter's name, as written in a query string, is `known` to those who decode it, in any case.
-pub fn is_named(written: &str, known: &str) -> bool {
-    let lower = |byte: u8| byte.to_ascii_lowercase();
-    written.eq_ignore_ascii_case(known)
-        || (written.len() > known.len()
-            && written.contains('%')
-            && percent_decoded(written, b'+').map(lower).eq(known.bytes().map(lower)))
-}
-
-/// The bytes of a text whose percent-encoding is undone; what is not two hex digits is kept as it is. `plus` is what
-/// a bare `+` stands for: a blank to those who read forms, itself to others.
-pub fn percent_decoded(text: &str, plus: u8) -> impl Iterator<Item = u8> {
-    let mut rest = text.as_bytes();
-    std::iter::from_fn(move || {
-        let (&first, after) = rest.split_first()?;
-        let escaped = after.first_chunk::<2>().filter(|_| first == b'%').and_then(|digits| {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
-        });
-        rest = if escaped.is_some() { &after[2..] } else { after };
-        Some(escaped.unwrap_or(if first == b'+' { plus } else { first }))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,53 +206,5 @@ mod tests {
         assert!(holds_key("x-secret-y", Some("secret")));
         assert!(!holds_key("secret", None));
         assert!(!holds_key("secret", Some("")));
-    }
-
-    #[test]
-    fn the_scheme_of_a_header_is_not_part_of_the_key() {
-        assert_eq!(key_of_header_text("Bearer abc"), "abc");
-        assert_eq!(key_of_header_text("basic  dXNlcjo="), "dXNlcjo=");
-        assert_eq!(key_of_header_text("two words"), "two words");
-        assert_eq!(key_of_header_text(" abc "), "abc");
-        assert_eq!(key_of_header_text("Bearer\tabc"), "abc");
-    }
-
-    #[test]
-    fn what_some_take_off_the_ends_of_a_key_is_not_part_of_it() {
-        for text in ["abc\u{1f}", "\u{0}abc", "abc\u{a0}", "\u{feff}abc\u{85}", "Bearer \u{b}abc\u{7f}"] {
-            assert_eq!(key_of_header_text(text), "abc", "{text:?}");
-        }
-        assert_eq!(key_of_header(b"\xff\xfeabc\xff"), b"abc");
-        assert_eq!(key_of_header(b"a\xffbc"), b"a\xffbc");
-        assert_eq!(key_of_header(b"\x01\x02"), b"");
-    }
-
-    #[test]
-    fn of_joined_values_the_first_is_taken() {
-        for (joined, first) in
-            [("abc", "abc"), ("abc, junk", "abc"), (" ,, abc,junk", "abc"), (", ,", ""), ("", "")]
-        {
-            assert_eq!(first_of_joined(joined), first, "{joined}");
-        }
-    }
-
-    #[test]
-    fn a_key_in_the_query_is_decoded_as_the_gateway_would() {
-        let names = ["api_key".to_owned()];
-        assert_eq!(in_query("x=1&API_KEY=a%2Fb&y", &names), Some("a%2Fb"));
-        assert_eq!(in_query("x=1&api_key=", &names), None);
-        assert_eq!(in_query("x=1&api%5Fkey=a&api_key=b", &names), Some("b"));
-        assert_eq!(in_query("%61PI%5fKEY=a", &names), Some("a"));
-        assert_eq!(in_query("api%5Fkeys=a&api%5key=b&api%255Fkey=c", &names), None);
-    }
-
-    #[test]
-    fn what_is_no_escape_stays() {
-        for (text, plain) in
-            [("%", "%"), ("a%2", "a%2"), ("%zz%41", "%zzA"), ("%%41", "%A"), ("a%2Fb+c%2B", "a/b c+")]
-        {
-            assert!(percent_decoded(text, b' ').eq(plain.bytes()), "{text}");
-        }
-        assert!(percent_decoded("a+%2B", b'+').eq(*b"a++"));
     }
 }

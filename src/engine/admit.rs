@@ -24,9 +24,10 @@ pub struct Candidates {
 
 impl Candidates {
     /// Whether a key that is not in the table gets a profile with this request: at once if it was served, else at its
-    /// third sighting. A key that somebody made up is not served, whatever it is told: no route, no right, no backend.
+    /// third sighting. A key that somebody made up is not served, whatever it is told: no route, no right, no backend; nor
+    /// is it known to be if it came beside another.
     pub fn admit(&mut self, event: &Event<'_>) -> bool {
-        if is_success(event.status) {
+        if is_success(event.status) && !event.flags.has(Flags::SEVERAL_KEYS) {
             self.changed |= self.sightings.remove(&event.key).is_some();
             return true;
         }
@@ -190,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn the_events_of_one_request_with_several_keys_are_no_copies_of_each_other() {
+        let mut repeats = Repeats::default();
+        let keys = [1, 2, 3].map(|n| KeyId { hash: [n; 16], ..KEY });
+        let events = keys.map(|key| Event { key, ..request(1_000) });
+        assert_eq!(events.map(|event| repeats.is_repeat(&event)), [false; 3]);
+        assert_eq!(events.map(|event| repeats.is_repeat(&event)), [true; 3], "the record once more");
+    }
+
+    #[test]
     fn who_fixes_the_request_id_is_counted() {
         for flags in [0, Flags::WHOLE_SECONDS, Flags::WHOLE_SECONDS | Flags::GATEWAY_ID] {
             let mut repeats = Repeats::default();
@@ -227,5 +237,7 @@ mod tests {
             assert_eq!(admitted, [false, false, true], "{status}");
         }
         assert!(candidates.admit(&with(100, 200)) && candidates.admit(&with(101, 302)));
+        let beside = Event { flags: Flags(Flags::SEVERAL_KEYS), ..with(102, 200) };
+        assert_eq!([0; 3].map(|_| candidates.admit(&beside)), [false, false, true]);
     }
 }

@@ -23,9 +23,15 @@ impl Flags {
     pub const GATEWAY_ID: u16 = 128;
     /// Of the record only the key, and perhaps the time, could be read: no request is counted for it.
     pub const UNREADABLE: u16 = 256;
+    /// The request showed several keys: each has an event, and which of them was served is not known.
+    pub const SEVERAL_KEYS: u16 = 512;
+    /// The request has been counted under another of its keys.
+    pub const FURTHER_KEY: u16 = 1024;
+    /// The request showed more keys than have an event.
+    pub const KEYS_LEFT_OUT: u16 = 2048;
 
     /// Each flag with the name that users see, in the order of its bit.
-    pub const NAMES: [(u16, &'static str); 9] = [
+    pub const NAMES: [(u16, &'static str); 12] = [
         (Self::CLEAR_KEY, "clear_key"),
         (Self::KEY_IN_QUERY, "key_in_query"),
         (Self::PLAIN_HTTP, "plain_http"),
@@ -35,6 +41,9 @@ impl Flags {
         (Self::WHOLE_SECONDS, "whole_seconds"),
         (Self::GATEWAY_ID, "gateway_id"),
         (Self::UNREADABLE, "unreadable"),
+        (Self::SEVERAL_KEYS, "several_keys"),
+        (Self::FURTHER_KEY, "further_key"),
+        (Self::KEYS_LEFT_OUT, "keys_left_out"),
     ];
 
     /// The names of the flags that are set.

@@ -158,12 +158,11 @@ async fn no_number_of_other_keys_hides_one_that_an_upstream_may_take() {
     let commas = ",".repeat(5_000);
     let others: Vec<String> = (0..3_000).map(|n| format!("other{n}")).collect();
     let others = others.join(",");
-    for value in [
-        format!("{commas}{CANARY}"),
-        format!("{CANARY}{commas}"),
-        format!("{others},{CANARY}"),
-        format!("{CANARY},{others}"),
-    ] {
+    for value in [format!("{commas}{CANARY}"), format!("{CANARY}{commas}")] {
+        let answered = ask(revoke(), with_header(&value)).await;
+        assert_eq!(said(&answered), (PERMISSION_DENIED, Some(403)), "nothing between commas is no value");
+    }
+    for value in [format!("{others},{CANARY}"), format!("{CANARY},{others}")] {
         let answered = ask(revoke(), with_header(&value)).await;
         assert_eq!(said(&answered), (PERMISSION_DENIED, Some(400)), "too many to look at");
     }

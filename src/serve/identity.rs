@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use super::{CheckSettings, settings::DuplicateKeys};
 use crate::{
     decode::{
-        Pepper, credential_fingerprint, fingerprint, is_named, key_of_header, percent_decoded, without_ends,
+        KEY_VALUES_MAX, KEYS_MAX, Pepper, canonical_key, credential_fingerprint, fingerprint, joined,
+        key_of_header, key_of_parameter, parameters, percent_decoded,
     },
     event::KeyId,
 };
@@ -20,13 +21,10 @@ const KEY_BYTES_MAX: usize = 4_096;
 /// Headers in which gateways pass on the address that was asked for.
 const ORIGINAL_URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 
-/// More values than an honest question has, of all places together, parts of joined ones included.
-const VALUES_MAX: usize = 128;
-
 /// Why a question is not answered by decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unclear {
-    /// It shows more than [`VALUES_MAX`] values: to look at some would let a caller choose which.
+    /// It shows more than [`KEY_VALUES_MAX`] values or [`KEYS_MAX`] keys: to look at some would let a caller choose which.
     TooMany,
     /// It shows more than one key, and the settings want that refused.
     Ambiguous,
@@ -39,6 +37,19 @@ pub(super) fn key_ids(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<Vec<KeyId>, Unclear> {
+    let found = find(settings, pepper, headers, query)?;
+    if settings.duplicate_keys == DuplicateKeys::Refuse && found.keys.len() > 1 {
+        return Err(Unclear::Ambiguous);
+    }
+    Ok(found.ids)
+}
+
+fn find<'a>(
+    settings: &CheckSettings,
+    pepper: &'a Pepper,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Found<'a>, Unclear> {
     let mut found = Found { pepper, values: 0, ids: Vec::with_capacity(2), keys: Vec::new() };
     for name in &settings.headers {
         for (value, is_one) in headers.get_all(name).iter().flat_map(whole_and_parts) {
@@ -61,19 +72,18 @@ pub(super) fn key_ids(
             found.credential(namespace, &text(id));
         }
     }
-    if settings.duplicate_keys == DuplicateKeys::Refuse && found.keys.len() > 1 {
-        return Err(Unclear::Ambiguous);
+    if found.keys.len() > KEYS_MAX {
+        return Err(Unclear::TooMany);
     }
-    Ok(found.ids)
+    Ok(found)
 }
 
-/// A header's value, and its parts: gateways, and proxies before them, join the values of one name with commas. Each is
-/// with whether it is one value and not several.
+/// A header's value, and its parts. Each is with whether it is one value and not several.
 fn whole_and_parts(value: &HeaderValue) -> impl Iterator<Item = (&[u8], bool)> {
     let value = value.as_bytes();
     let is_joined = value.contains(&b',');
-    let parts = value.split(|byte| *byte == b',').map(|part| (part.trim_ascii(), true));
-    std::iter::once((value, !is_joined)).chain(parts.filter(move |_| is_joined))
+    let parts = joined(value).filter(move |_| is_joined).map(|part| (part, true));
+    std::iter::once((value, !is_joined)).chain(parts)
 }
 
 /// A value as a text. A byte that belongs to none spoils nothing but the parameter that it is in: else whoever adds one
@@ -95,19 +105,20 @@ struct Found<'a> {
     /// How many values were looked at.
     values: usize,
     ids: Vec<KeyId>,
-    /// The keys that an upstream may take, each once, however often and however written it is shown. Only what may be
-    /// two keys to somebody counts as two.
+    /// The keys that an upstream may take, each once, however often and however written it is shown: those that have an
+    /// event in the log. Only what may be two keys to somebody counts as two.
     keys: Vec<KeyId>,
 }
 
 impl Found<'_> {
     fn count(&mut self) -> Result<(), Unclear> {
         self.values += 1;
-        if self.values > VALUES_MAX { Err(Unclear::TooMany) } else { Ok(()) }
+        if self.values > KEY_VALUES_MAX { Err(Unclear::TooMany) } else { Ok(()) }
     }
 
-    fn raw(&mut self, key: &[u8]) -> Option<KeyId> {
-        let id = (1..=KEY_BYTES_MAX).contains(&key.len()).then(|| fingerprint(self.pepper, key))?;
+    fn raw(&mut self, key: &str) -> Option<KeyId> {
+        let id =
+            (1..=KEY_BYTES_MAX).contains(&key.len()).then(|| fingerprint(self.pepper, key.as_bytes()))?;
         push(&mut self.ids, id);
         Some(id)
     }
@@ -118,9 +129,8 @@ impl Found<'_> {
         }
     }
 
-    /// The same cut as in `decode`: without a scheme such as `Bearer`.
     fn header(&mut self, value: &[u8], is_one: bool) {
-        let id = self.raw(key_of_header(value));
+        let id = self.raw(&key_of_header(value));
         self.keys_of(id.filter(|_| is_one));
     }
 
@@ -130,41 +140,21 @@ impl Found<'_> {
         }
     }
 
-    /// Every value of each parameter, however its name is spelled: which one a gateway or an upstream takes differs. A
-    /// value that is escaped counts as it is and unescaped, since gateways and their logs differ in that too.
     fn query(&mut self, settings: &CheckSettings, query: &str) -> Result<(), Unclear> {
-        self.parameters(settings, query.split('&'))?;
-        // Some take these for ends of a parameter, or of the query, too.
-        let others = |c: char| matches!(c, '&' | ';' | '?' | '#');
-        if query.contains([';', '?', '#']) {
-            self.parameters(settings, query.split(others))?;
+        for value in parameters(query, &settings.parameters) {
+            self.count()?;
+            self.parameter(value);
         }
         Ok(())
     }
 
-    fn parameters<'b>(
-        &mut self,
-        settings: &CheckSettings,
-        pairs: impl Iterator<Item = &'b str>,
-    ) -> Result<(), Unclear> {
-        for (written, value) in pairs.filter_map(|pair| pair.split_once('=')) {
-            if !value.is_empty() && settings.parameters.iter().any(|name| is_named(written, name)) {
-                self.count()?;
-                self.parameter(value);
-            }
-        }
-        Ok(())
-    }
-
+    /// A value that is escaped counts as it is and unescaped, since gateways and their logs differ in that.
     fn parameter(&mut self, value: &str) {
-        let mut id = self.raw(value.as_bytes());
         if value.contains(['%', '+']) {
-            for plus in [b'+', b' '] {
-                let decoded = percent_decoded(value, plus).collect::<Vec<u8>>();
-                self.raw(&decoded);
-                id = self.raw(without_ends(&decoded));
-            }
+            self.raw(&canonical_key(value.as_bytes()));
+            self.raw(&canonical_key(&percent_decoded(value, b'+').collect::<Vec<u8>>()));
         }
+        let id = self.raw(&key_of_parameter(value));
         self.keys_of(id);
     }
 }
@@ -174,6 +164,10 @@ fn push(ids: &mut Vec<KeyId>, id: KeyId) {
         ids.push(id);
     }
 }
+
+#[cfg(test)]
+#[path = "same_keys_tests.rs"]
+mod same_keys_tests;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -256,7 +250,7 @@ pub(super) mod tests {
     #[test]
     fn what_some_take_off_the_ends_of_a_key_hides_nothing() {
         check(&[("x-api-key", "~a~"), ("authorization", "Bearer ~b")], "/", &["a", "b"]);
-        check(&[], "/?api_key=%00a%20", &["%00a%20", "\0a ", "a"]);
+        check(&[], "/?api_key=%00a%20", &["%00a%20", "a"]);
     }
 
     /// What a question with these headers and this query is, where several keys are refused.
@@ -289,8 +283,8 @@ pub(super) mod tests {
     #[test]
     fn more_values_than_are_looked_at_are_refused() {
         let many = |count: usize| vec!["a"; count].join(",");
-        refuses(&[("x-api-key", &many(VALUES_MAX - 1))], "", None);
-        refuses(&[("x-api-key", &many(VALUES_MAX))], "", Some(Unclear::TooMany));
-        refuses(&[], &"api_key=a&".repeat(VALUES_MAX + 1), Some(Unclear::TooMany));
+        refuses(&[("x-api-key", &many(KEY_VALUES_MAX - 1))], "", None);
+        refuses(&[("x-api-key", &many(KEY_VALUES_MAX))], "", Some(Unclear::TooMany));
+        refuses(&[], &"api_key=a&".repeat(KEY_VALUES_MAX + 1), Some(Unclear::TooMany));
     }
 }

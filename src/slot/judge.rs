@@ -107,8 +107,20 @@ pub struct Tally {
     pub late: u64,
     /// Events whose record showed a raw key in clear.
     pub clear_keys: u64,
+    /// Requests that showed several keys, each of which has an event. `events` has them once.
+    pub several_keys: u64,
+    /// Requests that showed more keys than have an event.
+    pub keys_left_out: u64,
     /// By reason.
     pub rejected: Vec<(&'static str, u64)>,
+}
+
+impl Tally {
+    /// Counts a record.
+    pub fn count_record(&mut self, bytes: &[u8]) {
+        self.records += 1;
+        self.bytes += bytes.len() as u64;
+    }
 }
 
 /// Of one batch, at most so many rejections are produced one by one; of the rest the positions, by reason.

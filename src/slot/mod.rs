@@ -10,6 +10,7 @@ mod commit;
 mod course;
 mod exclusion;
 mod judge;
+mod marks;
 mod outputs;
 #[cfg(test)]
 pub(crate) mod planted;

@@ -10,6 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::{
     judge::{Judge, Outcome, PANICKED, Rejection, WriteEntry},
+    marks::{count_several, mark_cut},
     time::clamped,
 };
 use crate::{
@@ -101,9 +102,7 @@ impl Reading {
         // Twice the chunk, so that a record with several requests does not make it grow.
         let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * AHEAD);
         for record in records {
-            let tally = out.tally(record.source);
-            tally.records += 1;
-            tally.bytes += record.bytes.len() as u64;
+            out.tally(record.source).count_record(record.bytes);
             // Whoever sets a record's time may have the same wrong clock as who wrote the log.
             let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
             #[cfg(test)]
@@ -140,6 +139,7 @@ impl Reading {
                 }
                 index = index.saturating_add(1);
             });
+            mark_cut(&mut chunk, &record);
             if chunk.len() >= AHEAD {
                 apply(engines, &chunk, in_hand, out);
                 chunk.clear();
@@ -365,9 +365,12 @@ fn complete(event: &mut Event<'_>, record: &Record<'_>, log_time: EventTime, out
     if let Some(time) = set_back {
         event.time = time;
         event.flags.set(Flags::CLAMPED);
-        out.tally(record.source).clamped += 1;
+        out.tally(record.source).clamped += u64::from(!event.flags.has(Flags::FURTHER_KEY));
     }
     let tally = out.tally(record.source);
+    if event.flags.has(Flags::SEVERAL_KEYS) && !count_several(event.flags, tally) {
+        return;
+    }
     tally.events += 1;
     tally.clear_keys += u64::from(event.flags.has(Flags::CLEAR_KEY));
 }

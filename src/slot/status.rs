@@ -194,6 +194,8 @@ impl Status {
             source.clamped += tally.clamped;
             source.late += tally.late;
             source.clear_keys += tally.clear_keys;
+            source.several_keys += tally.several_keys;
+            source.keys_left_out += tally.keys_left_out;
             for &(reason, count) in &tally.rejected {
                 match source.rejected.iter_mut().find(|(known, _)| *known == reason) {
                     Some((_, so_far)) => *so_far += count,

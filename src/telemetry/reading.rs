@@ -114,6 +114,10 @@ pub struct SourceReading {
     pub rejected: Vec<(&'static str, u64)>,
     /// Records that showed a raw key in clear.
     pub clear_keys: u64,
+    /// Requests that showed several keys.
+    pub several_keys: u64,
+    /// Requests that showed more keys than have an event.
+    pub keys_left_out: u64,
     /// Times that reading could not go on where it had stopped, since the log no longer had that position.
     pub gaps: u64,
     /// Records that were deleted before they were read, as far as that can be known.

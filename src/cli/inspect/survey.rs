@@ -84,8 +84,11 @@ impl Survey {
     fn count(&mut self, decoded: &Decoded<'_>, record: u64, at: At, key: Option<RecordKey<'_>>) {
         match decoded {
             Decoded::Request(request) => {
-                self.requests += 1;
                 self.keys.insert(request.event.key);
+                if request.event.flags.has(Flags::FURTHER_KEY) {
+                    return;
+                }
+                self.requests += 1;
                 self.clear_keys += u64::from(request.event.flags.has(Flags::CLEAR_KEY));
                 self.keys_in_query += u64::from(request.event.flags.has(Flags::KEY_IN_QUERY));
                 self.clients += u64::from(request.client.is_some());

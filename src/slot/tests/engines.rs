@@ -15,6 +15,9 @@ use crate::{
 /// Lines of one batch.
 const BATCH: usize = 256;
 
+/// What stands before a key.
+const KEY: &[u8] = b"\"api_key\":\"";
+
 /// The shipped rules; those on volume make a table that takes a second or more without optimisation.
 fn shipped_rules(volume: bool) -> RuleSet {
     let mut files = vec![
@@ -39,7 +42,12 @@ fn leak() -> (Tape, Catalogue) {
     // What is read again comes in other parts than it first came.
     let mut tape = Tape { inputs: vec![Vec::new()], again_max: 37, ..Tape::default() };
     while let Some(line) = traffic.next_line() {
-        tape.inputs[0].push((Some(line.time.0), line.bytes.to_vec()));
+        // Some requests show another key as well.
+        let mut bytes = line.bytes.to_vec();
+        if let Some(at) = memchr::memmem::find(&bytes, KEY).filter(|_| tape.inputs[0].len() % 7 == 3) {
+            bytes.splice(at + KEY.len()..at + KEY.len(), *b"of-another, ");
+        }
+        tape.inputs[0].push((Some(line.time.0), bytes));
     }
     let lines = tape.inputs[0].len() as u64;
     for from in (0..lines).step_by(BATCH) {

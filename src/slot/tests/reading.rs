@@ -62,6 +62,18 @@ fn line(seconds: i64, key: &str) -> String {
     )
 }
 
+#[test]
+fn a_request_with_several_keys_counts_once_in_the_totals_of_its_source() {
+    let many: Vec<String> = (0..20).map(|n| format!("key-{n}")).collect();
+    let lines = [line(1, "a"), line(2, "a, b"), line(3, "a, b, c, a"), line(4, &many.join(","))];
+    let out = read(&lines, None, START_MS + 10_000);
+    let tally = &out.tallies[0];
+    assert_eq!((tally.records, tally.events, tally.clear_keys), (4, 4, 4));
+    assert_eq!((tally.several_keys, tally.keys_left_out), (3, 1));
+    let ahead = read(&[line(7_200, "a, b")], None, START_MS);
+    assert_eq!(ahead.tallies[0].clamped, 1);
+}
+
 fn batch(lines: &[String], log_time_ms: Option<u64>) -> Batch {
     let mut batch = Batch::new(1000);
     for (offset, line) in (0u64..).zip(lines) {

@@ -18,6 +18,8 @@ pub(super) struct SourceMetrics {
     late: IntCounterVec,
     rejected: IntCounterVec,
     clear_text_keys: IntCounterVec,
+    several_keys: IntCounterVec,
+    keys_left_out: IntCounterVec,
     offset_resets: IntCounterVec,
     lost_records: IntCounterVec,
     short_retention: IntGaugeVec,
@@ -59,6 +61,14 @@ impl SourceMetrics {
             clear_text_keys: counters(
                 "keyhound_records_clear_text_key_total",
                 "Records that contain an API key in clear text, by source.",
+            ),
+            several_keys: counters(
+                "keyhound_requests_several_keys_total",
+                "Requests with more than one API key, by source. Each key is counted.",
+            ),
+            keys_left_out: counters(
+                "keyhound_requests_keys_left_out_total",
+                "Requests with more than 16 API keys, of which only 16 are counted, by source.",
             ),
             offset_resets: counters(
                 "keyhound_source_offset_resets_total",
@@ -115,6 +125,8 @@ impl SourceMetrics {
         raise(&self.clamped.with_label_values(label), source.clamped);
         raise(&self.late.with_label_values(label), source.late);
         raise(&self.clear_text_keys.with_label_values(label), source.clear_keys);
+        raise(&self.several_keys.with_label_values(label), source.several_keys);
+        raise(&self.keys_left_out.with_label_values(label), source.keys_left_out);
         raise(&self.offset_resets.with_label_values(label), source.gaps);
         raise(&self.lost_records.with_label_values(label), source.lost_records);
         self.short_retention.with_label_values(label).set(signed(source.short_retention));

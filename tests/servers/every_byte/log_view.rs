@@ -65,6 +65,8 @@ impl LogView {
         let mut decoder = Decoder::new(known.settings, &pepper).unwrap_or_else(|error| panic!("{error}"));
         let mut seen = Self { by_credential: known.credential.is_some(), ..Self::default() };
         let mut arena = Bump::new();
+        // A request that shows several keys has an event of each, and is one all the same.
+        let mut of_request = Vec::new();
         for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             decoder.decode(line, &arena, |decoded| {
                 let Decoded::Request(request) = decoded else {
@@ -74,13 +76,23 @@ impl LogView {
                     }
                     return;
                 };
-                seen.events += 1;
+                if !request.event.flags.has(Flags::FURTHER_KEY) {
+                    seen.events += 1;
+                    of_request.clear();
+                }
                 seen.longest = seen.longest.max(line.len());
                 let Some(index) = ids.get(&request.event.key) else {
+                    // A part of a key with several commas need not have the request's number.
+                    if !of_request.is_empty() {
+                        return;
+                    }
                     seen.faults.push(format!("an event of a key that nobody sent: {}", short(line)));
                     return;
                 };
-                *seen.counts.entry(*index).or_default() += 1;
+                if !of_request.contains(index) {
+                    of_request.push(*index);
+                    *seen.counts.entry(*index).or_default() += 1;
+                }
                 if let Some(wrong) = wrong(&requests[*index], &request.event, since) {
                     seen.faults.push(format!("{}: {wrong}: {}", requests[*index].name, short(line)));
                 }

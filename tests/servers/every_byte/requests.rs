@@ -204,7 +204,7 @@ impl OddRequest {
                 short.into(),
                 on_one_line.into(),
             ] {
-                forms.extend(whole.split(|byte| b",&#;\r\n".contains(byte)).map(<[u8]>::to_vec));
+                forms.extend(whole.split(|byte| b",&#;?\r\n".contains(byte)).map(<[u8]>::to_vec));
                 forms.push(whole);
             }
         }
