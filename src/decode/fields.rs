@@ -136,18 +136,20 @@ impl<'a> Fields<'a> {
     #[inline]
     pub fn put(&mut self, write: Write, text: &'a str) {
         let held = &mut self.held[write.slot as usize];
-        if held.rank != ABSENT {
-            return self.put_another(write, text);
+        if write.slot == Slot::Key && held.rank != ABSENT {
+            return self.put_another_key(write, text);
         }
-        *held = Held { text, rank: write.rank, unit: write.unit };
+        if write.rank < held.rank {
+            *held = Held { text, rank: write.rank, unit: write.unit };
+        }
     }
 
-    #[inline(never)]
-    fn put_another(&mut self, write: Write, text: &'a str) {
+    #[cold]
+    fn put_another_key(&mut self, write: Write, text: &'a str) {
         let held = &mut self.held[write.slot as usize];
         let is_better = write.rank < held.rank;
         // One more than is looked at tells that there are too many.
-        if write.slot == Slot::Key && self.other_keys.len() <= KEY_VALUES_MAX {
+        if self.other_keys.len() <= KEY_VALUES_MAX {
             self.other_keys.push(if is_better { held.text } else { text });
         }
         if is_better {

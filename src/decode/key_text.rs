@@ -72,7 +72,9 @@ pub fn key_of_parameter(value: &str) -> Cow<'_, str> {
 /// The same of a text in a record.
 #[inline]
 pub(super) fn key_of_parameter_in<'a>(value: &'a str, arena: &'a Bump) -> &'a str {
-    kept(key_of_parameter(value), arena)
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && byte != b'+';
+    let all = value.bytes().fold(true, |all, byte| all & is_plain(byte));
+    if all { value } else { kept(key_of_parameter(value), arena) }
 }
 
 /// A key that is kept as long as the record.
@@ -144,18 +146,59 @@ fn is_redacted_within(value: &str) -> bool {
 /// or an upstream takes differs, and so does whether an escaped name is known. Some take `;`, `?` and `#` for ends of a
 /// parameter, or of the query, too: what they would see comes after the others.
 pub fn parameters<'q>(query: &'q str, names: &[String]) -> impl Iterator<Item = &'q str> {
-    let bytes = query.as_bytes();
-    let has_escapes = memchr::memchr(b'%', bytes).is_some();
-    let has_ends = memchr::memchr3(b';', b'?', b'#', bytes).is_some();
-    let further = has_ends.then(|| query.split(['&', ';', '?', '#'])).into_iter().flatten();
-    query.split('&').chain(further).filter_map(move |pair| {
-        let equals = pair.bytes().position(|byte| byte == b'=')?;
-        let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-        let is = |known: &String| {
-            if has_escapes { is_named(name, known) } else { name.eq_ignore_ascii_case(known) }
-        };
-        (!value.is_empty() && names.iter().any(is)).then_some(value)
-    })
+    let Marks { ends, escapes } = marks(query);
+    let further = ends.then(|| query.split(['&', ';', '?', '#'])).into_iter().flatten();
+    query.split('&').chain(further).filter_map(move |pair| value_of(pair, names, escapes))
+}
+
+/// The same where there is at most one, as nearly always, without the price of more: `Err` where there may be others.
+#[inline]
+pub(super) fn only_parameter<'q>(query: &'q str, names: &[String]) -> Result<Option<&'q str>, Several> {
+    let Marks { ends, escapes } = marks(query);
+    if ends {
+        return Err(Several);
+    }
+    let mut only = None;
+    for pair in query.split('&') {
+        if let Some(value) = value_of(pair, names, escapes)
+            && only.replace(value).is_some()
+        {
+            return Err(Several);
+        }
+    }
+    Ok(only)
+}
+
+/// There may be several values.
+pub(super) struct Several;
+
+/// What a query string holds beside names, values and `&`.
+struct Marks {
+    /// What some take for the end of a parameter.
+    ends: bool,
+    escapes: bool,
+}
+
+/// It looks at all bytes, so that the loop becomes a few instructions.
+#[inline]
+fn marks(query: &str) -> Marks {
+    let (mut ends, mut escapes) = (false, false);
+    for byte in query.bytes() {
+        ends |= matches!(byte, b';' | b'?' | b'#');
+        escapes |= byte == b'%';
+    }
+    Marks { ends, escapes }
+}
+
+/// The value of a pair whose name is one of `names`, if it is not empty.
+#[inline]
+fn value_of<'q>(pair: &'q str, names: &[String], has_escapes: bool) -> Option<&'q str> {
+    let equals = pair.bytes().position(|byte| byte == b'=')?;
+    let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+    let is = |known: &String| {
+        if has_escapes { is_named(name, known) } else { name.eq_ignore_ascii_case(known) }
+    };
+    (!value.is_empty() && names.iter().any(is)).then_some(value)
 }
 
 /// Whether a parameter's name, as written in a query string, is `known` to those who decode it, in any case.
@@ -265,5 +308,25 @@ mod tests {
             assert!(percent_decoded(text, b' ').eq(plain.bytes()), "{text}");
         }
         assert!(percent_decoded("a+%2B", b'+').eq(*b"a++"));
+    }
+
+    #[test]
+    fn the_usual_way_finds_what_the_whole_way_finds() {
+        let names = ["api_key".to_owned(), "key".to_owned()];
+        let parts =
+            ["", "a=1", "key=k1", "KEY=k2", "api%5fkey=k3", "api_key=", "a=%20", "b?key=k4", "key=k1;key=k5"];
+        let mut found = 0;
+        for first in parts {
+            for second in parts {
+                let query = format!("{first}&{second}");
+                let all: Vec<&str> = parameters(&query, &names).collect();
+                match only_parameter(&query, &names) {
+                    Ok(only) => assert_eq!(all, Vec::from_iter(only), "{query}"),
+                    Err(Several) => assert_ne!(all.len(), 0, "{query}"),
+                }
+                found += all.len();
+            }
+        }
+        assert!(found > 81, "{found}");
     }
 }

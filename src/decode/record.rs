@@ -255,26 +255,27 @@ impl<'a, S: FnMut(Decoded<'a>)> Pass<'_, 'a, S> {
         if let Some(coverage) = &mut self.coverage {
             coverage.count(fields);
         }
-        let decoded = self.assembler.assemble(fields, self.index, self.arena);
-        if !self.assembler.further.is_empty() {
-            return self.several(&decoded);
-        }
+        let index = self.index;
+        let decoded = self.assembler.assemble(fields, index, self.arena);
         self.emit(decoded);
+        if !self.assembler.further.is_empty() {
+            self.further(fields, index);
+        }
     }
 
-    /// A request that shows several keys: an event of each.
+    /// The other events of a request that shows several keys. The request is put together once more: to keep it would
+    /// cost each request a copy.
     #[cold]
-    fn several(&mut self, first: &Decoded<'a>) {
-        self.emit(*first);
+    fn further(&mut self, fields: &Fields<'a>, index: u32) {
         let further = std::mem::take(&mut self.assembler.further);
-        if let Decoded::Request(request) = first {
-            for key in further {
-                let mut request = *request;
-                request.event.key = key;
-                request.event.flags.set(Flags::FURTHER_KEY);
-                request.event.position.index = self.index;
-                self.emit(Decoded::Request(request));
-            }
+        let decoded = self.assembler.assemble(fields, index, self.arena);
+        self.assembler.further.clear();
+        let Decoded::Request(mut request) = decoded else { return };
+        request.event.flags.set(Flags::FURTHER_KEY);
+        for key in further {
+            request.event.key = key;
+            request.event.position.index = self.index;
+            self.emit(Decoded::Request(request));
         }
     }
 

@@ -9,8 +9,8 @@ use super::{
     fields::{Fields, Slot},
     fingerprint::Fingerprinter,
     key_text::{
-        KEY_VALUES_MAX, KEYS_MAX, is_redacted, joined, kept, key_of_header, key_of_header_in,
-        key_of_parameter_in, parameters, searched_part,
+        KEY_VALUES_MAX, KEYS_MAX, Several, is_redacted, joined, kept, key_of_header, key_of_header_in,
+        key_of_parameter_in, only_parameter, parameters, searched_part,
     },
     number, route,
     secrecy::{any_part_holds_key, holds_half_of_key, holds_key, looks_secret},
@@ -169,14 +169,17 @@ impl Assembler {
     fn raw_keys<'a>(&self, fields: &Fields<'a>, url: Option<&'a str>, arena: &'a Bump) -> Option<Found<'a>> {
         let header = fields.text(Slot::Key);
         let query = fields.text(Slot::Query).or_else(|| url.and_then(route::query_of));
-        let mut values = query.into_iter().flat_map(|query| parameters(query, &self.parameters));
-        let parameter = values.next();
+        let parameter = match query.map(|query| only_parameter(query, &self.parameters)) {
+            None => None,
+            Some(Ok(parameter)) => parameter,
+            Some(Err(Several)) => return self.all_raw_keys(fields, query, arena),
+        };
         let key = match (header, parameter) {
             (None, None) => return None,
             (Some(value), None) if fields.other_keys.is_empty() && !value.contains(',') => {
                 key_of_header_in(value, arena)
             }
-            (None, Some(value)) if values.next().is_none() => key_of_parameter_in(value, arena),
+            (None, Some(value)) => key_of_parameter_in(value, arena),
             _ => return self.all_raw_keys(fields, query, arena),
         };
         let found = Found { key, in_query: parameter.is_some(), others: &[], is_too_many: false };
