@@ -15,7 +15,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::daemon::Shared;
 use crate::{
     deliver::{
-        Stop,
+        Seldom, Stop,
         topics::{
             Heartbeat, OtherInstances,
             instances::{HEARTBEAT_KEY, INSTANCE_HEADER, START_HEADER},
@@ -40,27 +40,6 @@ const RECORDS_MAX: usize = 1_000;
 const WAITING_MAX: usize = 100_000;
 /// Of these, how many the slot is given at a time: its queue is for operators too.
 const ASKED_MAX: usize = 16;
-/// How often the same kind of line is logged at most.
-const TELL_EVERY: Duration = Duration::from_mins(1);
-
-/// Says a thing at once and then at most once a minute, with how often it was meanwhile.
-#[derive(Debug, Default)]
-struct Seldom {
-    told_at: Option<Instant>,
-    untold: u64,
-}
-
-impl Seldom {
-    /// It happened once more. Gives how often it has since it was told, if it is time to tell it.
-    fn happened(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        if self.told_at.is_some_and(|at| now.duration_since(at) < TELL_EVERY) {
-            return None;
-        }
-        self.told_at = Some(now);
-        Some(std::mem::take(&mut self.untold))
-    }
-}
 
 /// A decision that was handed to the slot, and where its answer comes.
 struct Asked {
@@ -135,10 +114,10 @@ impl ReadBack {
 
     fn take(&mut self, record: &TopicRecord) {
         let writer = Instance { id: record.header(INSTANCE_HEADER), start: record.header(START_HEADER) };
+        let instance = if Instance::is_id(&writer.id) { writer.id.as_str() } else { "unknown" };
         if record.is_live && self.others.hear(&writer, self.began.elapsed()) {
             self.heartbeat.want();
-            if let Some(count) = self.arrivals.happened(Instant::now()) {
-                let instance = if Instance::is_id(&writer.id) { writer.id.as_str() } else { "unknown" };
+            if let Some(count) = self.arrivals.add(1) {
                 tracing::warn!(
                     event = "other_instance",
                     instance,
@@ -153,14 +132,13 @@ impl ReadBack {
             return;
         }
         let mode = self.shared.in_force.load().0.mode;
-        let instance = if Instance::is_id(&writer.id) { writer.id.as_str() } else { "unknown" };
         match read_back::read(&record.key, value, instance, mode, self.shared.clock.now()) {
             Ok(decision) => self.wait_for(decision),
             Err(read_back::NotTakenIn::Automatic) => {}
             Err(refused) => {
                 self.count(refused.as_str());
                 if refused.is_odd()
-                    && let Some(count) = self.refusals.happened(Instant::now())
+                    && let Some(count) = self.refusals.add(1)
                 {
                     tracing::warn!(
                         event = "decision_not_taken_in",
@@ -285,18 +263,5 @@ fn outcome(effects: &[Effect]) -> &'static str {
         [] => "known",
         effects if effects.iter().any(is_decision) => "taken_in",
         _ => "full",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_repeats_is_told_once_a_minute_with_how_often_it_was() {
-        let (mut seldom, start) = (Seldom::default(), Instant::now());
-        let mut happened = |seconds| seldom.happened(start + Duration::from_secs(seconds));
-        assert_eq!((happened(0), happened(1), happened(59)), (Some(1), None, None));
-        assert_eq!((happened(60), happened(61)), (Some(3), None));
     }
 }

@@ -8,8 +8,10 @@ pub mod alertmanager;
 pub mod clock;
 pub mod dispatch;
 pub mod outbox;
+mod seldom;
 pub mod topics;
 
 pub use clock::{WallClock, WallTime};
 pub use dispatch::{Deliver, DeliverError, Dispatcher, Stop};
 pub use outbox::{Outbox, OutboxError};
+pub use seldom::Seldom;

@@ -13,7 +13,6 @@ pub mod settings;
 pub mod test_alert;
 
 mod dispatch;
-mod losses;
 mod peer;
 mod queue;
 mod text;

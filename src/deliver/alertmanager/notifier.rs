@@ -10,13 +10,16 @@ use tokio::{task::JoinHandle, time};
 use super::{
     LabelSettings, PageLinks,
     alert::Alert,
-    losses::Losses,
     peer::{ClientError, HttpPeer, Post},
     queue::{CAPACITY, Queue},
     roster::{INTERVAL, Roster},
     settings::Peer,
 };
-use crate::{deliver::WallClock, incident::Incident, telemetry::Metrics};
+use crate::{
+    deliver::{Seldom, WallClock},
+    incident::Incident,
+    telemetry::Metrics,
+};
 
 /// How often a peer is tried that nothing is sent to.
 const REACH_EVERY: Duration = Duration::from_secs(30);
@@ -50,7 +53,7 @@ struct Lane {
     name: String,
     queue: Arc<Queue>,
     roster: Arc<Mutex<Roster>>,
-    losses: Arc<Losses>,
+    losses: Arc<Seldom>,
 }
 
 /// A peer that alerts are posted to, before it has its task.
