@@ -4,24 +4,17 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    engine::{Action, Command, Counts, Engines, IdKey, Input, MemoryLimits, Settings},
+    engine::{Action, Command, Counts, Engines, Input, testing::settings},
     event::testing::plain,
     incident::{Severity, testing},
-    respond::{Caps, Step},
+    respond::Step,
 };
 
 const START: EventTime = EventTime(1_800_000_000_000);
 const HOUR: Duration = Duration::from_hours(1);
 
 fn engines() -> Engines {
-    let mut engines = Engines::new(Settings {
-        partitions: 4,
-        limits: MemoryLimits::of_keys(10),
-        ids: IdKey([7; 32]),
-        throttle_for: HOUR,
-        fresh_within: Duration::from_mins(2),
-        caps: Caps::default(),
-    });
+    let mut engines = Engines::new(settings());
     engines.apply(Input::Watermark(START), &mut Vec::new());
     // A key that is known, so that it has a rate to be throttled to.
     engines.apply_events(&[plain(key().parse().unwrap(), START)], &mut Vec::new());

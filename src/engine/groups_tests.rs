@@ -7,10 +7,9 @@ use std::{
 
 use super::*;
 use crate::{
-    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
+    engine::{Effect, Engines, Input, MemoryLimits, Reference, Settings, testing::settings},
     event::{Event, KeyId, KeyKind, testing::plain},
     incident::Severity,
-    respond::{Caps, FRESH_WITHIN},
     rules::RuleSet,
 };
 
@@ -27,14 +26,7 @@ fn key(n: u64) -> KeyId {
 }
 
 fn engines() -> Engines {
-    let mut engines = Engines::new(Settings {
-        partitions: 4,
-        limits: MemoryLimits::of_keys(100_000),
-        ids: IdKey([7; 32]),
-        throttle_for: Duration::from_hours(1),
-        fresh_within: FRESH_WITHIN,
-        caps: Caps::default(),
-    });
+    let mut engines = Engines::new(Settings { limits: MemoryLimits::of_keys(100_000), ..settings() });
     let reference = Reference { rules: Arc::new(RuleSet::shipped()), ..Reference::default() };
     engines.apply(Input::Reference(&reference), &mut Vec::new());
     engines

@@ -20,6 +20,8 @@ mod observe;
 pub mod seam;
 mod shown;
 mod take_in;
+#[cfg(test)]
+mod testing;
 mod timed;
 
 pub use adopt::Told;

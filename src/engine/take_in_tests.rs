@@ -1,26 +1,17 @@
 //! Tests of what is taken in from another instance.
 
-use std::time::Duration;
-
 use super::*;
 use crate::{
-    engine::{Action, Engines, IdKey, Input, MemoryLimits, Settings},
+    engine::{Action, Engines, Input, testing::settings},
     event::testing::plain,
     incident::testing,
-    respond::{Caps, Step},
+    respond::Step,
 };
 
 const START: EventTime = EventTime(1_800_000_000_000);
 
 fn engines() -> Engines {
-    Engines::new(Settings {
-        partitions: 4,
-        limits: MemoryLimits::of_keys(10),
-        ids: IdKey([7; 32]),
-        throttle_for: Duration::from_hours(1),
-        fresh_within: Duration::from_mins(2),
-        caps: Caps::default(),
-    })
+    Engines::new(settings())
 }
 
 fn key() -> String {

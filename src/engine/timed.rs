@@ -52,29 +52,18 @@ impl Engines {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        panic::{AssertUnwindSafe, catch_unwind},
-        time::Duration,
-    };
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::TimedPlace;
     use crate::{
-        engine::{Engines, IdKey, Input, MemoryLimits, Settings},
+        engine::{Engines, Input, testing::settings},
         event::{EventTime, KeyId, KeyKind, testing::plain},
-        respond::Caps,
     };
 
     const START: EventTime = EventTime(1_800_000_000_000);
 
     fn with_a_planted_panic() -> Engines {
-        let mut engines = Engines::new(Settings {
-            partitions: 4,
-            limits: MemoryLimits::of_keys(10),
-            ids: IdKey([7; 32]),
-            throttle_for: Duration::from_hours(1),
-            fresh_within: Duration::from_mins(2),
-            caps: Caps::default(),
-        });
+        let mut engines = Engines::new(settings());
         engines.timed.planted = Some(2);
         engines
     }
