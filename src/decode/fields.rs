@@ -136,10 +136,11 @@ impl<'a> Fields<'a> {
     #[inline]
     pub fn put(&mut self, write: Write, text: &'a str) {
         let held = &mut self.held[write.slot as usize];
-        if write.slot == Slot::Key && held.rank != ABSENT {
-            return self.put_another_key(write, text);
-        }
-        if write.rank < held.rank {
+        if held.rank == ABSENT {
+            *held = Held { text, rank: write.rank, unit: write.unit };
+        } else if write.slot == Slot::Key {
+            self.put_another_key(write, text);
+        } else if write.rank < held.rank {
             *held = Held { text, rank: write.rank, unit: write.unit };
         }
     }

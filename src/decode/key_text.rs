@@ -53,10 +53,18 @@ pub fn key_of_header(value: &[u8]) -> Cow<'_, str> {
     canonical_key(&value[place_of_key(value)])
 }
 
-/// The same of a text in a record.
+/// The only key in a header's value of a record: `Err` where the value may hold several.
 #[inline]
-pub(super) fn key_of_header_in<'a>(value: &'a str, arena: &'a Bump) -> &'a str {
-    if is_graphic(value) { value } else { kept(key_of_header(value.as_bytes()), arena) }
+pub(super) fn only_key_of_header<'a>(value: &'a str, arena: &'a Bump) -> Result<&'a str, Several> {
+    // Nearly all keys. It looks at all bytes, so that the loop becomes a few instructions.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+    if value.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        Ok(value)
+    } else if value.contains(',') {
+        Err(Several)
+    } else {
+        Ok(kept(key_of_header(value.as_bytes()), arena))
+    }
 }
 
 /// The key in a query parameter's value, unescaped, in its one form. Empty = none.
@@ -96,13 +104,6 @@ fn longest_part(key: &str) -> &str {
     key.split(OTHER).max_by_key(|part| part.len()).unwrap_or(key)
 }
 
-/// Whether a text has nothing but printable ASCII without blanks, as nearly all keys. It looks at all bytes, so that the
-/// loop becomes a few instructions.
-#[inline]
-fn is_graphic(text: &str) -> bool {
-    text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic())
-}
-
 fn place_of_key(value: &[u8]) -> Range<usize> {
     let whole = place_without_ends(value);
     let within = &value[whole.clone()];
@@ -133,10 +134,12 @@ pub fn joined(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[inline]
 pub(super) fn is_redacted(value: &str) -> bool {
     // Nearly all values are told by their first byte.
-    let may_be = b"[]<>()*rRmM";
-    value.as_bytes().first().is_none_or(|first| may_be.contains(first)) && is_redacted_within(value)
+    let first = value.as_bytes().first();
+    matches!(first, None | Some(b'[' | b']' | b'<' | b'>' | b'(' | b')' | b'*' | b'r' | b'R' | b'm' | b'M'))
+        && is_redacted_within(value)
 }
 
+#[cold]
 fn is_redacted_within(value: &str) -> bool {
     let inner = value.trim_matches(['[', ']', '<', '>', '(', ')', '*']);
     inner.is_empty() || inner.eq_ignore_ascii_case("redacted") || inner.eq_ignore_ascii_case("masked")
@@ -146,24 +149,34 @@ fn is_redacted_within(value: &str) -> bool {
 /// or an upstream takes differs, and so does whether an escaped name is known. Some take `;`, `?` and `#` for ends of a
 /// parameter, or of the query, too: what they would see comes after the others.
 pub fn parameters<'q>(query: &'q str, names: &[String]) -> impl Iterator<Item = &'q str> {
-    let Marks { ends, escapes } = marks(query);
+    let ends = query.contains([';', '?', '#']);
     let further = ends.then(|| query.split(['&', ';', '?', '#'])).into_iter().flatten();
-    query.split('&').chain(further).filter_map(move |pair| value_of(pair, names, escapes))
+    query.split('&').chain(further).filter_map(move |pair| value_of(pair, names))
 }
 
-/// The same where there is at most one, as nearly always, without the price of more: `Err` where there may be others.
+/// The same where there is at most one, as nearly always, without the price of more: `Err` where there may be others, or
+/// a name is escaped.
 #[inline]
 pub(super) fn only_parameter<'q>(query: &'q str, names: &[String]) -> Result<Option<&'q str>, Several> {
-    let Marks { ends, escapes } = marks(query);
-    if ends {
-        return Err(Several);
-    }
-    let mut only = None;
-    for pair in query.split('&') {
-        if let Some(value) = value_of(pair, names, escapes)
-            && only.replace(value).is_some()
-        {
-            return Err(Several);
+    let (mut only, mut name_from, mut equals) = (None, 0, None);
+    // Each byte is looked at once; a search that is set up anew costs more than most names and values do.
+    for at in 0..=query.len() {
+        match query.as_bytes().get(at).copied().unwrap_or(b'&') {
+            b'=' if equals.is_none() => equals = Some(at),
+            b'&' => {
+                let pair = equals.take().map(|equals| (&query[name_from..equals], &query[equals + 1..at]));
+                if let Some((name, value)) = pair
+                    && !value.is_empty()
+                    && names.iter().any(|known| name.eq_ignore_ascii_case(known))
+                    && only.replace(value).is_some()
+                {
+                    return Err(Several);
+                }
+                name_from = at + 1;
+            }
+            b';' | b'?' | b'#' => return Err(Several),
+            b'%' if equals.is_none() => return Err(Several),
+            _ => {}
         }
     }
     Ok(only)
@@ -172,33 +185,10 @@ pub(super) fn only_parameter<'q>(query: &'q str, names: &[String]) -> Result<Opt
 /// There may be several values.
 pub(super) struct Several;
 
-/// What a query string holds beside names, values and `&`.
-struct Marks {
-    /// What some take for the end of a parameter.
-    ends: bool,
-    escapes: bool,
-}
-
-/// It looks at all bytes, so that the loop becomes a few instructions.
-#[inline]
-fn marks(query: &str) -> Marks {
-    let (mut ends, mut escapes) = (false, false);
-    for byte in query.bytes() {
-        ends |= matches!(byte, b';' | b'?' | b'#');
-        escapes |= byte == b'%';
-    }
-    Marks { ends, escapes }
-}
-
 /// The value of a pair whose name is one of `names`, if it is not empty.
-#[inline]
-fn value_of<'q>(pair: &'q str, names: &[String], has_escapes: bool) -> Option<&'q str> {
-    let equals = pair.bytes().position(|byte| byte == b'=')?;
-    let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-    let is = |known: &String| {
-        if has_escapes { is_named(name, known) } else { name.eq_ignore_ascii_case(known) }
-    };
-    (!value.is_empty() && names.iter().any(is)).then_some(value)
+fn value_of<'q>(pair: &'q str, names: &[String]) -> Option<&'q str> {
+    let (name, value) = pair.split_once('=')?;
+    (!value.is_empty() && names.iter().any(|known| is_named(name, known))).then_some(value)
 }
 
 /// Whether a parameter's name, as written in a query string, is `known` to those who decode it, in any case.
@@ -241,7 +231,7 @@ mod tests {
         ] {
             let arena = Bump::new();
             assert_eq!(key_of_header(value.as_bytes()), key, "{value:?}");
-            assert_eq!(key_of_header_in(value, &arena), key, "{value:?}");
+            assert_eq!(only_key_of_header(value, &arena).ok(), Some(key), "{value:?}");
         }
     }
 

@@ -9,8 +9,8 @@ use super::{
     fields::{Fields, Slot},
     fingerprint::Fingerprinter,
     key_text::{
-        KEY_VALUES_MAX, KEYS_MAX, Several, is_redacted, joined, kept, key_of_header, key_of_header_in,
-        key_of_parameter_in, only_parameter, parameters, searched_part,
+        KEY_VALUES_MAX, KEYS_MAX, Several, is_redacted, joined, kept, key_of_header, key_of_parameter_in,
+        only_key_of_header, only_parameter, parameters, searched_part,
     },
     number, route,
     secrecy::{any_part_holds_key, holds_half_of_key, holds_key, looks_secret},
@@ -176,12 +176,11 @@ impl Assembler {
         };
         let key = match (header, parameter) {
             (None, None) => return None,
-            (Some(value), None) if fields.other_keys.is_empty() && !value.contains(',') => {
-                key_of_header_in(value, arena)
-            }
-            (None, Some(value)) => key_of_parameter_in(value, arena),
-            _ => return self.all_raw_keys(fields, query, arena),
+            (Some(value), None) if fields.other_keys.is_empty() => only_key_of_header(value, arena),
+            (None, Some(value)) => Ok(key_of_parameter_in(value, arena)),
+            _ => Err(Several),
         };
+        let Ok(key) = key else { return self.all_raw_keys(fields, query, arena) };
         let found = Found { key, in_query: parameter.is_some(), others: &[], is_too_many: false };
         (!is_redacted(key)).then_some(found)
     }

@@ -156,12 +156,18 @@ pub struct Outcome {
 
 impl Outcome {
     /// The counts of a source.
+    #[inline]
     pub fn tally(&mut self, source: u16) -> &mut Tally {
         let source = usize::from(source);
         if self.tallies.len() <= source {
-            self.tallies.resize_with(source + 1, Tally::default);
+            self.make_tallies(source + 1);
         }
         &mut self.tallies[source]
+    }
+
+    #[cold]
+    fn make_tallies(&mut self, count: usize) {
+        self.tallies.resize_with(count, Tally::default);
     }
 
     /// Notes the time of a request in its input; `set_back` stands in for it if it cannot be right. Such a one never

@@ -362,12 +362,12 @@ fn complete(event: &mut Event<'_>, record: &Record<'_>, log_time: EventTime, out
     event.position.offset = record.offset;
     let set_back = clamped(event.time, log_time);
     out.saw(record.input, event.time, set_back);
+    let tally = out.tally(record.source);
     if let Some(time) = set_back {
         event.time = time;
         event.flags.set(Flags::CLAMPED);
-        out.tally(record.source).clamped += u64::from(!event.flags.has(Flags::FURTHER_KEY));
+        tally.clamped += u64::from(!event.flags.has(Flags::FURTHER_KEY));
     }
-    let tally = out.tally(record.source);
     if event.flags.has(Flags::SEVERAL_KEYS) && !count_several(event.flags, tally) {
         return;
     }
