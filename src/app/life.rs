@@ -285,7 +285,7 @@ pub fn open(config: &Config, pepper: &Pepper) -> anyhow::Result<EmbeddedLog> {
         dispatchers.push(ToTopics::NAME.to_owned());
     }
     let (dir, identity) = (config.state_dir.clone(), parts::identity(config, pepper));
-    Ok(EmbeddedLog::open(dir, &identity, parts::sources(config)?, &dispatchers)?)
+    Ok(EmbeddedLog::open(dir, &identity, parts::sources(config, pepper)?, &dispatchers)?)
 }
 
 fn decisions_file(config: &Config, pepper: &Pepper) -> DecisionsFile {

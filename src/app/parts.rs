@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use bumpalo::Bump;
 use rdkafka::ClientConfig;
 
 use super::memory;
@@ -162,9 +163,23 @@ pub fn decoders(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Decoder>
 }
 
 /// Where records come from.
-pub fn sources(config: &Config) -> anyhow::Result<Vec<Box<dyn source::Source>>> {
-    let sources = (0u16..).zip(&config.sources);
-    sources.map(|(index, source)| Ok(source.source.build(index, source.record_bytes_max)?)).collect()
+pub fn sources(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Box<dyn source::Source>>> {
+    let sources = (0u16..).zip(&config.sources).zip(decoders(config, pepper)?);
+    let build = |((index, source), decoder): ((u16, &config::SourceConfig), _)| {
+        Ok(source.source.build(index, source.record_bytes_max, time_of(decoder))?)
+    };
+    sources.map(build).collect()
+}
+
+/// Tells a record's time as the judgement will.
+fn time_of(mut decoder: Decoder) -> source::TimeOf {
+    let mut arena = Bump::new();
+    Box::new(move |record| {
+        let mut time = None;
+        decoder.decode(record, &arena, |decoded| time = time.or(decoded.time()));
+        arena.reset();
+        time.map(|time| time.0)
+    })
 }
 
 /// What each source is called in metrics, alerts and logs.

@@ -73,6 +73,17 @@ pub enum Decoded<'a> {
     },
 }
 
+impl Decoded<'_> {
+    /// When the gateway served it, as far as that can be read.
+    pub const fn time(&self) -> Option<EventTime> {
+        match self {
+            Self::Request(request) => Some(request.event.time),
+            Self::Anonymous(time) => Some(*time),
+            Self::Rejected { time, .. } => *time,
+        }
+    }
+}
+
 /// One request. It borrows from the record and from the arena, and holds no raw key.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Request<'a> {

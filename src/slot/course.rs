@@ -199,7 +199,7 @@ impl<J: Judge> Course<J> {
     }
 }
 
-/// The runs of a batch, whose records are sorted by input. Positions go back where a log was made anew.
+/// The runs of a batch. Positions go back where a log was made anew.
 pub fn runs_of(batch: &Batch) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for record in batch.records() {

@@ -90,7 +90,6 @@ fn tape(inputs: usize, text: &str) -> Tape {
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(idle) = line.strip_prefix("---") {
             batch.idle = idle.split_whitespace().map(|input| input.parse().unwrap()).collect();
-            batch.runs.sort_by_key(|run| run.input);
             tape.batches.push(std::mem::replace(
                 &mut batch,
                 ScriptedBatch { after_ms: 90, ..ScriptedBatch::default() },

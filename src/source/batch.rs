@@ -90,7 +90,7 @@ struct Run {
 pub struct Batch {
     capacity: usize,
     entries: Vec<Entry>,
-    /// Sorted by input, then by arrival, at each append: few, so the records themselves never move.
+    /// In the order in which they came.
     runs: Vec<Run>,
     bytes: Vec<u8>,
     messages: Messages,
@@ -144,7 +144,7 @@ impl Batch {
         }
     }
 
-    /// The records, sorted by input; those of one input in the order in which they were read.
+    /// The records, in the order in which they were read.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.runs.iter().flat_map(|run| {
             self.entries[run.start..run.end].iter().map(|entry| Record {
@@ -195,12 +195,9 @@ impl Batch {
         let Position { source, input, offset, next, log_time_ms } = position;
         let at = self.entries.len();
         self.entries.push(Entry { offset, next, log_time_ms, backing, cut });
-        // The run that ends here, if any, is the one that the record before went to.
-        let run = Run { source, input, start: at, end: at + 1 };
-        let place = self.runs.partition_point(|r| (r.input, r.start) < (input, at));
-        match place.checked_sub(1).map(|before| &mut self.runs[before]) {
-            Some(before) if before.input == input && before.end == at => before.end = at + 1,
-            _ => self.runs.insert(place, run),
+        match self.runs.last_mut() {
+            Some(run) if run.input == input => run.end = at + 1,
+            _ => self.runs.push(Run { source, input, start: at, end: at + 1 }),
         }
     }
 }
@@ -227,12 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn records_come_sorted_by_input_and_in_order_within_one() {
+    fn records_come_in_the_order_in_which_they_were_read() {
         let mut batch = Batch::new(16);
         for (input, offset) in [(2, 0), (2, 1), (0, 7), (1, 3), (2, 2), (0, 8), (0, 9)] {
             push(&mut batch, input, offset);
         }
-        assert_eq!(shown(&batch), ["0/7", "0/8", "0/9", "1/3", "2/0", "2/1", "2/2"]);
+        assert_eq!(shown(&batch), ["2/0", "2/1", "0/7", "1/3", "2/2", "0/8", "0/9"]);
         assert_eq!(batch.len(), 7);
     }
 

@@ -30,6 +30,13 @@ pub use settings::{KindError, Settings};
 /// The longest record that a source can be told to take, and does by default. Of a longer one the beginning is taken.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
+/// How far, in event time, a file that is behind may be read ahead of another that is behind: two inputs of one key that
+/// are read further apart would be out of order by more than is waited for.
+pub const SKEW_MAX: Duration = Duration::from_mins(1);
+
+/// Tells the time of a record's first request, in milliseconds since the Unix epoch, as far as it can be read.
+pub type TimeOf = Box<dyn FnMut(&[u8]) -> Option<u64> + Send>;
+
 /// The table of inputs that the store keeps: names to indices, and where reading goes on.
 pub trait Inputs {
     /// The index of an input, given to it when it is first seen, and the position that is kept for it.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Source, SourceError,
+    Source, SourceError, TimeOf,
     file::{FileSettings, FileSource},
     kafka::{KafkaSettings, KafkaSource},
     stdin::{StdinSettings, StdinSource},
@@ -51,14 +51,20 @@ impl Settings {
     }
 
     /// The source with the index `source` in the settings, not started yet. Of a record that is longer than
-    /// `record_bytes_max` it takes so many bytes.
-    pub fn build(&self, source: u16, record_bytes_max: usize) -> Result<Box<dyn Source>, SourceError> {
+    /// `record_bytes_max` it takes so many bytes. `time_of` tells the times of its records.
+    pub fn build(
+        &self,
+        source: u16,
+        record_bytes_max: usize,
+        time_of: TimeOf,
+    ) -> Result<Box<dyn Source>, SourceError> {
         Ok(match self {
             Self::Kafka(settings) => {
                 Box::new(KafkaSource::new(source, settings.clone()).bounded(record_bytes_max))
             }
             Self::File(settings) => {
-                Box::new(FileSource::new(source, settings.clone()).bounded(record_bytes_max))
+                let files = FileSource::new(source, settings.clone()).aligned_by(time_of);
+                Box::new(files.bounded(record_bytes_max))
             }
             Self::Stdin(_) => Box::new(StdinSource::new(source, record_bytes_max)?),
         })

@@ -2,9 +2,11 @@
 //! once to their ends; plain or gzip.
 //!
 //! A file is known by its identity, not its name: after a rotation the old one is read to its end, then the new
-//! one. Files that hold a backlog are read one after the other, oldest first, before those that are at their
-//! ends are looked at again. Reads no clock: it is told the time with each poll.
+//! one. Files that hold a backlog are read side by side in the order of event time, none more than [`SKEW_MAX`](super::SKEW_MAX) ahead of
+//! another: what a key does is spread over the files of several gateways, and over those that each has rotated. What is
+//! new in those that are at their ends is read meanwhile. Reads no clock: it is told the time with each poll.
 
+mod backlog;
 mod content;
 mod found;
 mod identity;
@@ -23,13 +25,14 @@ use std::{
 pub use settings::{FileSettings, FileSettingsError, FileStart};
 
 use self::{
+    backlog::Until,
     content::Content,
     found::Found,
     identity::Identity,
     tracked::{Round, Tracked, append},
 };
 use super::{
-    Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError,
+    Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError, TimeOf,
     contact::Reach, lines::Step, parts::LogLines,
 };
 
@@ -65,7 +68,7 @@ pub struct FileSource {
     files: Vec<Tracked>,
     /// When to look next which files there are.
     next_scan: Duration,
-    /// Which caught-up file is read first, so that none waits for ever.
+    /// Which file that is at its end is read first.
     turn: usize,
     notices: Vec<Notice>,
     /// Paths that could not be opened or were left alone, each told once.
@@ -77,6 +80,7 @@ pub struct FileSource {
     reach: Reach,
     record_bytes_max: usize,
     again: Option<Again>,
+    time_of: TimeOf,
 }
 
 impl FileSource {
@@ -95,7 +99,15 @@ impl FileSource {
             reach: Reach::default(),
             record_bytes_max: RECORD_BYTES_MAX,
             again: None,
+            time_of: Box::new(|_| None),
         }
+    }
+
+    /// `time_of` tells the times of its records. Without it, backlogs are read one after the other, the oldest file first.
+    #[must_use]
+    pub fn aligned_by(mut self, time_of: TimeOf) -> Self {
+        self.time_of = time_of;
+        self
     }
 
     /// Of a line that is longer it takes so many bytes.
@@ -210,27 +222,29 @@ impl FileSource {
         }
     }
 
-    /// Reads what is there: backlogs first, in the order of the files' age, then the others in turn.
+    /// Reads what is there: what is new in files that had been read to their ends, in turn, and of the backlogs as much.
     fn read(&mut self, batch: &mut Batch, inputs: &mut dyn Inputs, now: Duration) {
-        if batch.room() == 0 {
-            return;
-        }
         let mut round = Round { follow: self.settings.follow(), now, inputs, notices: &mut self.notices };
-        for file in self.files.iter_mut().filter(|file| !file.is_caught_up()) {
-            file.read(batch, &mut round);
-            if batch.room() == 0 {
-                return;
-            }
-        }
+        let is_behind = self.files.iter().any(Tracked::is_behind);
+        let leave = if is_behind { batch.room() / 2 } else { 0 };
         let count = self.files.len();
         for step in 0..count {
-            let file = &mut self.files[(self.turn + step) % count];
-            file.read(batch, &mut round);
-            if batch.room() == 0 {
+            let at = (self.turn + step) % count;
+            if batch.room() <= leave {
+                // None waits for ever.
+                self.turn = at;
                 break;
             }
+            if !self.files[at].is_behind() {
+                self.files[at].read(batch, &mut round, &mut Until::full(leave));
+            }
         }
-        self.turn = (self.turn + 1) % count.max(1);
+        if batch.room() > leave {
+            self.turn = 0;
+        }
+        if is_behind {
+            backlog::read(&mut self.files, batch, &mut round, &mut self.time_of);
+        }
     }
 
     /// Why a file that is not open cannot be read again: it is gone, unless it could be there and out of reach.

@@ -1,5 +1,6 @@
 //! Files in a folder of their own: written, renamed, truncated and compressed between polls.
 
+mod aligned;
 mod gzip;
 mod rotation;
 
@@ -29,6 +30,8 @@ struct Logs {
     /// The time, and how much of it passes before each poll.
     now: Duration,
     step: Duration,
+    /// Lines begin with their times, in seconds.
+    has_times: bool,
 }
 
 impl Logs {
@@ -36,7 +39,8 @@ impl Logs {
         let folder = tempfile::tempdir().unwrap();
         let (follow, start) = (true, FileStart::Beginning);
         let (table, now, step) = (Table::default(), Duration::ZERO, Duration::from_secs(1));
-        Self { folder, table, patterns: vec![pattern], follow, start, source: None, now, step }
+        let patterns = vec![pattern];
+        Self { folder, table, patterns, follow, start, source: None, now, step, has_times: false }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -70,6 +74,9 @@ impl Logs {
             let paths = self.patterns.iter().map(|p| self.folder.path().join(p).display().to_string());
             let settings = FileSettings::try_new(paths.collect(), self.follow, self.start).unwrap();
             let mut source = FileSource::new(0, settings);
+            if self.has_times {
+                source = source.aligned_by(Box::new(aligned::time_of));
+            }
             source.start(&mut self.table).unwrap();
             source
         });
@@ -78,6 +85,10 @@ impl Logs {
         let mut seen = Vec::new();
         for record in batch.records() {
             self.table.commit(record.input, record.next);
+            if let Some(time_ms) = aligned::time_of(record.bytes) {
+                let newest_ms = self.table.newest_ms.entry(record.input).or_default();
+                *newest_ms = time_ms.max(*newest_ms);
+            }
             seen.push(String::from_utf8_lossy(record.bytes).into_owned());
         }
         seen.join(" ")

@@ -1,19 +1,23 @@
 //! One file that is being read: through renames, up to its end, until it is done.
 
+mod open;
+
 use std::{
     fs::{self, File},
-    io::{self, Read, Take},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use self::open::{Ahead, Open};
 use super::{
     super::{
-        Batch, InputName, Inputs, Notice, Record, SourceError,
+        Batch, Inputs, Notice, Record, TimeOf,
         lines::{Line, Step},
         parts::LogLines,
     },
+    backlog::Until,
     content::{Content, end_of_last_line},
     identity::Identity,
 };
@@ -43,11 +47,6 @@ pub struct Round<'a> {
     pub notices: &'a mut Vec<Notice>,
 }
 
-struct Open {
-    file: Arc<File>,
-    lines: LogLines<Content>,
-}
-
 pub struct Tracked {
     pub identity: Identity,
     pub path: PathBuf,
@@ -70,6 +69,8 @@ pub struct Tracked {
     failed_at: Option<u64>,
     /// Why reading failed.
     failure: String,
+    /// The time of the next line, or of one before it, in milliseconds; `None` = not looked at yet.
+    next_ms: Option<u64>,
 }
 
 impl Tracked {
@@ -109,6 +110,8 @@ impl Tracked {
             quiet_since: None,
             failed_at: None,
             failure: String::new(),
+            // Of what was read before a restart the newest is known.
+            next_ms: if position > 0 { inputs.newest_ms(input) } else { None },
         };
         if gzip {
             // To know by unpacking it that there is nothing more would take as long as to read it.
@@ -121,7 +124,7 @@ impl Tracked {
             tracked.truncated(position, size, inputs, notices);
         }
         let lines = tracked.lines(&file, tracked.position)?;
-        tracked.open = Some(Open { file, lines });
+        tracked.open = Some(Open::new(file, lines));
         Ok(tracked)
     }
 
@@ -134,8 +137,45 @@ impl Tracked {
         !matches!(self.state, State::Reading)
     }
 
-    pub const fn is_caught_up(&self) -> bool {
-        self.caught_up
+    /// Whether it has not been read to its end yet.
+    pub const fn is_behind(&self) -> bool {
+        !self.caught_up && !self.is_done()
+    }
+
+    /// Whether it is compressed, and not open.
+    pub const fn is_packed(&self) -> bool {
+        self.gzip && !self.is_open()
+    }
+
+    /// Whether it is compressed, and open.
+    pub const fn is_unpacking(&self) -> bool {
+        self.gzip && self.is_open()
+    }
+
+    /// The time of the next line as far as it is known, in milliseconds.
+    pub fn next_ms(&self) -> u64 {
+        self.next_ms.unwrap_or(0)
+    }
+
+    /// Looks at the time of the first line, if nothing is known yet.
+    pub fn look_ahead(&mut self, round: &mut Round<'_>, time_of: &mut TimeOf) {
+        if self.next_ms.is_some() || self.still_fails() {
+            return;
+        }
+        let was_open = self.is_open();
+        if !self.opens(round.notices) {
+            return;
+        }
+        let Some(open) = &mut self.open else { return };
+        // What goes wrong is told when the file is read.
+        if let (None, Ok(Step::Line(line))) = (&open.ahead, open.lines.step()) {
+            self.next_ms = time_of(line.bytes);
+            open.ahead = Some(Ahead::of(line));
+        }
+        self.next_ms = self.next_ms.or(Some(0));
+        if !was_open {
+            self.close();
+        }
     }
 
     /// Why it cannot be read now. A compressed file that is still being written is no fault.
@@ -177,13 +217,13 @@ impl Tracked {
             None => Some(0),
             Some(open) => {
                 let size = open.file.metadata().ok()?.len();
-                Some(size.saturating_sub(open.lines.position()))
+                Some(size.saturating_sub(open.position()))
             }
         }
     }
 
-    /// Appends what is there, up to the batch's room.
-    pub fn read(&mut self, batch: &mut Batch, round: &mut Round<'_>) {
+    /// Appends what is there, up to the batch's room and as `until` says.
+    pub fn read(&mut self, batch: &mut Batch, round: &mut Round<'_>, until: &mut Until<'_>) {
         if self.is_done() {
             return;
         }
@@ -194,7 +234,7 @@ impl Tracked {
             return;
         }
         let before = batch.len();
-        let is_at_end = self.take_lines(batch, round);
+        let is_at_end = self.take_lines(batch, round, until);
         if batch.len() > before
             && let Some(since) = &mut self.quiet_since
         {
@@ -207,12 +247,32 @@ impl Tracked {
         }
     }
 
-    /// Appends complete lines, up to the batch's room; whether the end was reached.
-    fn take_lines(&mut self, batch: &mut Batch, round: &mut Round<'_>) -> io::Result<bool> {
-        while batch.room() > 0 {
+    /// Appends complete lines; whether the end was reached.
+    fn take_lines(
+        &mut self,
+        batch: &mut Batch,
+        round: &mut Round<'_>,
+        until: &mut Until<'_>,
+    ) -> io::Result<bool> {
+        if batch.room() > until.leave
+            && let Some(ahead) = self.open.as_mut().and_then(|open| open.ahead.take())
+        {
+            append(self.source, self.input, ahead.line(), batch, round.notices);
+        }
+        while batch.room() > until.leave {
             let Some(open) = &mut self.open else { return Ok(true) };
             match open.lines.step()? {
-                Step::Line(line) => append(self.source, self.input, line, batch, round.notices),
+                Step::Line(line) => {
+                    if let (Some(most_ms), Some(time_of)) = (until.most_ms, &mut until.time_of) {
+                        // A line without a time belongs to the one before it.
+                        self.next_ms = time_of(line.bytes).or(self.next_ms);
+                        if self.next_ms > Some(most_ms) {
+                            open.ahead = Some(Ahead::of(line));
+                            return Ok(false);
+                        }
+                    }
+                    append(self.source, self.input, line, batch, round.notices);
+                }
                 Step::Pending | Step::End => {
                     if !self.was_truncated(round) {
                         return Ok(true);
@@ -249,7 +309,7 @@ impl Tracked {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            self.position = open.lines.position();
+            self.position = open.position();
         }
     }
 
@@ -260,7 +320,7 @@ impl Tracked {
         let Some(size) = self.size().filter(|size| *size < read_to) else { return false };
         let Ok(content) = Content::at(Arc::clone(&file), false, 0) else { return false };
         self.truncated(read_to, size, round.inputs, round.notices);
-        self.open = Some(Open { file, lines: LogLines::new(content, 0, self.record_bytes_max) });
+        self.open = Some(Open::new(file, LogLines::new(content, 0, self.record_bytes_max)));
         true
     }
 
@@ -305,67 +365,6 @@ impl Tracked {
             None => fs::metadata(&self.path),
         };
         metadata.ok().map(|metadata| metadata.len())
-    }
-
-    /// Opens it where reading goes on, if it is not open; whether it is.
-    fn opens(&mut self, notices: &mut Vec<Notice>) -> bool {
-        if self.is_open() {
-            return true;
-        }
-        let position = self.position;
-        let opened = self.file().and_then(|file| {
-            let lines = self.lines(&file, position)?;
-            Ok(Open { file, lines })
-        });
-        match opened {
-            Ok(open) => self.open = Some(open),
-            Err(error) => self.failed(&error, notices),
-        }
-        self.is_open()
-    }
-
-    /// Its lines from a position on, with the parts of split lines that wait there.
-    fn lines(&self, file: &Arc<File>, position: u64) -> io::Result<LogLines<Content>> {
-        let at = |position| Content::at(Arc::clone(file), self.gzip, position);
-        let mut lines = LogLines::new(at(position)?, position, self.record_bytes_max);
-        lines.recall(at)?;
-        Ok(lines)
-    }
-
-    /// The file itself, through its name only if it is not open: that may be another's by now.
-    fn file(&self) -> io::Result<Arc<File>> {
-        if let Some(open) = &self.open {
-            return Ok(Arc::clone(&open.file));
-        }
-        let file = File::open(&self.path)?;
-        if Identity::of(&file.metadata()?) != self.identity {
-            return Err(io::Error::other("another file has its name by now"));
-        }
-        Ok(Arc::new(file))
-    }
-
-    /// A reader of its own for the bytes `from..to`, so that what follows is not disturbed.
-    pub fn open_range(
-        &self,
-        name: &InputName,
-        from: u64,
-        to: u64,
-    ) -> Result<LogLines<Take<Content>>, SourceError> {
-        let failed = |text: String| SourceError::ReadAgain { input: name.clone(), from, to, text };
-        let gone = |text: String| SourceError::Gone { input: name.clone(), from, to, text };
-        if *name != self.identity.input_name(self.truncations) {
-            return Err(gone(format!("{} has been truncated since", self.path.display())));
-        }
-        let open = |file: Arc<File>| {
-            let at = |position| Content::at(Arc::clone(&file), self.gzip, position);
-            let mut lines = LogLines::new(at(from)?.take(to - from), from, self.record_bytes_max);
-            lines.recall(at)?;
-            Ok(lines)
-        };
-        self.file().and_then(open).map_err(|error| {
-            let text = format!("{}: {error}", self.path.display());
-            if error.kind() == io::ErrorKind::UnexpectedEof { gone(text) } else { failed(text) }
-        })
     }
 }
 
