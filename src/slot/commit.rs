@@ -216,13 +216,13 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.looked = now;
         let wall_ms = self.clock.wall_ms();
         self.status.beat(wall_ms);
-        let lag_ms = |input| self.course.watermarks.lag_ms(input, wall_ms);
         let lags = self.log.lag();
         for (source, lag) in &lags {
             self.arrivals.belongs(lag.input, *source);
         }
         self.status.show_exclusions(&self.course.exclusions);
         self.arrivals.look(now, |input| self.log.idle(input));
+        let lag_ms = |input| self.lag_ms(input, wall_ms);
         self.status.look(lags, lag_ms, |reading| self.course.judge.measure(reading));
         self.log.notices(&mut self.notices);
         let contacts = self.log.contacts(now);

@@ -9,6 +9,7 @@ mod cadence;
 mod commit;
 mod course;
 mod exclusion;
+mod idle;
 mod judge;
 mod marks;
 mod outputs;
@@ -25,7 +26,7 @@ mod watermark;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -69,6 +70,8 @@ pub struct SlotSettings {
     pub idle_after: Duration,
     /// How long an input has to bring nothing with a time before it is taken for idle.
     pub timeless_after: Duration,
+    /// How long an input that is said to hold something has to bring nothing before it is taken for idle.
+    pub stalled_after: Duration,
     /// How old what is read may be to be acted on; an input that is always older is told.
     pub fresh_within: Duration,
     /// How long to wait for records at most: also how soon a command or a stop is seen.
@@ -82,6 +85,7 @@ impl Default for SlotSettings {
             cadence: CadenceSettings::default(),
             idle_after: Duration::from_secs(1),
             timeless_after: Duration::from_secs(5),
+            stalled_after: Duration::from_secs(10),
             fresh_within: Duration::from_mins(2),
             wait: Duration::from_millis(20),
         }
@@ -142,6 +146,10 @@ pub struct Slot<L, J: Judge, C> {
     answers: Vec<(Vec<Effect>, oneshot::Sender<Vec<Effect>>)>,
     /// Since when an input that is not idle yet has held nothing.
     quiet: BTreeMap<u32, Duration>,
+    /// Since when an input that is not idle has brought nothing.
+    barren: BTreeMap<u32, Duration>,
+    /// Inputs that are taken for idle although they are said to hold something.
+    stalled: BTreeSet<u32>,
     /// Inputs that have brought nothing with a usable time of late.
     timeless: BTreeMap<u32, Timeless>,
     arrivals: Arrivals,
@@ -186,6 +194,8 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             unfinished: None,
             answers: Vec::new(),
             quiet: BTreeMap::new(),
+            barren: BTreeMap::new(),
+            stalled: BTreeSet::new(),
             timeless: BTreeMap::new(),
             arrivals: Arrivals::new(settings.fresh_within),
             ended: Vec::new(),
@@ -252,7 +262,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.take_opened();
         self.take_batch();
         self.take_idle();
-        if let Some(time) = self.course.watermarks.next() {
+        if let Some(time) = self.course.watermarks.next(self.clock.wall_ms()) {
             self.enter(Entry::Watermark(time.0));
         }
         self.look();
@@ -337,39 +347,9 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
                 self.arrivals.read(run.input, newest_ms, at_ms);
                 self.timeless.remove(&run.input);
             }
-            self.quiet.remove(&run.input);
+            self.brought(run.input);
         }
         self.sequence.push(Entry::Batch { at_ms, runs });
-    }
-
-    /// Says which inputs hold nothing for now: that comes from outside, so it is recorded.
-    fn take_idle(&mut self) {
-        let now = self.clock.now();
-        let from = self.ended.len();
-        self.log.ended(&mut self.ended);
-        let (mut idle, mut timeless) = (Vec::new(), Vec::new());
-        for input in self.course.watermarks.active() {
-            let is_quiet = if self.log.idle(input) {
-                let since = *self.quiet.entry(input).or_insert(now);
-                self.log.finished() || now.saturating_sub(since) >= self.settings.idle_after
-            } else {
-                self.quiet.remove(&input);
-                false
-            };
-            match self.timeless.get(&input) {
-                Some(known) if now.saturating_sub(known.since) >= self.settings.timeless_after => {
-                    timeless.push((input, known.log_ms));
-                }
-                _ if is_quiet || self.ended[from..].contains(&input) => idle.push(input),
-                _ => {}
-            }
-        }
-        if !timeless.is_empty() {
-            self.enter(Entry::Timeless(timeless));
-        }
-        if !idle.is_empty() {
-            self.enter(Entry::Idle(idle));
-        }
     }
 }
 

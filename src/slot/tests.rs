@@ -39,6 +39,7 @@ fn settings(batch_records: usize) -> SlotSettings {
         // At once, so that what is idle does not hang on when a crash was.
         idle_after: Duration::ZERO,
         timeless_after: Duration::MAX,
+        stalled_after: Duration::MAX,
         wait: Duration::from_millis(20),
     }
 }
@@ -145,6 +146,23 @@ fn an_idle_input_no_longer_holds_the_watermark_back() {
     let late = |text: &str| watermark_after(2, &tape(2, text), settings(8));
     assert_eq!(late(silent), 0, "input 1 may hold anything");
     assert_eq!(late(told), START_MS + 190_000);
+}
+
+#[test]
+fn an_input_that_brings_nothing_is_waited_for_for_a_while_and_its_lag_is_told() {
+    let text = "0 100 a\n1 100 b\n---\n0 200 a\n---\n0 300 a\n---\n0 400 a\n---";
+    let clock = VirtualClock::new(START_MS);
+    let log = MemoryLog::open(Disk::default(), Arc::new(tape(2, text)), clock.clone(), None);
+    let (_ask, asks) = mpsc::channel();
+    let settings = SlotSettings { stalled_after: Duration::from_millis(180), ..settings(8) };
+    let mut slot = Slot::start(log, Toy::default(), clock, settings, asks, Arc::default()).unwrap();
+    let mut watermarks_s = Vec::new();
+    for _ in 0..4 {
+        slot.step().unwrap();
+        watermarks_s.push((slot.course.watermarks.current().0 - START_MS) / 1000);
+    }
+    assert_eq!(watermarks_s, [90, 90, 290, 390]);
+    assert_eq!(slot.lag_ms(1, START_MS + 500_000), Some(400_000));
 }
 
 #[test]

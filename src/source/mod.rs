@@ -111,6 +111,12 @@ pub trait Source: Send {
     /// Whether everything that this input holds right now has been read.
     fn idle(&self, input: u32) -> bool;
 
+    /// Whether the next record of this input waits until earlier ones of others have been read.
+    fn waits(&self, input: u32) -> bool {
+        let _ = input;
+        false
+    }
+
     /// Whether no record will ever come again: files that are not followed and standard input, at their end.
     fn finished(&self) -> bool;
 

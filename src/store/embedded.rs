@@ -198,6 +198,10 @@ impl Log for EmbeddedLog {
         self.source_of(input).is_none_or(|source| source.idle(input))
     }
 
+    fn waits(&self, input: u32) -> bool {
+        self.source_of(input).is_some_and(|source| source.waits(input))
+    }
+
     fn finished(&self) -> bool {
         self.sources.iter().all(|source| source.finished())
     }

@@ -65,6 +65,9 @@ pub trait Log: Send {
     /// Whether everything that an input holds right now has been read.
     fn idle(&self, input: u32) -> bool;
 
+    /// Whether the next record of an input waits until earlier ones of others have been read.
+    fn waits(&self, input: u32) -> bool;
+
     /// Whether no record will ever come again.
     fn finished(&self) -> bool;
 

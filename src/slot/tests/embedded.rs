@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// Later than all records, so that none is ahead of the clock.
-const NOW_MS: u64 = START_MS + 2_000_000;
+/// So much later than all records that none of the inputs comes near the clock: what is waited for hangs on that.
+const NOW_MS: u64 = START_MS + 20_000_000;
 
 /// A source of one input that gives `step` records a poll.
 struct Reel {

@@ -368,6 +368,10 @@ impl Source for FileSource {
         self.files.iter().find(|file| file.input == input).is_none_or(Tracked::is_idle)
     }
 
+    fn waits(&self, input: u32) -> bool {
+        self.files.iter().find(|file| file.input == input).is_some_and(Tracked::waits)
+    }
+
     fn finished(&self) -> bool {
         !self.settings.follow() && self.files.iter().all(Tracked::is_done)
     }

@@ -142,6 +142,11 @@ impl Tracked {
         !self.caught_up && !self.is_done()
     }
 
+    /// Whether its next line waits for those of other files.
+    pub fn waits(&self) -> bool {
+        self.is_behind() && self.open.as_ref().is_none_or(|open| open.ahead.is_some())
+    }
+
     /// Whether it is compressed, and not open.
     pub const fn is_packed(&self) -> bool {
         self.gzip && !self.is_open()
