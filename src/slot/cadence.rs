@@ -26,8 +26,11 @@ impl Default for CadenceSettings {
 /// Commits may take this share of the time, as a divisor.
 const SHARE: u32 = 4;
 
-/// A commit that took longer makes the next one write less of a checkpoint.
+/// A commit that took so long makes the next one write less of a checkpoint.
 const LONG: Duration = Duration::from_millis(80);
+
+/// The first commit writes this part of what one may write, as a divisor: how fast the disk is shows only then.
+const FIRST: usize = 8;
 
 /// The time over which that share is taken.
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,7 +54,7 @@ impl Cadence {
             committed: now,
             checkpointed: now,
             recent: VecDeque::new(),
-            entries: settings.checkpoint_entries,
+            entries: (settings.checkpoint_entries / FIRST).max(1),
         }
     }
 
@@ -89,8 +92,15 @@ impl Cadence {
     pub fn committed(&mut self, start: Duration, end: Duration, checkpoint: bool) {
         self.committed = end;
         let most = self.settings.checkpoint_entries;
-        let was_long = end.saturating_sub(start) > LONG;
-        let entries = if was_long { self.entries / 2 } else { self.entries.saturating_mul(2) };
+        let took = end.saturating_sub(start);
+        // Twice as many take twice as long: more only where there is room for that.
+        let entries = if took >= LONG {
+            self.entries / 2
+        } else if took < LONG / 2 {
+            self.entries.saturating_mul(2)
+        } else {
+            self.entries
+        };
         self.entries = entries.clamp((most / 32).max(1), most);
         if checkpoint {
             self.checkpointed = end;
@@ -143,7 +153,8 @@ mod tests {
             cadence.committed(ms(0), ms(took), false);
             cadence.entries()
         };
-        assert_eq!([10, 100, 100, 50, 10].map(&mut after), [16_384, 8_192, 4_096, 8_192, 16_384]);
+        assert_eq!([10; 4].map(&mut after), [4_096, 8_192, 16_384, 16_384]);
+        assert_eq!([100, 100, 50, 10, 79].map(&mut after), [8_192, 4_096, 4_096, 8_192, 8_192]);
         assert_eq!([90; 9].map(&mut after)[8], 512, "it goes on, however slow");
     }
 
