@@ -1,6 +1,6 @@
 //! A partition's state as entries of a checkpoint, and back.
 //!
-//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, alias), `n` + key id (counters of counting
+//! Keys of entries: `k` + key id (profile), `i` + key id (incident, step, lift, alias), `n` + key id (counters of counting
 //! rules), `r` + route hash, `w` (watermark), `c` (keys on their way into the table), `q` (request ids seen lately).
 //! When a checkpoint is taken hangs on the wall clock, so nothing may be forgotten at one: what comes after would
 //! depend on it.
@@ -26,6 +26,15 @@ struct Side {
     case: Option<Case>,
     force: Option<Force>,
     alias: Option<String>,
+    /// The epoch of a lift.
+    #[serde(default)]
+    lifted: Option<u64>,
+}
+
+impl Side {
+    const fn is_empty(&self) -> bool {
+        matches!(self, Self { case: None, force: None, alias: None, lifted: None })
+    }
 }
 
 /// What the checkpoint that has begun has still to write of a partition. Table and counters keep theirs themselves.
@@ -81,6 +90,7 @@ impl Engine {
             case: self.cases.get(key).cloned(),
             force: self.forces.get(key).cloned(),
             alias: self.aliases.get(key).map(ToString::to_string),
+            lifted: self.lifted.get(key).copied(),
         }
     }
 
@@ -98,10 +108,9 @@ impl Engine {
         }
         while let Some((key, side)) = (*left > 0).then(|| self.cut.sides.pop()).flatten() {
             *left -= 1;
-            let empty = side.case.is_none() && side.force.is_none() && side.alias.is_none();
             // Plain data with text keys: it cannot fail to serialize.
             let bytes = serde_json::to_vec(&side).unwrap_or_default();
-            write(&entry_key(prefix, b'i', &id_bytes(&key)), (!empty).then_some(bytes.as_slice()));
+            write(&entry_key(prefix, b'i', &id_bytes(&key)), (!side.is_empty()).then_some(bytes.as_slice()));
         }
         let mut of_key = |kind, key: &KeyId, entry: Option<Writer>| {
             let value = entry.as_ref().map(|entry| entry.0.as_slice());
@@ -188,6 +197,9 @@ impl Engine {
         }
         if let Some(force) = side.force {
             self.forces.insert(key, force);
+        }
+        if let Some(epoch) = side.lifted {
+            self.lifted.insert(key, epoch);
         }
         if let Some(alias) = side.alias {
             self.aliases.insert(key, alias.parse().map_err(|_| CodecError::Impossible(0))?);

@@ -200,12 +200,6 @@ impl Engine {
         }
     }
 
-    /// The greatest epoch of a decision on the key, as far as it is known; 0 = none is.
-    pub(super) fn known_epoch(&self, key: &KeyId) -> u64 {
-        let of_profile = self.table.find(key).map_or(0, |index| self.table.hot(index).epoch);
-        of_profile.max(self.forces.get(key).map_or(0, |force| force.decision.epoch))
-    }
-
     /// Takes in the fleet's answer: the step is in force, or a rail held it.
     pub(super) fn granted(&mut self, grant: &Grant, effects: &mut Vec<Effect>) {
         let key = grant.key;
@@ -237,8 +231,10 @@ impl Engine {
                 let mut force = Force::new((**decision).clone(), grant.at);
                 force.since_ms = since.unwrap_or(force.since_ms);
                 self.forces.insert(key, force);
+                self.lifted.remove(&key);
             } else {
                 self.forces.remove(&key);
+                self.lifted.insert(key, decision.epoch);
             }
         } else if let Some(force) = self.forces.get_mut(&key) {
             force.asked = false;

@@ -154,8 +154,10 @@ pub struct Engine {
     pub(super) routes: RouteTable,
     pub(super) cases: BTreeMap<KeyId, Case>,
     pub(super) forces: BTreeMap<KeyId, Force>,
+    /// Epochs of the lifts of the last day.
+    pub(super) lifted: BTreeMap<KeyId, u64>,
     pub(super) aliases: BTreeMap<KeyId, KeyId>,
-    /// Keys whose case, step or alias changed since the last checkpoint: once each, however often that was.
+    /// Keys whose case, step, lift or alias changed since the last checkpoint: once each, however often that was.
     pub(super) changed_cases: BTreeSet<KeyId>,
     pub(super) cut: EngineCheckpoint,
     pub(super) candidates: Candidates,
@@ -188,6 +190,7 @@ impl Engine {
             routes: RouteTable::default(),
             cases: BTreeMap::new(),
             forces: BTreeMap::new(),
+            lifted: BTreeMap::new(),
             aliases: BTreeMap::new(),
             changed_cases: BTreeSet::new(),
             cut: EngineCheckpoint::default(),
@@ -251,6 +254,7 @@ impl Engine {
     fn pass(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
         self.watermark = self.watermark.max(time);
         self.end_forces(effects);
+        self.forget_lifts();
         self.close_cases(effects);
         self.counters.sweep(&self.now.watch.counting, second_of(self.watermark));
         self.routes.sweep(second_of(self.watermark) / 3600);

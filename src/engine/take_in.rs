@@ -3,6 +3,8 @@
 //! Both instances judge the same input, so that automatic decisions are made by each. Only what people decide has to be
 //! handed on.
 
+use std::time::Duration;
+
 use super::{
     engine::Engine,
     seam::{Command, Effect, Grant},
@@ -12,7 +14,27 @@ use crate::{
     respond::{Decision, Guardrail},
 };
 
+/// For how long the epoch of a lift is remembered. A decision that was on its way to the engine meanwhile is there within
+/// seconds; a clock that was ahead may have been so by a day.
+const LIFT_REMEMBERED_FOR: Duration = Duration::from_hours(24);
+
 impl Engine {
+    /// The greatest epoch of a decision on the key, as far as it is known; 0 = none is.
+    pub(super) fn known_epoch(&self, key: &KeyId) -> u64 {
+        let of_profile = self.table.find(key).map_or(0, |index| self.table.hot(index).epoch);
+        let of_force = self.forces.get(key).map_or(0, |force| force.decision.epoch);
+        of_profile.max(of_force).max(self.lifted.get(key).copied().unwrap_or(0))
+    }
+
+    /// Forgets lifts that are long over. A key without a profile has nothing else that remembers their epochs.
+    pub(super) fn forget_lifts(&mut self) {
+        let now = self.watermark;
+        let is_over = |epoch: u64| EventTime(epoch).after(LIFT_REMEMBERED_FOR) < now;
+        for (key, _) in self.lifted.extract_if(.., |_, epoch| is_over(*epoch)) {
+            self.changed_cases.insert(key);
+        }
+    }
+
     /// Puts the decision into force, or ends what is in force, unless a later one is known. What is only known here (whose
     /// key it is, its handles, its incident) is filled in. Without room for it, that is said. Gives whether it was taken.
     ///

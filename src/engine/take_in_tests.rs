@@ -1,5 +1,7 @@
 //! Tests of what is taken in from another instance.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     engine::{Action, Engines, Input, testing::settings},
@@ -122,4 +124,26 @@ fn a_revoke_takes_the_place_of_the_automatic_step_that_was_made_meanwhile_and_of
     let lifted = command(&mut b, START.0 + 700, lift()).remove(0);
     assert_eq!(take_in_over(&mut b, START.0 + 800, &revoked, made.epoch), [], "it was lifted meanwhile");
     assert_eq!((in_force(&b), take_in(&mut a, START.0 + 900, &lifted).len()), (0, 1));
+}
+
+#[test]
+fn a_revoke_that_is_handed_over_after_its_lift_does_not_come_back_after_a_restart_either() {
+    let (mut a, mut b) = (engines(), engines());
+    let revoked = command(&mut a, START.0, revoke()).remove(0);
+    // It waits before the engine of the other, which knows nothing of the key, while an operator lifts it there.
+    let lifted = command(&mut b, START.0 + 1, lift()).remove(0);
+    assert_eq!(take_in(&mut b, START.0 + 2, &revoked), []);
+    let mut restarted = engines();
+    b.checkpoint(&mut |key, value| restarted.restore(key, value.unwrap_or_default()).unwrap());
+    assert_eq!(take_in(&mut restarted, START.0 + 3, &revoked), []);
+    assert_eq!((in_force(&b), in_force(&restarted)), (0, 0));
+
+    // The clock was ahead when it was lifted: what is decided afterwards is above it all the same.
+    let again = command(&mut restarted, START.0 - 60_000, revoke()).remove(0);
+    assert!(again.epoch > lifted.epoch, "{again:?}");
+    let lifted = command(&mut restarted, START.0, lift()).remove(0);
+    let a_day_later = START.after(LIFT_REMEMBERED_FOR + Duration::from_secs(1));
+    restarted.apply(Input::Watermark(a_day_later), &mut Vec::new());
+    let older = Decision { epoch: lifted.epoch - 1, ..revoked };
+    assert_eq!(take_in(&mut restarted, a_day_later.0, &older).len(), 1, "it is not remembered for ever");
 }

@@ -120,8 +120,6 @@ pub(super) fn mend_outbox(tx: &Transaction<'_>) -> Result<usize, StoreError> {
 /// is newer than this copy of it, has decided. Gives how many. They are not part of the state until its next checkpoint.
 pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) -> Result<usize, StoreError> {
     let watermark_ms = meta::<Progress>(tx, "progress")?.map_or(0, |progress| progress.watermark_ms);
-    let known = format!("SELECT {CURRENT} FROM current WHERE topic = ?1 AND key = ?2");
-    let mut known = tx.prepare_cached(&known)?;
     let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, 0, ?4, ?5)")?;
     let mut count = 0;
     for (value, committed_ms) in decisions {
@@ -129,10 +127,8 @@ pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) ->
         let Ok(decision) = serde_json::from_slice::<Decision>(&value) else { continue };
         let until = decision.expires().after(KEPT_AFTER_END).0;
         let (topic, key) = (Topic::Decisions as u8, &decision.subject.id);
-        let before = known.query_row(params![topic, key], current_row).optional()?.flatten();
-        let epoch = before.and_then(|(record, _)| epoch(&record.value));
         // What is long over may have been forgotten.
-        if until < watermark_ms || epoch.is_some_and(|epoch| epoch >= decision.epoch) {
+        if until < watermark_ms || current_epoch(tx, key)?.is_some_and(|epoch| epoch >= decision.epoch) {
             continue;
         }
         let (until, committed) = (signed(until), signed(committed_ms));
@@ -144,6 +140,21 @@ pub(super) fn take_over(tx: &Transaction<'_>, decisions: Vec<(Vec<u8>, u64)>) ->
         set_meta(tx, TAKEN_OVER, &true)?;
     }
     Ok(count)
+}
+
+/// The epoch of what is current for a subject.
+fn current_epoch(tx: &Transaction<'_>, key: &str) -> Result<Option<u64>, StoreError> {
+    let known = format!("SELECT {CURRENT} FROM current WHERE topic = ?1 AND key = ?2");
+    let params = params![Topic::Decisions as u8, key];
+    let before = tx.prepare_cached(&known)?.query_row(params, current_row).optional()?.flatten();
+    Ok(before.and_then(|(record, _)| epoch(&record.value)))
+}
+
+/// Whether what is current for its subject has a greater epoch than this decision record.
+pub(super) fn is_superseded(tx: &Transaction<'_>, key: &str, value: &[u8]) -> Result<bool, StoreError> {
+    // A subject without one is the rule: nothing is parsed for it.
+    let Some(known) = current_epoch(tx, key)? else { return Ok(false) };
+    Ok(epoch(value).is_some_and(|epoch| epoch < known))
 }
 
 /// The epoch of a decision record.

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     clock::{Clock as _, SystemClock},
-    current::{current_key, outbox_key},
+    current::{current_key, is_superseded, outbox_key},
     database::StoreError,
     record::{Entry, Kept, Mark, Output, Progress, Topic},
     seal,
@@ -103,7 +103,8 @@ pub(super) fn sequence(db: &Connection) -> Result<Vec<Entry>, StoreError> {
     Ok(all)
 }
 
-/// Writes outputs under consecutive numbers from `first` on, and what is current by topic and key.
+/// Writes outputs under consecutive numbers from `first` on, and what is current by topic and key. Of
+/// decisions on a subject, the one with the greatest epoch is: gateways that read them in any order keep that one too.
 ///
 /// When a record was committed, by the wall clock, is kept beside it: who serves decisions judges their freshness by it.
 pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]) -> Result<(), StoreError> {
@@ -120,7 +121,7 @@ pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]
         }
         if output.value.is_empty() {
             forget.execute(params![topic, output.key])?;
-        } else {
+        } else if output.topic == Topic::Incidents || !is_superseded(tx, &output.key, &output.value)? {
             let until = match output.kept {
                 Kept::Open => None,
                 Kept::Until(ms) => Some(signed(ms)),

@@ -191,6 +191,19 @@ fn a_database_that_is_older_than_the_decisions_file_takes_over_what_was_decided_
 }
 
 #[test]
+fn an_older_decision_does_not_take_the_place_of_a_newer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    commit(&mut log, 5, &[decision("key", 9, Step::Observe)]);
+    commit(&mut log, 6, &[decision("key", 4, Step::Revoke)]);
+    assert_eq!(current(&mut log).0, [("key".to_owned(), Step::Observe)]);
+    commit(&mut log, 7, &[decision("key", 10, Step::Revoke), decision("key", 9, Step::Observe)]);
+    drop(log);
+    let mut log = open(dir.path(), &identity()).unwrap();
+    assert_eq!(current(&mut log).0, [("key".to_owned(), Step::Revoke)]);
+}
+
+#[test]
 fn a_new_store_beside_a_decisions_file_that_cannot_be_read_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = DecisionsFile::new(dir.path(), &identity().pepper_check);
