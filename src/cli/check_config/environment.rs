@@ -7,10 +7,15 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::ffi::OsStrExt as _,
     path::Path,
-    time::Duration,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::report::{CheckReport, FaultLevel};
+use super::{
+    super::output::say,
+    report::{CheckReport, FaultLevel},
+};
 use crate::{
     app::parts,
     config::{Config, Examined},
@@ -19,16 +24,32 @@ use crate::{
     telemetry::logs::with_causes,
 };
 
-/// How long an Alertmanager may take to answer.
+/// How long an Alertmanager may take to answer. Brokers may take 10 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// After how long it is told what has not answered yet.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) fn check(examined: &Examined, config: &Config, report: &mut CheckReport) -> anyhow::Result<()> {
+/// What is wrong: the field, and a message.
+type Wrong = (String, String);
+
+/// Something on the network that is asked: what it is called, and the asking.
+type Question<'a> = (String, Box<dyn FnOnce() -> Vec<Wrong> + Send + 'a>);
+
+pub(super) fn check(examined: &Examined, config: &Config, report: &mut CheckReport) {
+    let mut questions: Vec<Question<'_>> = Vec::new();
     for (at, source) in &examined.sources {
         match source {
             source::Settings::File(settings) => files(*at, settings, examined, report),
-            source::Settings::Kafka(settings) => topics(*at, settings, examined, report),
+            source::Settings::Kafka(settings) => {
+                let brokers = format!("brokers {} (sources[{at}])", settings.brokers().join(", "));
+                questions.push((brokers, Box::new(|| topics(*at, settings))));
+            }
             source::Settings::Stdin(_) => {}
         }
+    }
+    for (at, peer) in config.alertmanagers.iter().enumerate() {
+        let name = format!("{} (alertmanagers[{at}])", peer.name());
+        questions.push((name, Box::new(move || alertmanager(at, peer))));
     }
     if !examined.aside.contains("state") {
         state(&config.state_dir, examined, report);
@@ -38,9 +59,40 @@ pub(super) fn check(examined: &Examined, config: &Config, report: &mut CheckRepo
             address_is_free(field, address, examined, report);
         }
     }
-    alertmanagers(examined, config, report)?;
+    for (field, message) in ask_all(questions, |waiting| say(waiting)) {
+        report.add(FaultLevel::Error, examined.place(&field), &field, message);
+    }
     links(examined, config, report);
-    Ok(())
+}
+
+/// Asks all at once, so that many that do not answer take no longer than one. Tells what is waited for.
+fn ask_all(questions: Vec<Question<'_>>, tell: impl Fn(&str)) -> Vec<Wrong> {
+    let (answered, answers) = mpsc::channel();
+    let mut open: Vec<Option<String>> = questions.iter().map(|(name, _)| Some(name.clone())).collect();
+    let mut wrong: Vec<Vec<Wrong>> = vec![Vec::new(); questions.len()];
+    thread::scope(|scope| {
+        for (number, (_, ask)) in questions.into_iter().enumerate() {
+            let answered = answered.clone();
+            scope.spawn(move || answered.send((number, ask())));
+        }
+        drop(answered);
+        let started = Instant::now();
+        let mut left = Some(TELL_AFTER);
+        loop {
+            match answers.recv_timeout(left.unwrap_or(Duration::MAX)) {
+                Ok((number, found)) => (open[number], wrong[number]) = (None, found),
+                Err(RecvTimeoutError::Timeout) => {
+                    let names: Vec<&str> = open.iter().flatten().map(String::as_str).collect();
+                    tell(&format!("waiting at most 10 s for an answer of {}", names.join("; ")));
+                    left = None;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            left = left.map(|_| TELL_AFTER.saturating_sub(started.elapsed()));
+        }
+    });
+    wrong.into_iter().flatten().collect()
 }
 
 /// Files come and go: a pattern without one is a warning. What is there has to be readable.
@@ -72,18 +124,15 @@ fn files(at: usize, settings: &FileSettings, examined: &Examined, report: &mut C
     }
 }
 
-fn topics(at: usize, settings: &kafka::KafkaSettings, examined: &Examined, report: &mut CheckReport) {
-    let mut add = |field: &str, message: String| {
-        let field = format!("sources[{at}].kafka.{field}");
-        report.add(FaultLevel::Error, examined.place(&field), &field, message);
-    };
+fn topics(at: usize, settings: &kafka::KafkaSettings) -> Vec<Wrong> {
     if kafka::client::connection(settings).is_err() {
         // Told already: a property names a file or variable that is not there.
-        return;
+        return Vec::new();
     }
+    let wrong = |field: &str, message: String| (format!("sources[{at}].kafka.{field}"), message);
     match kafka::missing_topics(settings) {
-        Ok(missing) => missing.iter().for_each(|error| add("topics", error.to_string())),
-        Err(error) => add("brokers", error.to_string()),
+        Ok(missing) => missing.iter().map(|error| wrong("topics", error.to_string())).collect(),
+        Err(error) => vec![wrong("brokers", error.to_string())],
     }
 }
 
@@ -130,26 +179,59 @@ fn address_is_free(field: &str, address: SocketAddr, examined: &Examined, report
     }
 }
 
-fn alertmanagers(examined: &Examined, config: &Config, report: &mut CheckReport) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for (at, peer) in config.alertmanagers.iter().enumerate() {
-        let reached =
-            runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, alertmanager::reach(peer)).await });
-        let why = match reached {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => with_causes(&error.into()),
-            Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
-        };
-        let field = format!("alertmanagers[{at}]");
-        let message = format!("{}: {why}; no alert would arrive", peer.name());
-        report.add(FaultLevel::Error, examined.place(&field), &field, message);
+fn alertmanager(at: usize, peer: &alertmanager::Peer) -> Vec<Wrong> {
+    let wrong = |why: String| {
+        vec![(format!("alertmanagers[{at}]"), format!("{}: {why}; no alert would arrive", peer.name()))]
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return wrong(format!("cannot be asked: {error}")),
+    };
+    let reached =
+        runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, alertmanager::reach(peer)).await });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    match reached {
+        Ok(Ok(())) => Vec::new(),
+        Ok(Err(error)) => wrong(with_causes(&error.into())),
+        Err(_) => wrong(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
     }
-    Ok(())
 }
 
 /// Alerts that others read must not lead to their own machines.
 fn links(examined: &Examined, config: &Config, report: &mut CheckReport) {
     if let Some(message) = parts::wrong_links(config) {
         report.add(FaultLevel::Warning, examined.place("links"), "links.keyhound", message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn all_are_asked_at_once_and_those_that_do_not_answer_are_told() {
+        // Two that answer once both are asked and somebody was told that they are waited for.
+        let barrier = Barrier::new(3);
+        let silent = |name: &str| -> Question<'_> {
+            let field = name.to_owned();
+            let ask = || {
+                barrier.wait();
+                vec![(field, "no answer".to_owned())]
+            };
+            (name.to_owned(), Box::new(ask))
+        };
+        let quick: Question<'_> = ("quick".to_owned(), Box::new(Vec::new));
+        let told = Mutex::new(Vec::new());
+        let wrong = ask_all(vec![silent("a"), quick, silent("b")], |waiting| {
+            told.lock().unwrap().push(waiting.to_owned());
+            barrier.wait();
+        });
+        let fields: Vec<_> = wrong.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["a", "b"]);
+        assert_eq!(*told.lock().unwrap(), ["waiting at most 10 s for an answer of a; b"]);
+        assert_eq!(ask_all(Vec::new(), |_| panic!("nobody is waited for")), []);
     }
 }

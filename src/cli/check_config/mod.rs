@@ -75,7 +75,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.print_effective {
         return print_effective(&file, &args.overrides);
     }
-    let report = examine(&file, &args.overrides, !args.no_environment)?;
+    let report = examine(&file, &args.overrides, !args.no_environment);
     match args.output {
         Output::Json => print_json(&report)?,
         Output::Table if report.ok => print(&report.text())?,
@@ -100,14 +100,14 @@ fn print_effective(file: &Path, overrides: &Overrides) -> anyhow::Result<ExitCod
 }
 
 /// All that is wrong with a settings file, with the files that it names, and with what is around.
-fn examine(file: &Path, overrides: &Overrides, with_environment: bool) -> anyhow::Result<CheckReport> {
+fn examine(file: &Path, overrides: &Overrides, with_environment: bool) -> CheckReport {
     let mut report = CheckReport::new(file);
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
             report.add(FaultLevel::Error, Place::default(), "", format!("cannot be read: {error}"));
             report.finish();
-            return Ok(report);
+            return report;
         }
     };
     let environment = |variable: &str| std::env::var(variable).ok();
@@ -118,11 +118,11 @@ fn examine(file: &Path, overrides: &Overrides, with_environment: bool) -> anyhow
         files::documents(&examined, config, &mut report);
         if with_environment {
             files::secrets(&examined, config, &mut report);
-            environment::check(&examined, config, &mut report)?;
+            environment::check(&examined, config, &mut report);
         }
     }
     report.finish();
-    Ok(report)
+    report
 }
 
 #[cfg(test)]
@@ -198,7 +198,7 @@ mod tests {
         }
         let path = folder.path().join("k.yaml");
         std::fs::write(&path, settings.replace("DIR", &at)).unwrap();
-        let report = examine(&path, &Overrides::default(), with_environment).unwrap();
+        let report = examine(&path, &Overrides::default(), with_environment);
         let text = report.text().replace(&format!("{at}/"), "");
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.pop();

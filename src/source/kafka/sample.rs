@@ -116,7 +116,7 @@ fn metadata(consumer: &Consumer, brokers: &str) -> Result<Metadata, SampleError>
             Err(error) => error,
         };
         offsets::serve_events(consumer);
-        if started.elapsed() >= ANSWER_WITHIN || consumer.context().was_refused() {
+        if started.elapsed() + LOOK_EVERY > ANSWER_WITHIN || consumer.context().was_refused() {
             let (brokers, text) = (brokers.to_owned(), offsets::with_reasons(&error, consumer));
             return Err(SampleError::Unreachable { brokers, seconds: started.elapsed().as_secs(), text });
         }
