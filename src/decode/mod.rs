@@ -145,6 +145,12 @@ impl Decoder {
         &mut self.assembler.fingerprinter
     }
 
+    /// Forgets how the last records were laid out. After a panic, what was noted of that may be half a record's; all else
+    /// that is kept from one record to the next is written in one step, or is wiped first.
+    pub fn forget_layout(&mut self) {
+        self.layout = Layout::new(self.plan.nodes());
+    }
+
     /// Decodes one record, calling `sink` at least once, and in the record's order.
     pub fn decode<'a>(&mut self, payload: &'a [u8], arena: &'a Bump, sink: impl FnMut(Decoded<'a>)) {
         let Self { plan, layout, assembler, coverage } = self;

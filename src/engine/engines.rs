@@ -31,7 +31,7 @@ const FLEET_ENTRY: &[u8] = b"fleet";
 #[allow(clippy::struct_field_names)] // they are engines, and nothing else here is
 pub struct Engines {
     settings: Arc<Settings>,
-    engines: Vec<Engine>,
+    pub(super) engines: Vec<Engine>,
     inputs: InputNames,
     groups: Groups,
     fleet: Fleet,
@@ -260,12 +260,12 @@ impl Engines {
         self.fleet.adopt(adopt::in_force(told, self.watermark()));
     }
 
-    fn owner(&mut self, key: &KeyId) -> &mut Engine {
+    pub(super) fn owner(&mut self, key: &KeyId) -> &mut Engine {
         let partition = self.partition(key);
         &mut self.engines[partition]
     }
 
-    fn partition(&self, key: &KeyId) -> usize {
+    pub(super) fn partition(&self, key: &KeyId) -> usize {
         usize::from(key.partition(self.settings.partitions))
     }
 
@@ -381,14 +381,6 @@ impl Engines {
     #[cfg(test)]
     pub(super) fn uses(&self) -> &[crate::detect::GroupUse] {
         self.engines.first().map_or(&[], |engine| &engine.groups)
-    }
-
-    /// A key's profile is as good as mature.
-    #[cfg(test)]
-    pub(super) fn make_mature(&mut self, key: &KeyId) {
-        let engine = self.owner(key);
-        let index = engine.table.find(key).expect("a profile");
-        engine.table.hot_mut(index).group_quota = 1_000;
     }
 
     /// The open incident of a key.

@@ -15,6 +15,7 @@ mod findings;
 mod groups;
 mod ids;
 mod input_names;
+mod maturity;
 mod memory;
 mod observe;
 pub mod seam;

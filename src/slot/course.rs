@@ -159,9 +159,10 @@ impl<J: Judge> Course<J> {
         self.outcome.notes_keys = notes_keys;
     }
 
-    /// What is being judged: after a panic, what it came from.
-    pub fn in_hand(&self) -> Option<Excluded> {
-        self.judge.in_hand().or(self.is_passing.then_some(Excluded::AllTimedWork))
+    /// What is being judged, and that of which it is one: after a panic, what it came from.
+    pub fn in_hand(&self) -> Vec<Excluded> {
+        let in_hand = self.judge.in_hand();
+        if in_hand.is_empty() && self.is_passing { vec![Excluded::AllTimedWork] } else { in_hand }
     }
 
     /// Applies a command, and returns the effects that it had.

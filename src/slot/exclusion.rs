@@ -34,6 +34,7 @@ impl fmt::Display for Excluded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => write!(f, "the requests of key {id}"),
+            Self::ImmatureKeys => f.write_str("the requests of all keys that are not mature"),
             Self::TimedWork(partition) => {
                 write!(f, "the ends of windows, incidents and steps in partition {partition}")
             }

@@ -69,8 +69,9 @@ pub trait Judge {
     /// Leaves these out from now on, and nothing else. The requests of an excluded key are rejected.
     fn exclude(&mut self, exclusions: &[Exclusion]);
 
-    /// What is being judged right now, as far as it could be left out: after a panic, what it came from.
-    fn in_hand(&self) -> Option<Excluded>;
+    /// What is being judged right now, as far as it could be left out: after a panic, what it came from. Then that of
+    /// which it is one, to be left out where many of these panic.
+    fn in_hand(&self) -> Vec<Excluded>;
 
     /// Takes one entry of a checkpoint back. The error says what is wrong with it.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;

@@ -11,6 +11,7 @@ mod course;
 mod exclusion;
 mod idle;
 mod judge;
+mod left_out;
 mod marks;
 mod outputs;
 #[cfg(test)]

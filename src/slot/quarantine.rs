@@ -7,7 +7,8 @@
 //! A panic that depends on the state comes again with other records: with each of one key, or whenever time passes. So
 //! what panics a second time within [`STRIKES_WITHIN`] is left out for an hour ([`super::exclusion`]): the requests of the
 //! key, or what passing time brings in the partition. So each key, and each partition's timed work, costs four restarts
-//! an hour at most. A command that panics is gone with its engine: who gave it gets an error, and it is not tried again.
+//! an hour at most. A caller may have ever new keys: after [`IMMATURE_KEYS_MAX`] of those that are not mature, the requests
+//! of all of them are left out. A mature key took days to become one. A command that panics is gone with its engine: who gave it gets an error, and it is not tried again.
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::store::{Excluded, Exclusion, Run};
 
 /// Two panics at one thing within this time leave it out.
 const STRIKES_WITHIN: Duration = Duration::from_hours(1);
+/// So many keys that are not mature at which it panics within this time leave all of them out.
+const IMMATURE_KEYS_MAX: usize = 8;
 /// Panics that are remembered; the oldest go first.
 const STRIKES_MAX: usize = 4096;
 
@@ -29,10 +32,12 @@ pub(super) struct Quarantine {
     suspects: Vec<Run>,
     /// Single records that panicked.
     condemned: Vec<Run>,
-    /// What was being judged at the panic that comes next to be told.
-    blamed: Option<Excluded>,
+    /// What was being judged at the panic that comes next to be told, and that of which it is one.
+    blamed: Vec<Excluded>,
     /// Earlier panics, by the wall clock in milliseconds.
     strikes: Vec<(Excluded, u64)>,
+    /// Keys that were not mature at their panics, each once.
+    immature: Vec<(Excluded, u64)>,
     /// What is to be left out, and whether already in a replay.
     exclusions: Vec<(Exclusion, bool)>,
     /// The slot is going again over what was committed.
@@ -101,7 +106,7 @@ impl Quarantine {
     }
 
     /// The panic that has just come was at this.
-    pub fn blame(&mut self, what: Option<Excluded>) {
+    pub fn blame(&mut self, what: Vec<Excluded>) {
         self.blamed = what;
     }
 
@@ -128,12 +133,10 @@ impl Quarantine {
 
     /// Notes a panic at this; at the second one it is to be left out.
     fn strike(&mut self, what: Excluded, now_ms: u64) {
-        let is_recent = |at: u64| u128::from(now_ms.abs_diff(at)) < STRIKES_WITHIN.as_millis();
-        self.strikes.retain(|(_, at)| is_recent(*at));
+        self.strikes.retain(|(_, at)| is_recent(*at, now_ms));
         if self.strikes.iter().any(|(known, _)| *known == what) {
             self.strikes.retain(|(known, _)| *known != what);
-            self.exclusions.retain(|(known, _)| known.what != what);
-            self.exclusions.push((Exclusion::new(what.clone(), now_ms), self.is_replay));
+            self.leave_out(what, now_ms);
             return;
         }
         if self.strikes.len() >= STRIKES_MAX {
@@ -142,19 +145,38 @@ impl Quarantine {
         self.strikes.push((what, now_ms));
     }
 
+    /// Notes a panic at a key that is not mature; at so many different ones, all of these are to be left out.
+    fn strike_immature(&mut self, key: Excluded, now_ms: u64) {
+        self.immature.retain(|(known, at)| is_recent(*at, now_ms) && *known != key);
+        self.immature.push((key, now_ms));
+        if self.immature.len() >= IMMATURE_KEYS_MAX {
+            self.immature.clear();
+            self.leave_out(Excluded::ImmatureKeys, now_ms);
+        }
+    }
+
+    fn leave_out(&mut self, what: Excluded, now_ms: u64) {
+        self.exclusions.retain(|(known, _)| known.what != what);
+        self.exclusions.push((Exclusion::new(what, now_ms), self.is_replay));
+    }
+
     /// The slot's thread has panicked, at this time by the wall clock.
     pub fn panicked(&mut self, now_ms: u64) -> Culprit {
-        let blamed = self.blamed.take();
-        if let Some(what) = &blamed {
-            self.strike(what.clone(), now_ms);
-        }
-        match blamed {
-            Some(work @ (Excluded::TimedWork(_) | Excluded::AllTimedWork)) => {
+        let blamed = std::mem::take(&mut self.blamed);
+        let Some(what) = blamed.first() else { return self.culprit() };
+        self.strike(what.clone(), now_ms);
+        match what {
+            Excluded::TimedWork(_) | Excluded::AllTimedWork => {
                 // The record at which time passed has no part in it.
                 (self.in_hand, self.name) = (Vec::new(), None);
-                Culprit::Work(work)
+                Culprit::Work(what.clone())
             }
-            Some(Excluded::Key(_)) | None => self.culprit(),
+            Excluded::Key(_) | Excluded::ImmatureKeys => {
+                if blamed.contains(&Excluded::ImmatureKeys) {
+                    self.strike_immature(what.clone(), now_ms);
+                }
+                self.culprit()
+            }
         }
     }
 
@@ -172,4 +194,8 @@ impl Quarantine {
             }
         }
     }
+}
+
+fn is_recent(at_ms: u64, now_ms: u64) -> bool {
+    u128::from(now_ms.abs_diff(at_ms)) < STRIKES_WITHIN.as_millis()
 }

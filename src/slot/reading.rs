@@ -3,13 +3,18 @@
 //! Requests go through in chunks of [`AHEAD`], so that the engines can fetch their profiles ahead. Nothing is allocated
 //! for a request: texts lie in the batch or in an arena that is wiped after it, or before it grows too large.
 
-use std::{collections::BTreeSet, hash::Hasher, sync::Arc};
+use std::{
+    hash::Hasher,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 use bumpalo::Bump;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::{
-    judge::{Judge, Outcome, PANICKED, Rejection, WriteEntry},
+    judge::{Judge, Outcome, Rejection, WriteEntry},
+    left_out::{InHand, LeftOut, reject_panicked},
     marks::{count_several, mark_cut},
     time::clamped,
 };
@@ -52,10 +57,15 @@ pub struct Reading {
     settings: String,
     /// For hashes of rejected records: secret, so that a raw key in one cannot be guessed from it.
     hash_key: [u8; 16],
-    /// Keys whose requests are left out.
-    excluded: BTreeSet<KeyId>,
-    /// Whose request was judged last, where that is noted.
-    in_hand: Option<KeyId>,
+    left_out: LeftOut,
+    in_hand: InHand,
+}
+
+/// What is decoded and not applied yet, and the record that is being decoded.
+struct Gathered<'a> {
+    arena: &'a Bump,
+    chunk: Vec<Event<'a>>,
+    in_decoding: Option<Record<'a>>,
 }
 
 impl Reading {
@@ -80,8 +90,8 @@ impl Reading {
             arena: Bump::new(),
             settings,
             hash_key,
-            excluded: BTreeSet::new(),
-            in_hand: None,
+            left_out: LeftOut::default(),
+            in_hand: InHand::default(),
         }
     }
 
@@ -90,18 +100,44 @@ impl Reading {
         &self.engines
     }
 
-    /// Reads and applies records, until there are no more or the arena is full.
+    /// Reads and applies records, until there are no more or the arena is full. A record at which decoding panics is
+    /// passed over: nothing that counts is half done by it, so that nobody stops the engines by what he writes there.
     fn read_until_full<'b>(
         &mut self,
+        arena: &Bump,
         records: &mut impl Iterator<Item = Record<'b>>,
         at_ms: u64,
         out: &mut Outcome,
     ) {
-        let Self { decoders, enricher, engines, arena, hash_key, excluded, in_hand, .. } = self;
-        let arena = &*arena;
         // Twice the chunk, so that a record with several requests does not make it grow.
-        let mut chunk: Vec<Event<'_>> = Vec::with_capacity(2 * AHEAD);
+        let mut gathered = Gathered { arena, chunk: Vec::with_capacity(2 * AHEAD), in_decoding: None };
+        loop {
+            let decode = || self.decode(&mut gathered, records, at_ms, out);
+            let Err(panic) = catch_unwind(AssertUnwindSafe(decode)) else { break };
+            match gathered.in_decoding.take().filter(|_| !self.in_hand.is_judging) {
+                Some(record) => {
+                    self.decoders[usize::from(record.source)].forget_layout();
+                    reject_panicked(&record, 0, out);
+                }
+                None => resume_unwind(panic),
+            }
+        }
+        self.in_hand.apply(&mut self.engines, &gathered.chunk, out);
+    }
+
+    /// Decodes records, and applies them but for the last few.
+    fn decode<'a, 'b: 'a>(
+        &mut self,
+        gathered: &mut Gathered<'a>,
+        records: &mut impl Iterator<Item = Record<'b>>,
+        at_ms: u64,
+        out: &mut Outcome,
+    ) {
+        let Self { decoders, enricher, engines, hash_key, left_out, in_hand, .. } = self;
+        let Gathered { arena, chunk, in_decoding } = gathered;
+        let (arena, ahead) = (*arena, left_out.ahead());
         for record in records {
+            *in_decoding = Some(record);
             out.tally(record.source).count_record(record.bytes);
             // Whoever sets a record's time may have the same wrong clock as who wrote the log.
             let log_time = EventTime(record.log_time_ms.map_or(at_ms, |log_ms| log_ms.min(at_ms)));
@@ -113,7 +149,7 @@ impl Reading {
                     Decoded::Request(Request { event, client }) => {
                         // A record may be a batch of very many.
                         if chunk.len() >= CHUNK_MAX {
-                            apply(engines, &chunk, in_hand, out);
+                            in_hand.apply(engines, chunk, out);
                             chunk.clear();
                         }
                         chunk.push(event);
@@ -134,31 +170,21 @@ impl Reading {
                         chunk.extend(key.map(|key| unreadable(&record, index, key, time, log_time)));
                     }
                 }
-                if !excluded.is_empty() {
-                    leave_out(&mut chunk, excluded, &record, out);
+                if !left_out.is_empty() {
+                    left_out.take_out(engines, chunk, &record, out);
                 }
                 index = index.saturating_add(1);
             });
-            mark_cut(&mut chunk, &record);
-            if chunk.len() >= AHEAD {
-                apply(engines, &chunk, in_hand, out);
+            mark_cut(chunk, &record);
+            if chunk.len() >= ahead {
+                in_hand.apply(engines, chunk, out);
                 chunk.clear();
             }
             if arena.allocated_bytes() >= ARENA_BYTES_MAX {
                 break;
             }
         }
-        apply(engines, &chunk, in_hand, out);
     }
-}
-
-/// Takes the request that came last out again if its key is excluded, and rejects it.
-#[cold]
-fn leave_out(chunk: &mut Vec<Event<'_>>, excluded: &BTreeSet<KeyId>, record: &Record<'_>, out: &mut Outcome) {
-    let Some(event) = chunk.pop_if(|event| excluded.contains(&event.key)) else { return };
-    let (input, offset, length) = (record.input, record.offset, record.bytes.len());
-    let index = event.position.index;
-    out.reject(record.source, Rejection { input, offset, index, reason: PANICKED, length, hash: 0 });
 }
 
 /// What counts for the key of a record that cannot be read, so that nobody hides by breaking his records.
@@ -174,45 +200,22 @@ fn unreadable<'a>(
     Event::unreadable(key, time.unwrap_or_default(), position)
 }
 
-fn apply(engines: &mut Engines, chunk: &[Event<'_>], in_hand: &mut Option<KeyId>, out: &mut Outcome) {
-    if out.notes_keys {
-        return apply_one_by_one(engines, chunk, in_hand, out);
-    }
-    #[cfg(test)]
-    super::planted::panic_in_judging(chunk);
-    engines.apply_events(chunk, &mut out.effects);
-}
-
-/// Notes whose request each is, before it is judged.
-#[cold]
-fn apply_one_by_one(
-    engines: &mut Engines,
-    chunk: &[Event<'_>],
-    in_hand: &mut Option<KeyId>,
-    out: &mut Outcome,
-) {
-    for event in chunk {
-        *in_hand = Some(event.key);
-        #[cfg(test)]
-        super::planted::panic_in_judging(std::slice::from_ref(event));
-        engines.apply_events(std::slice::from_ref(event), &mut out.effects);
-    }
-}
-
 impl Judge for Reading {
     type Change = Change;
 
     fn read(&mut self, batch: &Batch, at_ms: u64, out: &mut Outcome) {
         self.engines.read_at(EventTime(at_ms));
-        self.in_hand = None;
+        self.in_hand.clear();
         let mut records = batch.records().peekable();
+        let mut arena = std::mem::take(&mut self.arena);
         while records.peek().is_some() {
-            self.read_until_full(&mut records, at_ms, out);
-            self.arena.reset();
-            if self.arena.allocated_bytes() > ARENA_BYTES_KEPT {
-                self.arena = Bump::new();
+            self.read_until_full(&arena, &mut records, at_ms, out);
+            arena.reset();
+            if arena.allocated_bytes() > ARENA_BYTES_KEPT {
+                arena = Bump::new();
             }
         }
+        self.arena = arena;
         self.engines.take_late(|input, count| {
             if let Some(record) = batch.records().find(|record| record.input == input) {
                 out.tally(record.source).late += count;
@@ -221,12 +224,12 @@ impl Judge for Reading {
     }
 
     fn watermark(&mut self, time: EventTime, out: &mut Outcome) {
-        self.in_hand = None;
+        self.in_hand.clear();
         self.engines.apply(Input::Watermark(time), &mut out.effects);
     }
 
     fn command(&mut self, command: &Command, out: &mut Outcome) {
-        self.in_hand = None;
+        self.in_hand.clear();
         self.engines.apply(Input::Command(command), &mut out.effects);
     }
 
@@ -293,23 +296,20 @@ impl Judge for Reading {
     }
 
     fn exclude(&mut self, exclusions: &[Exclusion]) {
-        self.excluded.clear();
-        let (mut partitions, mut all) = (Vec::new(), false);
-        for Exclusion { what, .. } in exclusions {
-            match what {
-                Excluded::Key(id) => self.excluded.extend(id.parse::<KeyId>().ok()),
-                Excluded::TimedWork(partition) => partitions.push(*partition),
-                Excluded::AllTimedWork => all = true,
-            }
-        }
+        self.left_out = LeftOut::new(exclusions);
+        let partitions = exclusions.iter().filter_map(|exclusion| match exclusion.what {
+            Excluded::TimedWork(partition) => Some(partition),
+            _ => None,
+        });
+        let all = exclusions.iter().any(|exclusion| exclusion.what == Excluded::AllTimedWork);
         self.engines.leave_out_timed(partitions, all);
     }
 
-    fn in_hand(&self) -> Option<Excluded> {
+    fn in_hand(&self) -> Vec<Excluded> {
         match self.engines.timed_in_hand() {
-            Some(TimedPlace::Partition(partition)) => Some(Excluded::TimedWork(partition)),
-            Some(TimedPlace::Groups) => Some(Excluded::AllTimedWork),
-            None => self.in_hand.map(|key| Excluded::Key(key.to_string())),
+            Some(TimedPlace::Partition(partition)) => vec![Excluded::TimedWork(partition)],
+            Some(TimedPlace::Groups) => vec![Excluded::AllTimedWork],
+            None => self.in_hand.of_key(),
         }
     }
 

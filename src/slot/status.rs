@@ -136,7 +136,7 @@ impl Status {
         exclusions.clone_into(&mut locked(&self.exclusions));
     }
 
-    pub(super) fn blame(&self, what: Option<Excluded>) {
+    pub(super) fn blame(&self, what: Vec<Excluded>) {
         locked(&self.quarantine).blame(what);
     }
 

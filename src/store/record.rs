@@ -68,6 +68,8 @@ pub enum Entry {
 pub enum Excluded {
     /// The requests of the key with this id.
     Key(String),
+    /// Those of all keys that are not mature: new ones among them, of which a caller has as many as he likes.
+    ImmatureKeys,
     /// What passing time brings in this partition: ends of windows, incidents and steps.
     TimedWork(u16),
     /// The same in all partitions.

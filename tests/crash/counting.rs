@@ -95,8 +95,8 @@ impl Judge for Counting {
 
     fn exclude(&mut self, _exclusions: &[Exclusion]) {}
 
-    fn in_hand(&self) -> Option<Excluded> {
-        None
+    fn in_hand(&self) -> Vec<Excluded> {
+        Vec::new()
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {

@@ -209,6 +209,47 @@ fn what_is_left_out_is_left_out_again_by_a_replay() {
     }
 }
 
+/// 300 records of two inputs: of every three, one is that of a key that nobody has seen, and at which it panics.
+fn tape_with_ever_new_cursed_keys() -> Tape {
+    let mut text = String::new();
+    for n in 0..300 {
+        let key = ["a".to_owned(), "new-b".to_owned(), format!("new-cursed-{n}")][n % 3].clone();
+        let _ = writeln!(text, "{} {n} {key}", n % 2);
+        if n % 20 == 19 {
+            text.push_str("---\n");
+        }
+    }
+    tape(2, &text)
+}
+
+#[test]
+fn ever_new_keys_at_which_it_panics_leave_all_immature_keys_out_and_mature_ones_are_judged_on() {
+    let Survived { left, culprits, rejected: counts, excluded } =
+        survive(&tape_with_ever_new_cursed_keys(), &[]);
+    assert!(culprits.len() <= 16, "two panics each of eight keys: {}", culprits.len());
+    assert_eq!(excluded, [Excluded::ImmatureKeys]);
+    let counted = counted(&left);
+    assert_eq!(counted[0], "a 100");
+    let of_others: u64 = counted[1].strip_prefix("new-b ").expect("the other key").parse().unwrap();
+    assert!(counted.len() == 2 && of_others < 20, "until the eighth panic: {counted:?}");
+    assert_eq!(counts, [("panicked", 200 - of_others)]);
+}
+
+#[test]
+fn immature_keys_are_left_out_again_by_a_replay() {
+    let tape = tape_with_ever_new_cursed_keys();
+    for at_call in 1..100 {
+        // A crash in the life that leaves them out, which only what was recorded outlives.
+        let crashes: Vec<Crash> = std::iter::repeat_n(0, 16)
+            .chain([at_call])
+            .map(|at_call| Crash { at_call, after: at_call % 2 == 0 })
+            .collect();
+        let Survived { left, culprits, .. } = survive(&tape, &crashes);
+        assert_eq!(counted(&left)[0], "a 100", "crash at call {at_call}");
+        assert!(culprits.len() <= 32, "crash at call {at_call}: {}", culprits.len());
+    }
+}
+
 #[test]
 fn what_panics_whenever_time_passes_is_left_out_and_records_are_judged_on() {
     let judge = || Toy::panicking_from(START_MS + 50_000);

@@ -12,7 +12,7 @@ use crate::{
     incident::Severity,
     respond::Caps,
     rules::RuleSet,
-    slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading},
+    slot::{Judge, Outcome, REJECTIONS_PRODUCED_MAX, Reading, planted},
     source::{Batch, Record},
     store::{Excluded, Exclusion},
 };
@@ -132,6 +132,53 @@ fn the_requests_of_an_excluded_key_are_rejected_and_those_of_others_judged() {
     reading.exclude(&[]);
     reading.read(&batch, START_MS + 100_000, &mut Outcome::default());
     assert_eq!(reading.engines().counts().map(|counts| counts.keys).sum::<u64>(), 2);
+}
+
+#[test]
+fn a_record_at_which_decoding_panics_is_rejected_and_all_around_it_judged() {
+    let key = "sk_live_4242424242424242";
+    let mut lines: Vec<String> = (0..90).map(|n| line(n, key)).collect();
+    for at in [0, 1, 40, 89] {
+        lines[at] = planted::IN_DECODING.to_owned();
+    }
+    let out = read(&lines, None, START_MS + 100_000);
+    let tally = &out.tallies[0];
+    assert_eq!((tally.records, tally.events, tally.rejected.as_slice()), (90, 86, &[("panicked", 4)][..]));
+    let places: Vec<_> = out.rejections.iter().map(|rejection| (rejection.offset, rejection.hash)).collect();
+    assert_eq!(places, [(0, 0), (1, 0), (40, 0), (89, 0)]);
+    assert_eq!(out.seen, [(3, START_MS + 88_000)]);
+}
+
+#[test]
+fn while_immature_keys_are_left_out_mature_ones_are_judged_however_records_are_gathered() {
+    let (known, new) = ("sk_live_4242424242424242", "sk_live_other_neighbour_1");
+    let at_ms = START_MS + 30 * 86_400_000;
+    let judge = || {
+        let mut judge = reading(RuleSet::default(), Catalogue::default());
+        // Three days, a request in each 20 s.
+        let learnt: Vec<String> = (0..3 * 4_320).map(|n| line(20 * n, known)).collect();
+        let mut batch = Batch::new(learnt.len());
+        for (offset, line) in (0u64..).zip(&learnt) {
+            let bytes = line.as_bytes();
+            let next = offset + 1;
+            batch.push(Record { source: 0, input: 3, offset, next, log_time_ms: None, bytes, cut: false });
+        }
+        judge.read(&batch, at_ms, &mut Outcome::default());
+        judge.exclude(&[Exclusion { what: Excluded::ImmatureKeys, until_ms: at_ms }]);
+        judge
+    };
+    let both = format!("{known}, {new}");
+    let keys = [known, new, &both, &both, new, known];
+    let lines: Vec<String> =
+        (0..90).zip(keys.iter().cycle()).map(|(n, key)| line(3 * 86_400 + n, key)).collect();
+    for parts in [1, 7, 90] {
+        let (mut judge, mut out) = (judge(), Outcome::default());
+        for lines in lines.chunks(parts) {
+            judge.read(&batch(lines, None), at_ms, &mut out);
+        }
+        assert_eq!(out.tallies[0].rejected, [("panicked", 60)], "{parts} at a time");
+        assert_eq!(judge.engines().counts().map(|counts| counts.keys).sum::<u64>(), 1, "{parts} at a time");
+    }
 }
 
 #[test]

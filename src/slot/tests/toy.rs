@@ -142,7 +142,10 @@ impl Judge for Toy {
                 continue;
             };
             out.tally(record.source).events += 1;
-            if self.excluded.contains(&Excluded::Key(key.to_owned())) {
+            let is_immature = key.starts_with("new");
+            if self.excluded.contains(&Excluded::Key(key.to_owned()))
+                || is_immature && self.excluded.contains(&Excluded::ImmatureKeys)
+            {
                 let (input, offset, length) = (record.input, record.offset, record.bytes.len());
                 out.reject(
                     record.source,
@@ -152,6 +155,7 @@ impl Judge for Toy {
             }
             self.in_hand = out.notes_keys.then(|| key.to_owned());
             // By its state: each request but the first few.
+            assert!(!key.starts_with("new-cursed"), "planted");
             assert!(key != "cursed" || self.counts.get(key).is_none_or(|count| count.all < 3), "planted");
             let time = EventTime(super::START_MS + seconds * 1000);
             let log_time = EventTime(record.log_time_ms.unwrap_or(at_ms));
@@ -235,8 +239,13 @@ impl Judge for Toy {
         self.excluded = exclusions.iter().map(|exclusion| exclusion.what.clone()).collect();
     }
 
-    fn in_hand(&self) -> Option<Excluded> {
-        self.in_hand.clone().map(Excluded::Key)
+    fn in_hand(&self) -> Vec<Excluded> {
+        let Some(key) = self.in_hand.clone() else { return Vec::new() };
+        let is_immature = key.starts_with("new");
+        [Some(Excluded::Key(key)), is_immature.then_some(Excluded::ImmatureKeys)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {

@@ -200,6 +200,7 @@ mod tests {
             "keyhound_decisions_total{mode=\"enforce\",step=\"throttle\"}",
             "keyhound_proposals_withheld_total{guardrail=\"maturity\"}",
             "keyhound_records_rejected_total{reason=\"bad_time\",source=\"0:kong-logs\"}",
+            "keyhound_records_rejected_total{reason=\"panicked\",source=\"0:kong-logs\"}",
             "keyhound_detection_delay_seconds_count",
         ] {
             assert!(text.contains(&format!("\n{series} 0\n")), "{series} is not 0 in\n{text}");

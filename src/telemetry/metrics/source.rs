@@ -8,6 +8,9 @@ use crate::{decode::Reject, telemetry::reading::SourceReading};
 /// What can be odd about what a source brings; `slot/arrivals.rs` has the same.
 const WARNINGS: [&str; 4] = ["nothing_there", "no_request", "no_key", "clock"];
 
+/// The reason of records at which the engine panicked, beside those of the decoder; `slot/judge.rs` has the same.
+const PANICKED: &str = "panicked";
+
 /// Records, events, rejects, losses and lag of each source.
 pub(super) struct SourceMetrics {
     records: IntCounterVec,
@@ -131,6 +134,7 @@ impl SourceMetrics {
         raise(&self.lost_records.with_label_values(label), source.lost_records);
         self.short_retention.with_label_values(label).set(signed(source.short_retention));
         start_at_zero(&self.rejected, &[label, &Reject::ALL.map(Reject::as_str)]);
+        start_at_zero(&self.rejected, &[label, &[PANICKED]]);
         for (reason, count) in &source.rejected {
             raise(&self.rejected.with_label_values(&[source.source.as_str(), reason]), *count);
         }
