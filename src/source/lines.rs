@@ -148,16 +148,20 @@ impl<R: Read> LineReader<R> {
         self.count -= 1;
     }
 
-    /// The bytes of a line that was gone over.
+    /// The bytes of a line that was gone over, up to the line feed: with the carriage return before it.
     pub fn bytes(&self, span: &Span) -> &[u8] {
-        let bytes = &self.buffer[span.start..span.keep];
-        bytes.strip_suffix(b"\r").unwrap_or(bytes)
+        &self.buffer[span.start..span.keep]
     }
 
     /// A line that was gone over.
     pub fn line(&self, span: &Span) -> Line<'_> {
         let cut_from = (span.length() > self.bytes_max as u64).then_some(span.length());
-        Line { offset: span.offset, next: span.next, bytes: self.bytes(span), cut_from }
+        Line {
+            offset: span.offset,
+            next: span.next,
+            bytes: without_carriage_return(self.bytes(span)),
+            cut_from,
+        }
     }
 
     /// The line that ends before `at`, and as many bytes of line break.
@@ -200,6 +204,11 @@ impl<R: Read> LineReader<R> {
             }
         }
     }
+}
+
+/// A line without the first byte of its line break, if that is `\r\n`.
+pub fn without_carriage_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]

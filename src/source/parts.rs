@@ -11,12 +11,15 @@
 //! from that alone, so such a part has been given. What is given as it is behind a line of the other stream ends where that
 //! line ends; reading that begins there gives it once more, as a record at the same position.
 //!
+//! **Carriage returns.** A runtime may split a line behind any byte, so a `\r` at the end of a part is text. That at the end
+//! of the joined line is of the program's line break, `\r\n`, in whichever part it stands, as that of any other line.
+//!
 //! **Bounds.** Of a joined line `bytes_max` bytes are kept. One that has had no part for [`GAP_MAX`] bytes of the file is
 //! given as it is. There is no bound in time: what a program has not ended is no line yet, as without a container.
 
 use std::io::{self, Read};
 
-use super::lines::{Found, Line, LineReader, Span, Step};
+use super::lines::{Found, Line, LineReader, Span, Step, without_carriage_return};
 
 /// How many bytes of the file may lie between two parts of a line.
 const GAP_MAX: u64 = 1 << 20;
@@ -275,6 +278,7 @@ impl<R: Read> LogLines<R> {
         let is_cut = waiting.whole > waiting.bytes.len() as u64;
         if !is_cut {
             waiting.bytes.extend_from_slice(tail);
+            waiting.bytes.truncate(without_carriage_return(&waiting.bytes).len());
         }
         let cut_from = is_cut.then_some(waiting.whole);
         let offset = waiting.from.max(self.given_to).min(next);
