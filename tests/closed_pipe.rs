@@ -28,6 +28,15 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let line = r#"{"msec":"1795327660.839","remote_addr":"203.0.113.7","api_key":"k","method":"GET","uri":"/","status":"200"}"#;
     std::fs::write(&log, format!("{line}\n").repeat(2_000)).expect("written");
     let log = log.to_str().expect("text");
+    let config = folder.path().join("keyhound.yaml");
+    let pepper = folder.path().join("pepper");
+    std::fs::write(&pepper, "x".repeat(32)).expect("written");
+    let settings = format!(
+        "sources: [{{ stdin: {{}}, format: nginx, key: raw }}]\nfingerprint: {{ pepper_file: {pepper:?} }}\n\
+         state: {{ dir: {pepper:?} }}\n"
+    );
+    std::fs::write(&config, settings).expect("written");
+    let config = config.to_str().expect("text");
     for words in [
         &["completions", "bash"][..],
         &["completions", "fish"],
@@ -44,6 +53,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         &["decode", "--format", "nginx", log],
         &["decode", "--format", "nginx", "--output", "json", log],
         &["generate", "--stream", "2000"],
+        &["replay", "--config", config, "--incidents", "-", log],
     ] {
         let (code, said) = run(words, false);
         assert_eq!(code, Some(0), "{words:?}: {said}");

@@ -13,6 +13,7 @@ mod listeners;
 pub mod parts;
 mod read_back;
 mod reload;
+pub mod replay;
 mod signals;
 mod state_keeper;
 pub mod secrecy;

@@ -172,7 +172,7 @@ pub fn sources(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Box<dyn s
 }
 
 /// Tells a record's time as the judgement will.
-fn time_of(mut decoder: Decoder) -> source::TimeOf {
+pub fn time_of(mut decoder: Decoder) -> source::TimeOf {
     let mut arena = Bump::new();
     Box::new(move |record| {
         let mut time = None;

@@ -11,6 +11,7 @@ pub mod generate;
 pub mod incidents;
 pub mod inspect;
 pub mod records;
+pub mod replay;
 pub mod rules;
 pub mod run;
 
@@ -58,6 +59,7 @@ enum Command {
     CheckConfig(check_config::Args),
     Inspect(inspect::Args),
     Decode(decode::Args),
+    Replay(replay::Args),
     Rules(rules::Args),
     Decisions(decisions::Args),
     Incidents(incidents::Args),
@@ -84,6 +86,7 @@ fn run_command(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(args) => check_config::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Decode(args) => decode::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Rules(args) => rules::run(args),
         Command::Decisions(args) => decisions::run(&args),
         Command::Incidents(args) => incidents::run(&args),

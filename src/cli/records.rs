@@ -2,8 +2,9 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail};
@@ -11,7 +12,7 @@ use anyhow::{Context, bail};
 use crate::{
     decode::{Format, Mapping, Pepper, presets},
     rules::document::did_you_mean,
-    source::{Line, LogLines, RECORD_BYTES_MAX, Step},
+    source::{Line, LogLines, RECORD_BYTES_MAX, Step, WholeLog},
 };
 
 /// One record of the input: a line, or one that was split and is joined again, as the daemon does.
@@ -26,16 +27,8 @@ pub struct Record {
 /// The records of a file, or of standard input for `-`; gzip is recognised.
 pub fn records(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Record>>> {
     let name = path.display().to_string();
-    let raw: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(path).with_context(|| format!("{name} cannot be opened"))?)
-    };
-    let mut raw = BufReader::new(raw);
-    let zipped = raw.fill_buf().with_context(|| format!("{name} cannot be read"))?.starts_with(&[0x1f, 0x8b]);
-    let input: Box<dyn Read> =
-        if zipped { Box::new(flate2::bufread::MultiGzDecoder::new(raw)) } else { Box::new(raw) };
-    let mut lines = LogLines::new(input, 0, RECORD_BYTES_MAX);
+    let log = WholeLog::open(path, Arc::default()).with_context(|| format!("{name} cannot be read"))?;
+    let mut lines = LogLines::new(log.content, 0, RECORD_BYTES_MAX);
     Ok(std::iter::from_fn(move || {
         next(&mut lines)
             .transpose()

@@ -31,7 +31,7 @@ pub use documentation::documentation;
 pub use effective::effective;
 pub use examine::Examined;
 pub use files::{FileError, catalogue, catalogue_schema, rules};
-pub use overrides::Overrides;
+pub use overrides::{Overrides, mode};
 pub use raw::schema;
 pub use response::ResponseSettings;
 pub use span::Span;

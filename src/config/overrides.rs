@@ -40,7 +40,8 @@ impl Overrides {
     }
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
+/// `shadow` or `enforce`.
+pub fn mode(text: &str) -> Result<Mode, String> {
     let found = [Mode::Shadow, Mode::Enforce].into_iter().find(|mode| mode.as_str() == text);
     found.ok_or_else(|| from_variable("KEYHOUND_MODE", text, "it must be shadow or enforce"))
 }

@@ -17,6 +17,7 @@ mod settings;
 pub mod stdin;
 #[cfg(test)]
 mod testing;
+mod whole_log;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use lines::{Line, Step};
 pub use notice::Notice;
 pub use parts::LogLines;
 pub use settings::{KindError, Settings};
+pub use whole_log::WholeLog;
 
 /// The longest record that a source can be told to take, and does by default. Of a longer one the beginning is taken.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;

@@ -10,7 +10,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -152,6 +152,11 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Its standard input, if that is a pipe that nobody has taken.
+    pub fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Its process id.

@@ -52,15 +52,9 @@ fn told(error: &FileError, examined: &Examined, field: &str, report: &mut CheckR
     }
 }
 
-/// Secrets, place databases and certificates.
-pub(super) fn secrets(examined: &Examined, config: &Config, report: &mut CheckReport) {
-    let mut add = |field: &str, error: anyhow::Error| {
-        let message = crate::telemetry::logs::with_causes(&error);
-        // A daemon's message names the field, as it has no other place for it.
-        let message =
-            message.strip_prefix(field).map_or(message.as_str(), |rest| rest.trim_start_matches([':', ' ']));
-        report.add(FaultLevel::Error, examined.place(field), field, message.to_owned());
-    };
+/// What the judgement needs beside them: pepper and place databases.
+pub(super) fn pepper_and_places(examined: &Examined, config: &Config, report: &mut CheckReport) {
+    let mut add = |field: &str, error: anyhow::Error| unusable(examined, field, &error, report);
     if !examined.aside.contains("fingerprint")
         && let Err(error) = parts::pepper(config)
     {
@@ -71,6 +65,19 @@ pub(super) fn secrets(examined: &Examined, config: &Config, report: &mut CheckRe
             add(field, error.into());
         }
     }
+}
+
+fn unusable(examined: &Examined, field: &str, error: &anyhow::Error, report: &mut CheckReport) {
+    let message = crate::telemetry::logs::with_causes(error);
+    // A daemon's message names the field, as it has no other place for it.
+    let message =
+        message.strip_prefix(field).map_or(message.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+    report.add(FaultLevel::Error, examined.place(field), field, message.to_owned());
+}
+
+/// Other secrets and certificates.
+pub(super) fn secrets(examined: &Examined, config: &Config, report: &mut CheckReport) {
+    let mut add = |field: &str, error: anyhow::Error| unusable(examined, field, &error, report);
     if let Some(Err(error)) = config.serve.token_file.as_deref().map(Access::token_file) {
         add("serve.token_file", error.into());
     }

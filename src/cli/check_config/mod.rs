@@ -17,7 +17,7 @@ use super::{
     output::{Output, print, print_json, say},
 };
 use crate::{
-    config::{self, Examined, Overrides},
+    config::{self, Config, Examined, Overrides},
     rules::document::Place,
 };
 
@@ -99,24 +99,44 @@ fn print_effective(file: &Path, overrides: &Overrides) -> anyhow::Result<ExitCod
     }
 }
 
-/// All that is wrong with a settings file, with the files that it names, and with what is around.
-fn examine(file: &Path, overrides: &Overrides, with_environment: bool) -> CheckReport {
+/// The settings, for a command that judges and needs nothing else of what they name than what judging takes. What is
+/// wrong is told as a check tells it.
+pub(super) fn usable(file: &Path, overrides: &Overrides) -> Option<Config> {
+    let (examined, mut report) = read(file, overrides);
+    if let Some(config) = &examined.config {
+        files::documents(&examined, config, &mut report);
+        files::pepper_and_places(&examined, config, &mut report);
+    }
+    report.finish();
+    if !report.ok {
+        say(report.text().trim_end());
+    }
+    examined.config.filter(|_| report.ok)
+}
+
+fn read(file: &Path, overrides: &Overrides) -> (Examined, CheckReport) {
     let mut report = CheckReport::new(file);
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
             report.add(FaultLevel::Error, Place::default(), "", format!("cannot be read: {error}"));
-            report.finish();
-            return report;
+            return (Examined::default(), report);
         }
     };
     let environment = |variable: &str| std::env::var(variable).ok();
     let examined = Examined::of(&file.display().to_string(), &text, overrides, &environment);
     report.problems(&examined.problems);
     report.sources = examined.sources.len();
+    (examined, report)
+}
+
+/// All that is wrong with a settings file, with the files that it names, and with what is around.
+fn examine(file: &Path, overrides: &Overrides, with_environment: bool) -> CheckReport {
+    let (examined, mut report) = read(file, overrides);
     if let Some(config) = &examined.config {
         files::documents(&examined, config, &mut report);
         if with_environment {
+            files::pepper_and_places(&examined, config, &mut report);
             files::secrets(&examined, config, &mut report);
             environment::check(&examined, config, &mut report);
         }
