@@ -76,6 +76,7 @@ impl Engine {
             // Plain data: it cannot fail to serialize.
             out.bytes(&serde_json::to_vec(shown).unwrap_or_default());
         }
+        out.uint(self.settings.limits.keys as u64);
         add(b'w', &[], Some(out));
         if let Some(out) = self.candidates.checkpoint() {
             add(b'c', &[], Some(out));
@@ -134,8 +135,11 @@ impl Engine {
         match kind {
             b'k' => {
                 let read = KeyTable::read(&mut Reader::versioned(value)?)?;
-                // Whoever gave it less memory than before gets what is worth most of it.
-                self.make_room(&read.0.key, read.0.last_seen);
+                // A table may be over its limit: keys with an incident or a step stay. It is far over it where there was
+                // more memory before: all of them may not fit, until the rest is trimmed.
+                if self.table.is_overfull_for(&read.0.key, self.cases.len() + self.forces.len()) {
+                    self.make_room(&read.0.key, read.0.last_seen);
+                }
                 self.table.restore(read);
                 Ok(())
             }
@@ -186,6 +190,11 @@ impl Engine {
             let key = id_of(input.raw(17)?)?;
             let shown = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
             self.pending.insert(key, shown);
+        }
+        // It comes after the keys.
+        let limit = if input.is_done() { u64::MAX } else { input.uint()? };
+        if limit > self.settings.limits.keys as u64 {
+            self.trim();
         }
         Ok(())
     }

@@ -269,6 +269,18 @@ impl Engine {
         }
         let (forces, cases) = (&self.forces, &self.cases);
         let gone = self.table.make_room(key, now, |key| forces.contains_key(key) || cases.contains_key(key));
+        self.forget(gone);
+    }
+
+    /// Forgets keys until there are no more than may be, since there may be fewer than before.
+    pub(super) fn trim(&mut self) {
+        let (forces, cases) = (&self.forces, &self.cases);
+        let now = second_of(self.watermark);
+        let gone = self.table.trim(now, |key| forces.contains_key(key) || cases.contains_key(key));
+        self.forget(gone);
+    }
+
+    fn forget(&mut self, gone: Vec<KeyId>) {
         for key in gone {
             self.counters.remove(&key);
             if self.aliases.remove(&key).is_some() {

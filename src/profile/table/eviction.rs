@@ -49,12 +49,28 @@ impl KeyTable {
         self.shards[self.shard_of(key)].index.len() >= self.shard_limit
     }
 
+    /// Whether that shard has twice what it may have, and more.
+    pub fn is_overfull_for(&self, key: &KeyId, more: usize) -> bool {
+        self.shards[self.shard_of(key)].index.len() >= 2 * self.shard_limit + more
+    }
+
     /// Makes room for a key: frees a tenth of its shard, by [`Worth`], then those that were seen longest ago (the hash
     /// decides between equal ones), but never a key that `keep` names. Gives those that went.
     ///
     /// A shard has some thousands of keys, so that this takes about a millisecond however many there are in all.
     pub fn make_room(&mut self, key: &KeyId, now: u32, keep: impl Fn(&KeyId) -> bool) -> Vec<KeyId> {
-        let shard = self.shard_of(key);
+        self.free(self.shard_of(key), now, keep)
+    }
+
+    /// The same for all shards that have more keys than they may: of a table that has got a lower limit.
+    pub fn trim(&mut self, now: u32, keep: impl Fn(&KeyId) -> bool) -> Vec<KeyId> {
+        let shards =
+            (0..self.shards.len()).filter(|shard| self.shards[*shard].index.len() > self.shard_limit);
+        let shards: Vec<usize> = shards.collect();
+        shards.into_iter().flat_map(|shard| self.free(shard, now, &keep)).collect()
+    }
+
+    fn free(&mut self, shard: usize, now: u32, keep: impl Fn(&KeyId) -> bool) -> Vec<KeyId> {
         let places = self.shards[shard].index.iter().map(|place| (self.hots.get(place.index), place.index));
         let mut order: Vec<(Worth, u32, KeyId, u32)> = places
             .filter(|(hot, _)| !keep(&hot.key))
