@@ -14,6 +14,7 @@ mod json;
 mod key_text;
 mod layout;
 mod lenient;
+mod letters;
 mod lines;
 pub mod mapping;
 mod number;

@@ -3,6 +3,8 @@
 //! Two tests: by shape, for keys that the record does not name, and by comparison with the record's own raw key,
 //! which must not survive whatever its shape.
 
+use super::letters::are_random;
+
 /// Shorter keys are only compared with whole pieces: `v1` inside `/v1/orders` is no leak.
 const SUBSTRING_BYTES_MIN: usize = 6;
 const HEX_BYTES_MIN: usize = 8;
@@ -108,15 +110,17 @@ pub(super) fn is_word(piece: &str) -> bool {
         return false;
     }
     // Most words are too short for a secret, or have neither digits nor capitals, nor many hex digits.
-    let may_be_secret = piece.len() >= HEX_BYTES_MIN && (any & (DIGIT | UPPER) != 0 || hex >= HEX_BYTES_MIN);
+    let may_be_secret = piece.len() >= HEX_BYTES_MIN
+        && (any & (DIGIT | UPPER) != 0 || hex >= HEX_BYTES_MIN || piece.len() >= MIXED_BYTES_MIN);
     !(may_be_secret && looks_secret(piece))
 }
 
 /// Whether a piece of text has the shape of an id or a secret: a UUID, 8 and more hex digits, a mixed string of 16 and
-/// more, a key by its prefix, or what is percent-encoded without need.
+/// more, as many letters that are no words, a key by its prefix, or what is percent-encoded without need.
 pub fn looks_secret(piece: &str) -> bool {
     piece.len() >= HEX_BYTES_MIN
-        && (Shape::of(piece).is_secret() || (piece.len() >= MIXED_BYTES_MIN && is_marked(piece)))
+        && (Shape::of(piece).is_secret()
+            || (piece.len() >= MIXED_BYTES_MIN && (is_marked(piece) || are_random(piece))))
 }
 
 /// A key of hex digits that is percent-encoded has no letter left; half of one with a prefix may have few capitals.
@@ -182,6 +186,8 @@ mod tests {
             "sk_live_mMzylYEbeDDq",
             "FIOPUXQJRCBKVFNI",
             "%30%32%34%33%30%38%36%37",
+            "oyryVjuJnkqtAjgm",
+            "qxvhzkjwtrbnpdgf",
         ] {
             assert!(looks_secret(secret), "{secret}");
         }
@@ -190,6 +196,7 @@ mod tests {
             "v1",
             "notification-preferences",
             "listPaymentMethods",
+            "internationalization",
             "LIST_PAYMENT_METHODS",
             "1234567",
             "robots.txt",
