@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo build lint test fuzz bench clean
+.PHONY: help demo build lint test fuzz bench trace clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ fuzz: ## Look for inputs that break something, FUZZ_SECONDS for each target (300
 bench: ## Measure CPU per event against bare Kafka consumers on the same real broker
 	@tests/install/run build kafka
 	@tests/run bench
+
+trace: build ## Replay labelled traffic of the generator in KEYHOUND_TRACE, and score what is found (SEEDS)
+	@KEYHOUND=target/release/keyhound tests/trace/run $(SEEDS)
 
 clean: ## Remove what was built (the cached servers in .cache/ stay)
 	@$(CARGO) clean
