@@ -1,13 +1,13 @@
 //! What a gateway's log shows of the requests, read as the settings say.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bumpalo::Bump;
 use keyhound::{
-    decode::{Decoded, Decoder, Pepper, Settings, credential_fingerprint, fingerprint},
+    decode::{Decoded, Decoder, KEYS_MAX, Pepper, Settings, credential_fingerprint, fingerprint},
     event::{Event, Flags, KeyId, Method, prefix_text},
 };
 
@@ -65,9 +65,9 @@ impl LogView {
         let mut decoder = Decoder::new(known.settings, &pepper).unwrap_or_else(|error| panic!("{error}"));
         let mut seen = Self { by_credential: known.credential.is_some(), ..Self::default() };
         let mut arena = Bump::new();
-        // A request that shows several keys has an event of each, and is one all the same.
-        let mut of_request = Vec::new();
         for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            // A request that shows several keys has an event of each, and is one all the same.
+            let (mut of_request, mut keys) = (Vec::new(), Vec::new());
             decoder.decode(line, &arena, |decoded| {
                 let Decoded::Request(request) = decoded else {
                     seen.rejected += usize::from(matches!(decoded, Decoded::Rejected { .. }));
@@ -78,8 +78,8 @@ impl LogView {
                 };
                 if !request.event.flags.has(Flags::FURTHER_KEY) {
                     seen.events += 1;
-                    of_request.clear();
                 }
+                keys.push(request.event.key);
                 seen.longest = seen.longest.max(line.len());
                 let Some(index) = ids.get(&request.event.key) else {
                     // A part of a key with several commas need not have the request's number.
@@ -97,6 +97,11 @@ impl LogView {
                     seen.faults.push(format!("{}: {wrong}: {}", requests[*index].name, short(line)));
                 }
             });
+            if let Some(request) = of_request.first().map(|index| &requests[*index])
+                && let Some(wrong) = wrong_keys(request, line, &keys, (&pepper, seen.by_credential))
+            {
+                seen.faults.push(format!("{}: {wrong}: {}", request.name, short(line)));
+            }
             arena.reset();
         }
         seen
@@ -107,13 +112,8 @@ impl LogView {
         let mut faults = self.faults.clone();
         for (index, request) in requests.iter().enumerate() {
             let (served, events) = (served[index], self.counts.get(&index).copied().unwrap_or(0));
-            let is_right = if served == 0 || (self.by_credential && !request.is_listed) {
-                true
-            } else if request.has_several_keys() {
-                events >= served
-            } else {
-                events == served
-            };
+            // Of each record, all events together count once here.
+            let is_right = served == 0 || (self.by_credential && !request.is_listed) || events == served;
             if !is_right {
                 let mark = &requests::key(index)[..10];
                 let unread =
@@ -123,6 +123,33 @@ impl LogView {
         }
         faults
     }
+}
+
+/// What is wrong with the keys of a record's events: there is one event for each different key that the record shows, up
+/// to the most that count. What a key with an odd text around it is taken for, each gateway decides.
+fn wrong_keys(
+    request: &OddRequest,
+    line: &[u8],
+    events: &[KeyId],
+    (pepper, by_credential): (&Pepper, bool),
+) -> Option<String> {
+    let found: BTreeSet<KeyId> = events.iter().copied().collect();
+    if found.len() < events.len() {
+        return Some(format!("{} events of {} keys", events.len(), found.len()));
+    }
+    if by_credential || !request.has_plain_keys() {
+        return None;
+    }
+    let shown = request.keys.iter().filter(|key| is_shown(line, key));
+    let shown: BTreeSet<KeyId> = shown.map(|key| fingerprint(pepper, key)).collect();
+    let is_right = found.is_subset(&shown) && found.len() == shown.len().min(KEYS_MAX);
+    (!is_right).then(|| format!("{} keys have an event, and {} are shown", found.len(), shown.len()))
+}
+
+/// Whether a line has the key, and not only one that it is the beginning of.
+fn is_shown(line: &[u8], key: &[u8]) -> bool {
+    let is_of_key = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    memchr::memmem::find_iter(line, key).any(|at| !line.get(at + key.len()).is_some_and(is_of_key))
 }
 
 /// What is wrong with the event of a request.

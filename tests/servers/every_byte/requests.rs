@@ -172,9 +172,9 @@ impl OddRequest {
         self.name.starts_with("x-credential-id")
     }
 
-    /// Whether it has several keys; each may be an event.
-    pub fn has_several_keys(&self) -> bool {
-        self.keys.len() > 1
+    /// Whether its keys are in a log as they were sent.
+    pub fn has_plain_keys(&self) -> bool {
+        self.keys.iter().flatten().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     }
 
     /// The key at its place, as it is sent.
