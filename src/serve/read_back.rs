@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn texts_lose_keys_and_control_characters_and_what_is_not_checked_is_left_out() {
         let hostile = Decision {
-            reason: format!("sk_live_4eC39HqLyjWDarjtT1zdp7dc\u{1b}[31m {}", "x".repeat(1_000)),
+            reason: format!("sk_live_4eC39HqLyjWDarjtT1zdp7dc\u{1b}[31m {}", "word ".repeat(200)),
             rule: "command 3 by ana\nevent=forged".to_owned(),
             incident: "\u{7}".to_owned(),
             subject: SubjectRef {
