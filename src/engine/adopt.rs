@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{enforce::Force, engine::Engine, groups::second_of, seam::Effect};
+use super::{enforce::Force, engine::Engine, seam::Effect};
 use crate::{
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, fuse},
@@ -142,8 +142,7 @@ impl Engine {
 
     fn freeze(&mut self, key: &KeyId, frozen: bool) {
         if let Some(index) = self.table.find(key) {
-            let now = second_of(self.watermark);
-            self.table.set_frozen(index, frozen, now, now);
+            self.table.hot_mut(index).frozen = frozen;
         }
     }
 }

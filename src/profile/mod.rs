@@ -3,7 +3,6 @@
 //! Owns the windows, the seasonal profile, the places, the sketches, and their form on disk. Judges nothing.
 
 pub mod codec;
-pub mod fold;
 pub mod key;
 pub mod panes;
 pub mod routes;

@@ -5,7 +5,6 @@ mod crashes;
 mod embedded;
 mod engines;
 mod gaps;
-mod order;
 mod panics;
 mod reading;
 mod rotated;

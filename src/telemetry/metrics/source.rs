@@ -54,7 +54,7 @@ impl SourceMetrics {
             ),
             late: counters(
                 "keyhound_events_late_total",
-                "Events that came when their minute was closed, and were not learnt, by source.",
+                "Events dropped because they were a day older than the newest of their key, by source.",
             ),
             rejected: f.counters(
                 "keyhound_records_rejected_total",
