@@ -164,11 +164,11 @@ pub fn decoders(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Decoder>
 
 /// Where records come from.
 pub fn sources(config: &Config, pepper: &Pepper) -> anyhow::Result<Vec<Box<dyn source::Source>>> {
-    let sources = (0u16..).zip(&config.sources).zip(decoders(config, pepper)?);
-    let build = |((index, source), decoder): ((u16, &config::SourceConfig), _)| {
-        Ok(source.source.build(index, source.record_bytes_max, time_of(decoder))?)
+    let build = |(index, source): (u16, &config::SourceConfig)| {
+        let time_of = || anyhow::Ok(time_of(Decoder::new(&source.decode, pepper)?));
+        source.source.build(index, source.record_bytes_max, time_of)
     };
-    sources.map(build).collect()
+    (0u16..).zip(&config.sources).map(build).collect()
 }
 
 /// Tells a record's time as the judgement will.

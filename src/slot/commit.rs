@@ -148,10 +148,10 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
     }
 
     fn begin_checkpoint(&mut self) -> Unfinished {
-        for input in self.ended.drain(..) {
+        for input in std::mem::take(&mut self.ended) {
             self.course.forget(input);
             self.timeless.remove(&input);
-            self.quiet.remove(&input);
+            self.end_silence(input);
         }
         self.course.judge.begin_checkpoint();
         self.log.begin_checkpoint();

@@ -108,7 +108,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });
         self.passed_over.push((source, run));
         self.status.pass_over(run);
-        self.quiet.remove(&run.input);
+        self.end_silence(run.input);
         let name = input_name(&self.log, run.input);
         self.enter(Entry::PassedOver { run, name, length });
         true

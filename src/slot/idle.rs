@@ -10,8 +10,8 @@ use super::{Judge, Slot};
 use crate::store::{Clock, Entry, Log};
 
 impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
-    /// An input has brought records.
-    pub(super) fn brought(&mut self, input: u32) {
+    /// An input has brought records, or never will any more: whatever its silence was is over.
+    pub(super) fn end_silence(&mut self, input: u32) {
         self.quiet.remove(&input);
         self.barren.remove(&input);
         self.stalled.remove(&input);

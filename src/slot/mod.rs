@@ -348,7 +348,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
                 self.arrivals.read(run.input, newest_ms, at_ms);
                 self.timeless.remove(&run.input);
             }
-            self.brought(run.input);
+            self.end_silence(run.input);
         }
         self.sequence.push(Entry::Batch { at_ms, runs });
     }

@@ -8,7 +8,8 @@
 //! what panics a second time within [`STRIKES_WITHIN`] is left out for an hour ([`super::exclusion`]): the requests of the
 //! key, or what passing time brings in the partition. So each key, and each partition's timed work, costs four restarts
 //! an hour at most. A caller may have ever new keys: after [`IMMATURE_KEYS_MAX`] of those that are not mature, the requests
-//! of all of them are left out. A mature key took days to become one. A command that panics is gone with its engine: who gave it gets an error, and it is not tried again.
+//! of all of them are left out. A mature key took days to become one. A command that panics is gone with its engine: who
+//! gave it gets an error, and it is not tried again.
 
 use std::time::Duration;
 

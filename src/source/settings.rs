@@ -51,19 +51,20 @@ impl Settings {
     }
 
     /// The source with the index `source` in the settings, not started yet. Of a record that is longer than
-    /// `record_bytes_max` it takes so many bytes. `time_of` tells the times of its records.
-    pub fn build(
+    /// `record_bytes_max` it takes so many bytes. `time_of` makes what tells the times of its records,
+    /// where that is needed.
+    pub fn build<E: From<SourceError>>(
         &self,
         source: u16,
         record_bytes_max: usize,
-        time_of: TimeOf,
-    ) -> Result<Box<dyn Source>, SourceError> {
+        time_of: impl FnOnce() -> Result<TimeOf, E>,
+    ) -> Result<Box<dyn Source>, E> {
         Ok(match self {
             Self::Kafka(settings) => {
                 Box::new(KafkaSource::new(source, settings.clone()).bounded(record_bytes_max))
             }
             Self::File(settings) => {
-                let files = FileSource::new(source, settings.clone()).aligned_by(time_of);
+                let files = FileSource::new(source, settings.clone()).aligned_by(time_of()?);
                 Box::new(files.bounded(record_bytes_max))
             }
             Self::Stdin(_) => Box::new(StdinSource::new(source, record_bytes_max)?),

@@ -66,7 +66,10 @@ pub trait Log: Send {
     fn idle(&self, input: u32) -> bool;
 
     /// Whether the next record of an input waits until earlier ones of others have been read.
-    fn waits(&self, input: u32) -> bool;
+    fn waits(&self, input: u32) -> bool {
+        let _ = input;
+        false
+    }
 
     /// Whether no record will ever come again.
     fn finished(&self) -> bool;

@@ -234,10 +234,6 @@ impl Log for MemoryLog {
 
     fn ended(&mut self, _into: &mut Vec<u32>) {}
 
-    fn waits(&self, _: u32) -> bool {
-        false
-    }
-
     fn idle(&self, input: u32) -> bool {
         // What was said last: that it holds nothing, or a record.
         let before = self.tape.batches[..self.turn].iter().rev();

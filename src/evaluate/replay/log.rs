@@ -113,10 +113,6 @@ impl Log for HistoryLog {
         !self.desk().busy.contains(&input)
     }
 
-    fn waits(&self, _input: u32) -> bool {
-        false
-    }
-
     fn finished(&self) -> bool {
         self.desk().is_finished
     }

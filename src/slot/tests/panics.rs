@@ -169,17 +169,21 @@ fn a_record_that_panics_only_in_a_replay_is_left_out_and_what_is_out_stays() {
     assert_eq!(slot.run(&AtomicBool::new(false)).unwrap(), End::Finished);
 }
 
-/// 200 records of two inputs, of which every fourth is one at which the state of its key panics.
-fn tape_with_a_cursed_key() -> Tape {
+/// So many records of two inputs in turn, the n-th of this key, in batches of 20.
+fn tape_of_keys(records: usize, key: impl Fn(usize) -> String) -> Tape {
     let mut text = String::new();
-    for n in 0..200 {
-        let key = ["a", "b", "c", "cursed"][n % 4];
-        let _ = writeln!(text, "{} {n} {key}", n % 2);
+    for n in 0..records {
+        let _ = writeln!(text, "{} {n} {}", n % 2, key(n));
         if n % 20 == 19 {
             text.push_str("---\n");
         }
     }
     tape(2, &text)
+}
+
+/// 200 records, of which every fourth is one at which the state of its key panics.
+fn tape_with_a_cursed_key() -> Tape {
+    tape_of_keys(200, |n| ["a", "b", "c", "cursed"][n % 4].to_owned())
 }
 
 #[test]
@@ -209,17 +213,9 @@ fn what_is_left_out_is_left_out_again_by_a_replay() {
     }
 }
 
-/// 300 records of two inputs: of every three, one is that of a key that nobody has seen, and at which it panics.
+/// 300 records: of every three, one is that of a key that nobody has seen, and at which it panics.
 fn tape_with_ever_new_cursed_keys() -> Tape {
-    let mut text = String::new();
-    for n in 0..300 {
-        let key = ["a".to_owned(), "new-b".to_owned(), format!("new-cursed-{n}")][n % 3].clone();
-        let _ = writeln!(text, "{} {n} {key}", n % 2);
-        if n % 20 == 19 {
-            text.push_str("---\n");
-        }
-    }
-    tape(2, &text)
+    tape_of_keys(300, |n| ["a".to_owned(), "new-b".to_owned(), format!("new-cursed-{n}")][n % 3].clone())
 }
 
 #[test]

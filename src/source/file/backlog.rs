@@ -17,15 +17,14 @@ const OPEN_MAX: usize = 64;
 pub struct Until<'a> {
     /// The room that the batch is left with.
     pub leave: usize,
-    /// The time after which a line waits, in milliseconds; `None` = none does.
-    pub most_ms: Option<u64>,
-    pub time_of: Option<&'a mut TimeOf>,
+    /// The time after which a line waits, in milliseconds, and what tells the times of lines; `None` = none waits.
+    pub most: Option<(u64, &'a mut TimeOf)>,
 }
 
 impl Until<'_> {
     /// Until there is no more, or the batch has so much room.
     pub const fn full(leave: usize) -> Self {
-        Self { leave, most_ms: None, time_of: None }
+        Self { leave, most: None }
     }
 }
 
@@ -49,7 +48,8 @@ pub fn read(files: &mut [Tracked], batch: &mut Batch, round: &mut Round<'_>, tim
             }
         }
         let Some((_, at)) = first else { return };
-        let most_ms = second_ms.map(|next_ms| next_ms.saturating_add(SKEW_MAX.as_secs() * 1000));
-        files[at].read(batch, round, &mut Until { leave: 0, most_ms, time_of: Some(time_of) });
+        let most =
+            second_ms.map(|next_ms| (next_ms.saturating_add(SKEW_MAX.as_secs() * 1000), &mut *time_of));
+        files[at].read(batch, round, &mut Until { leave: 0, most });
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use self::open::{Ahead, Open};
+use self::open::{HeldLine, Open};
 use super::{
     super::{
         Batch, Inputs, Notice, Record, TimeOf,
@@ -175,7 +175,7 @@ impl Tracked {
         // What goes wrong is told when the file is read.
         if let (None, Ok(Step::Line(line))) = (&open.ahead, open.lines.step()) {
             self.next_ms = time_of(line.bytes);
-            open.ahead = Some(Ahead::of(line));
+            open.ahead = Some(HeldLine::of(line));
         }
         self.next_ms = self.next_ms.or(Some(0));
         if !was_open {
@@ -268,11 +268,11 @@ impl Tracked {
             let Some(open) = &mut self.open else { return Ok(true) };
             match open.lines.step()? {
                 Step::Line(line) => {
-                    if let (Some(most_ms), Some(time_of)) = (until.most_ms, &mut until.time_of) {
+                    if let Some((most_ms, time_of)) = &mut until.most {
                         // A line without a time belongs to the one before it.
                         self.next_ms = time_of(line.bytes).or(self.next_ms);
-                        if self.next_ms > Some(most_ms) {
-                            open.ahead = Some(Ahead::of(line));
+                        if self.next_ms > Some(*most_ms) {
+                            open.ahead = Some(HeldLine::of(line));
                             return Ok(false);
                         }
                     }

@@ -19,7 +19,7 @@ pub struct Open {
     pub file: Arc<File>,
     pub lines: LogLines<Content>,
     /// A line that was read, and waits until the other files have come so far.
-    pub ahead: Option<Ahead>,
+    pub ahead: Option<HeldLine>,
 }
 
 impl Open {
@@ -34,14 +34,14 @@ impl Open {
 }
 
 /// A line with its bytes.
-pub struct Ahead {
+pub struct HeldLine {
     offset: u64,
     next: u64,
     bytes: Vec<u8>,
     cut_from: Option<u64>,
 }
 
-impl Ahead {
+impl HeldLine {
     pub fn of(line: Line<'_>) -> Self {
         let Line { offset, next, bytes, cut_from } = line;
         Self { offset, next, bytes: bytes.to_vec(), cut_from }
