@@ -38,7 +38,7 @@ fn attacked() -> Engine {
     let server = Entry { id: Some(KEY.to_string()), credential: None, ..entry(KeyClass::Server, false) };
     let catalogue = Catalogue::new(vec![server], "c".to_owned()).unwrap();
     let reference = Reference { catalogue: std::sync::Arc::new(catalogue), ..Reference::default() };
-    engine.refer(InForce::new(reference, &InForce::default()));
+    engine.refer(InForce::new(reference));
     let mut hot = Hot::new(KEY, second_of(START) - 8 * 86_400);
     hot.advance(second_of(START));
     hot.total = 100_000;
@@ -216,7 +216,7 @@ fn a_key_that_was_never_seen_has_no_rate_to_be_throttled_to() {
 fn what_shadow_mode_made_neither_blinds_nor_blocks_once_it_is_over() {
     let mut engine = attacked();
     let mode = |engine: &mut Engine, mode| {
-        let now = InForce::new(Reference { mode, ..Reference::default() }, &engine.now);
+        let now = InForce::new(Reference { mode, ..Reference::default() });
         engine.refer(now);
     };
     let refused = |second| Event { status: Some(403), refusal: Refusal::Gateway, ..plain(KEY, at(second)) };
@@ -286,7 +286,7 @@ fn a_protected_key_is_left_alone_by_rules_and_not_by_operators() {
         "c".to_owned(),
     );
     let reference = Reference { catalogue: std::sync::Arc::new(catalogue.unwrap()), ..Reference::default() };
-    let now = InForce::new(reference, &engine.now);
+    let now = InForce::new(reference);
     engine.refer(now);
     (0..30).for_each(|_| engine.forces.get_mut(&KEY).unwrap().press(second_of(at(3_590))));
     engine.watermark = at(3_590);
@@ -383,7 +383,7 @@ fn a_record_that_cannot_be_read_leaves_the_handle() {
     let rules = RuleSet::shipped();
     let rule = rules.rules.iter().position(|rule| rule.detector.family() == Family::Probing).unwrap();
     let reference = Reference { rules: std::sync::Arc::new(rules), ..Reference::default() };
-    engine.refer(InForce::new(reference, &InForce::default()));
+    engine.refer(InForce::new(reference));
     let index = engine.table.find(&KEY).unwrap();
     let named = Handles { gateway: "edge", consumer: "acme", credential: "c1" };
     let unnamed = Handles { gateway: "edge", ..Handles::default() };

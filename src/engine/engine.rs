@@ -129,19 +129,13 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// Prepares reference data: the detectors' tables, the tenants' numbers. The tables, which take a while, are those
-    /// of `before` if its rules are the same.
-    pub fn new(reference: Reference, before: &Self) -> Self {
-        let watch = if Arc::ptr_eq(&reference.rules, &before.reference.rules) {
-            Arc::clone(&before.watch)
-        } else {
-            Arc::new(Watch::new(reference.rules.rules.iter().map(|rule| (rule.id.as_str(), &rule.detector))))
-        };
+    /// Prepares reference data: the tenants' numbers.
+    pub fn new(reference: Reference) -> Self {
         let tenants = reference.catalogue.tenants();
         let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
         let groups = numbered.map(|(tenant, number)| ((*tenant).to_owned(), number)).collect();
         let numbering = stable_hash(tenants.join("\0").as_bytes());
-        Self { reference, watch, groups: Arc::new(groups), numbering }
+        Self { watch: Arc::clone(&reference.rules.watch), reference, groups: Arc::new(groups), numbering }
     }
 }
 
@@ -221,7 +215,7 @@ impl Engine {
             // For whoever holds all partitions: it grants proposals, and knows which key a command means.
             Input::Proposal(_) | Input::Command(_) => {}
             Input::Reference(reference) => {
-                let now = InForce::new(reference.clone(), &self.now);
+                let now = InForce::new(reference.clone());
                 self.refer(now);
             }
         }

@@ -170,7 +170,7 @@ impl Engines {
 
     fn refer(&mut self, reference: &Reference) {
         let before = self.now.numbering;
-        self.now = InForce::new(reference.clone(), &self.now);
+        self.now = InForce::new(reference.clone());
         if self.now.numbering != before {
             self.groups.resize(self.now.groups.len() + 1);
         }

@@ -351,7 +351,7 @@ mod tests {
         let entry = Entry { credential, tenant: "acme".to_owned(), ..Entry::default() };
         let catalogue = Arc::new(Catalogue::new(vec![entry], "c".to_owned()).unwrap());
         let reference = Reference { catalogue, ..Reference::default() };
-        engine.refer(InForce::new(reference, &InForce::default()));
+        engine.refer(InForce::new(reference));
         let key = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
         let index = engine.table.insert(Hot::new(key, 1));
         let event = plain(key, EventTime(1_000));

@@ -50,7 +50,8 @@ pub(super) fn compile(files: &[(String, String)]) -> Result<RuleSet, Problems> {
     problems.or(())?;
     rules.sort_by(|a: &Rule, b| a.id.cmp(&b.id));
     let all: Vec<_> = rules.iter().map(|rule| format!("{}={}", rule.id, rule.version)).collect();
-    Ok(RuleSet { version: short_hash(&all.join("\n")), rules })
+    let version = short_hash(&all.join("\n"));
+    Ok(RuleSet::of(rules, version))
 }
 
 /// A file that is being compiled.
