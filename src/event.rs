@@ -4,10 +4,12 @@
 //! one request: it borrows its few texts (route, agent, handles) from the batch that it was decoded from,
 //! and never holds a raw API key. Does no I/O and reads no clock.
 
+mod clamped;
 mod flags;
 mod key;
 mod printable;
 
+pub use clamped::{AHEAD_MAX, clamped};
 pub use flags::Flags;
 pub use key::{KeyId, KeyIdError, KeyKind};
 pub use printable::printable;

@@ -3,6 +3,8 @@
 
 #[path = "../../tests/servers/harness/certificates.rs"]
 pub mod certificates;
+#[path = "../../tests/servers/harness/counted.rs"]
+pub mod counted;
 #[path = "../../tests/servers/harness/folder.rs"]
 pub mod folder;
 #[path = "../../tests/servers/harness/http.rs"]

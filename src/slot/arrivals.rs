@@ -9,8 +9,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::time::AHEAD_MAX;
-use crate::source::Contact;
+use crate::{event::AHEAD_MAX, source::Contact};
 
 /// How long a source may bring nothing at its beginning.
 const SILENT_MAX: Duration = Duration::from_mins(1);

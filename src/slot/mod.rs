@@ -20,7 +20,6 @@ mod quarantine;
 mod reading;
 mod start;
 mod status;
-mod time;
 mod watermark;
 
 #[cfg(test)]
@@ -52,7 +51,6 @@ pub use self::{
     reading::{Change, Reading},
     start::{Comparison, Gap, Return},
     status::{CAUGHT_UP_BELOW, Status},
-    time::{AHEAD_MAX, clamped},
     watermark::OUT_OF_ORDER,
 };
 use crate::{

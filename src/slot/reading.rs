@@ -16,13 +16,12 @@ use super::{
     judge::{Judge, Outcome, Rejection, WriteEntry},
     left_out::{InHand, LeftOut, reject_panicked},
     marks::{count_several, mark_cut},
-    time::clamped,
 };
 use crate::{
     decode::{Decoded, Decoder, Pepper, Reject, Request, credential_fingerprint},
     engine::{AHEAD, Command, Counts, Engines, GROUPS_MAX, Input, Reference, TimedPlace, Told},
     enrich::{Enricher, Geo, PLACES_KEPT},
-    event::{Event, EventTime, Flags, KeyId, Place, Position},
+    event::{Event, EventTime, Flags, KeyId, Place, Position, clamped},
     source::{Batch, Record},
     store::{Excluded, Exclusion, References},
     telemetry::{self, EngineCounts, PartitionReading, TableReading},

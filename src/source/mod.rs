@@ -5,6 +5,7 @@
 //! reading starts comes from the table of [`Inputs`], which the store keeps. It never decodes, never commits,
 //! and never writes a log line: what is worth telling is handed over as [`Notice`]s.
 
+mod aligned;
 mod batch;
 mod contact;
 pub mod file;
@@ -21,6 +22,7 @@ mod whole_log;
 
 use std::time::Duration;
 
+pub use aligned::SKEW_MAX;
 pub use batch::{Batch, InputName, Record};
 pub use contact::{Contact, OUT_OF_REACH_MAX};
 pub use lines::{Line, Step};
@@ -31,10 +33,6 @@ pub use whole_log::WholeLog;
 
 /// The longest record that a source can be told to take, and does by default. Of a longer one the beginning is taken.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
-
-/// How far, in event time, a file that is behind may be read ahead of another that is behind: two inputs of one key that
-/// are read further apart would be out of order by more than is waited for.
-pub const SKEW_MAX: Duration = Duration::from_mins(1);
 
 /// Tells the time of a record's first request, in milliseconds since the Unix epoch, as far as it can be read.
 pub type TimeOf = Box<dyn FnMut(&[u8]) -> Option<u64> + Send>;

@@ -61,7 +61,8 @@ impl Settings {
     ) -> Result<Box<dyn Source>, E> {
         Ok(match self {
             Self::Kafka(settings) => {
-                Box::new(KafkaSource::new(source, settings.clone()).bounded(record_bytes_max))
+                let topics = KafkaSource::new(source, settings.clone()).aligned_by(time_of()?);
+                Box::new(topics.bounded(record_bytes_max))
             }
             Self::File(settings) => {
                 let files = FileSource::new(source, settings.clone()).aligned_by(time_of()?);

@@ -10,6 +10,7 @@ mod harness;
 mod hostile;
 mod inspect_topic;
 mod kafka_away;
+mod kafka_behind;
 mod kafka_gaps;
 mod kafka_source;
 mod log_formats;

@@ -4,7 +4,7 @@
 //! record is taken to have come when its log had got so far: at the greatest time up to then. A log that goes on after
 //! hours of silence is told from a single wrong clock by what follows.
 
-use crate::{event::EventTime, slot::AHEAD_MAX};
+use crate::event::{AHEAD_MAX, EventTime};
 
 /// So many of the records that follow are asked whether a leap in time is real.
 pub(super) const LOOK_AHEAD: usize = 8;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     engine::{Command, Effect, Told},
-    event::EventTime,
+    event::{EventTime, clamped},
     incident::{Incident, IncidentId},
     respond::{Decision, DecisionId, Mode, Step, SubjectRef},
-    slot::{Judge, Outcome, Rejection, WriteEntry, clamped, judge::PANICKED},
+    slot::{Judge, Outcome, Rejection, WriteEntry, judge::PANICKED},
     source::Batch,
     store::{Excluded, Exclusion, References},
     telemetry::Reading,

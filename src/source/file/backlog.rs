@@ -1,12 +1,12 @@
 //! Files that are behind, read side by side in the order of event time.
 //!
-//! Of the files that have not been read to their ends yet, the one that stands earliest is read until it is [`SKEW_MAX`]
-//! ahead of the next one. Where a file stands is the time of its next line, which waits outside the batch until it is its
+//! Of the files that have not been read to their ends yet, the one that stands earliest is read until it is
+//! [`SKEW_MAX`](super::super::SKEW_MAX) ahead of the next one. Where a file stands is the time of its next line, which waits outside the batch until it is its
 //! turn: after a gap in a file, the others come first. Of a compressed file that is not open, the time of its first line
 //! was looked at; so files that one gateway has rotated follow each other, and few are open at a time.
 
 use super::{
-    super::{Batch, SKEW_MAX, TimeOf},
+    super::{Batch, TimeOf, aligned::earliest},
     tracked::{Round, Tracked},
 };
 
@@ -36,20 +36,9 @@ pub fn read(files: &mut [Tracked], batch: &mut Batch, round: &mut Round<'_>, tim
     while batch.room() > 0 {
         let open = files.iter().filter(|file| file.is_behind() && file.is_unpacking()).count();
         let may_read = |file: &Tracked| file.is_behind() && (open < OPEN_MAX || !file.is_packed());
-        // The earliest, and how far the next one is.
-        let (mut first, mut second_ms) = (None, None);
-        for (at, file) in files.iter().enumerate().filter(|(_, file)| may_read(file)) {
-            let next_ms = file.next_ms();
-            if first.is_none_or(|(first_ms, _)| next_ms < first_ms) {
-                second_ms = first.map(|(first_ms, _)| first_ms);
-                first = Some((next_ms, at));
-            } else if second_ms.is_none_or(|second_ms| next_ms < second_ms) {
-                second_ms = Some(next_ms);
-            }
-        }
-        let Some((_, at)) = first else { return };
-        let most =
-            second_ms.map(|next_ms| (next_ms.saturating_add(SKEW_MAX.as_secs() * 1000), &mut *time_of));
+        let stand = files.iter().enumerate().filter(|(_, file)| may_read(file));
+        let Some((at, most_ms)) = earliest(stand.map(|(at, file)| (at, file.next_ms()))) else { return };
+        let most = most_ms.map(|most_ms| (most_ms, &mut *time_of));
         files[at].read(batch, round, &mut Until { leave: 0, most });
     }
 }

@@ -70,6 +70,13 @@ impl BatchQueue {
         true
     }
 
+    /// Sends what lies in this queue of a partition, and all that comes, to another one for good.
+    pub fn forward_to(&self, to: &Self) {
+        // SAFETY: both queues are valid. librdkafka moves what lies there and takes a reference of its own to the
+        // destination; what is being added meanwhile waits for the same lock, so the order stays.
+        unsafe { rd_kafka_queue_forward(self.queue.as_ptr(), to.queue.as_ptr()) };
+    }
+
     /// Takes at most `most` messages, waiting until they are there or `wait` has passed. Returns their indices.
     pub fn take(self: &Arc<Self>, messages: &mut Messages, most: usize, wait: Duration) -> Range<usize> {
         let before = messages.pointers.len();
@@ -105,7 +112,7 @@ fn partition_queue(consumer: &Consumer, topic: &str, partition: i32) -> Option<N
 
 /// Messages that were taken from queues and have not been given back yet.
 ///
-/// Invariant: each pointer came from [`BatchQueue::take`], is not null, and is owned by this table alone; the
+/// Invariant: each pointer came from [`BatchQueue::take`] of this table or of one that gave it, is not null, and is owned by this table alone; the
 /// queue, and so the client, that a message came from is in `owners`.
 pub struct Messages {
     pointers: Vec<*mut rd_kafka_message_t>,
@@ -129,6 +136,24 @@ pub struct Head {
 impl Messages {
     pub fn with_capacity(capacity: usize) -> Self {
         Self { pointers: Vec::with_capacity(capacity), owners: Vec::with_capacity(4) }
+    }
+
+    pub const fn len(&self) -> usize {
+        self.pointers.len()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.pointers.is_empty()
+    }
+
+    /// Moves the first `count` messages behind those of `to`. Returns their indices there.
+    pub fn give(&mut self, count: usize, to: &mut Self) -> Range<usize> {
+        let before = to.pointers.len();
+        for owner in &self.owners {
+            to.keep_alive(owner);
+        }
+        to.pointers.extend(self.pointers.drain(..count));
+        before..to.pointers.len()
     }
 
     pub fn head(&self, index: usize) -> Head {

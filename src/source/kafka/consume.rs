@@ -1,6 +1,6 @@
 //! Taking messages, many at a time or one by one, and what becomes of the errors among them.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use rdkafka::{
     Message as _,
@@ -18,7 +18,7 @@ impl KafkaSource {
     /// Appends what is ready, up to the batch's room; waits at most `wait` for the first record.
     pub(super) fn consume(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
         now: Duration,
@@ -27,8 +27,9 @@ impl KafkaSource {
         let before = batch.len();
         self.serve(client, batch, inputs, now)?;
         let wait = if batch.len() > before { Duration::ZERO } else { wait };
-        match &client.queue {
-            Some(queue) => self.take_batch(client, queue, batch, wait),
+        match client.queue.clone() {
+            Some(queue) if client.behind.is_empty() => self.take_batch(client, &queue, batch, wait),
+            Some(queue) => self.take_aligned(client, &queue, batch, now, wait),
             None if wait.is_zero() || batch.room() == 0 => Ok(()),
             None => {
                 self.poll_once(client, batch, wait)?;
@@ -40,7 +41,7 @@ impl KafkaSource {
     /// Serves what librdkafka has to tell: errors, statistics. A message that comes this way is a record too.
     fn serve(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         batch: &mut Batch,
         inputs: &mut dyn Inputs,
         now: Duration,
@@ -49,7 +50,8 @@ impl KafkaSource {
         if self.retention.as_mut().is_some_and(|question| question.is_answered(&mut self.notices)) {
             self.retention = None;
         }
-        let context = client.consumer.context();
+        let consumer = Arc::clone(&client.consumer);
+        let context = consumer.context();
         let source = self.source;
         self.notices.extend(context.take_texts().into_iter().map(|text| Notice::Transport { source, text }));
         match context.take_statistics() {
@@ -100,7 +102,7 @@ impl KafkaSource {
     }
 
     /// Takes what is ready from the queue; if that is nothing, waits for the first message.
-    fn take_batch(
+    pub(super) fn take_batch(
         &mut self,
         client: &Client,
         queue: &Arc<BatchQueue>,
@@ -117,7 +119,7 @@ impl KafkaSource {
         Ok(())
     }
 
-    fn take(
+    pub(super) fn take(
         &mut self,
         client: &Client,
         queue: &Arc<BatchQueue>,
@@ -130,6 +132,16 @@ impl KafkaSource {
             return Ok(());
         }
         let taken = queue.take(batch.messages_mut(), most, wait);
+        self.append(client, batch, taken)
+    }
+
+    /// Appends the records among these messages of the batch, and takes down what the others say.
+    pub(super) fn append(
+        &mut self,
+        client: &Client,
+        batch: &mut Batch,
+        taken: Range<usize>,
+    ) -> Result<(), SourceError> {
         // Messages come in runs of one partition, so the table is asked once a run.
         let (mut topic_id, mut partition, mut place) = (0, -1, None);
         for index in taken {

@@ -56,6 +56,10 @@ pub struct PartitionStatistics {
     pub unknown: bool,
     /// Messages that have been fetched and not been taken.
     pub fetchq_cnt: i64,
+    /// Messages that have been fetched.
+    #[cfg(test)]
+    #[serde(default)]
+    pub rxmsgs: u64,
 }
 
 #[derive(Debug, Default)]

@@ -58,6 +58,7 @@ impl KafkaSource {
         partition.position = to;
         partition.end = Some(high);
         partition.at_end = false;
+        partition.caught_up = false;
         let (source, input, topic) = (self.source, partition.input, partition.topic.clone());
         let (partition, lost) = (partition.number, low.checked_sub(from));
         self.moved.push((input, from, to));
@@ -86,11 +87,10 @@ impl KafkaSource {
 
     /// Another client that goes on where the one before stood.
     fn reopen(&mut self) -> Result<Client, SourceError> {
-        let client = Client::new(&self.settings)?;
+        let mut client = Client::new(&self.settings, self.queues(self.partitions.len()))?;
         let mut list = TopicPartitionList::with_capacity(self.partitions.len());
         for place in 0..self.partitions.len() {
-            let partition = self.partitions.at(place);
-            client.include(&mut list, &partition.topic, partition.number, partition.position)?;
+            client.include(&mut list, place, self.partitions.at(place))?;
         }
         client.assign(&list)?;
         Ok(client)

@@ -3,7 +3,9 @@
 //! Every partition of the topics is assigned at the offset that the table of inputs has for it; librdkafka is
 //! never asked where to start, never commits, and never resets. Messages of all partitions go to one queue and
 //! are taken many at a time ([`batch_queue`]); the consumer itself is polled in between for errors and statistics.
+//! Partitions that are behind have queues of their own and are read in the order of event time ([`backlog`]).
 
+mod backlog;
 pub(super) mod batch_queue;
 pub mod client;
 mod consume;
@@ -24,14 +26,13 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rdkafka::{TopicPartitionList, consumer::Consumer as _};
+use rdkafka::TopicPartitionList;
 
 use self::{
-    batch_queue::{BatchQueue, Consumer},
+    client::Client,
     context::Statistics,
     partitions::{Partition, Partitions},
     replay::{Range, Replay},
@@ -45,70 +46,14 @@ pub use self::{
     topic_reader::{TopicReader, TopicRecord},
 };
 use super::{
-    Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError,
+    Batch, Contact, InputLag, InputName, Inputs, Notice, RECORD_BYTES_MAX, Source, SourceError, TimeOf,
     contact::Reach,
 };
 
 /// How long a partition that was added may take to answer. Meanwhile nothing of any source is read.
 const NEW_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
-/// How often to look whether a client that was replaced is still in use.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// For how long one that did not is not asked again.
 const SILENT_FOR: Duration = Duration::from_mins(1);
-
-/// What a started source works with. The queue goes before the consumer.
-struct Client {
-    /// None when messages are taken one at a time.
-    queue: Option<Arc<BatchQueue>>,
-    consumer: Arc<Consumer>,
-}
-
-impl Client {
-    fn new(settings: &KafkaSettings) -> Result<Self, SourceError> {
-        let consumer = client::create(settings, &[])?;
-        let queue = match settings.consume() {
-            Consume::Poll => None,
-            Consume::Batch => {
-                let queue = BatchQueue::new(Arc::clone(&consumer));
-                Some(Arc::new(queue.ok_or_else(|| SourceError::Fatal { text: "no queue".to_owned() })?))
-            }
-        };
-        Ok(Self { queue, consumer })
-    }
-
-    /// Ends it on a thread of its own, once no batch holds its messages any more: librdkafka may take seconds to let go
-    /// of brokers that do not answer.
-    fn let_go(self) {
-        std::thread::spawn(move || {
-            while self.queue.as_ref().is_some_and(|queue| Arc::strong_count(queue) > 1) {
-                std::thread::sleep(LOOK_AGAIN);
-            }
-        });
-    }
-
-    /// Adds a partition to what is to be assigned, and sends its messages to the queue, if there is one.
-    fn include(
-        &self,
-        list: &mut TopicPartitionList,
-        topic: &str,
-        partition: i32,
-        position: u64,
-    ) -> Result<(), SourceError> {
-        list.add_partition_offset(topic, partition, offsets::at(position))
-            .map_err(|error| failed(topic, partition, &error))?;
-        match &self.queue {
-            Some(queue) if !queue.forward(topic, partition) => {
-                Err(failed(topic, partition, "no queue for the partition"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn assign(&self, list: &TopicPartitionList) -> Result<(), SourceError> {
-        let assigned = self.consumer.incremental_assign(list);
-        assigned.map_err(|error| SourceError::Fatal { text: error.to_string() })
-    }
-}
 
 /// The source of a `kafka` section.
 pub struct KafkaSource {
@@ -122,6 +67,7 @@ pub struct KafkaSource {
     renew_at: Option<Duration>,
     reach: Reach,
     record_bytes_max: usize,
+    time_of: Option<TimeOf>,
     /// Inputs whose position was lost: where it was, and where reading goes on.
     moved: Vec<(u32, u64, u64)>,
     replay: Option<Replay>,
@@ -142,11 +88,25 @@ impl KafkaSource {
             renew_at: None,
             reach: Reach::default(),
             record_bytes_max: RECORD_BYTES_MAX,
+            time_of: None,
             moved: Vec::new(),
             replay: None,
             retention: None,
             notices: Vec::new(),
         }
+    }
+
+    /// `time_of` tells the times of its records. Without it, partitions that are behind are read as their records come.
+    #[must_use]
+    pub fn aligned_by(mut self, time_of: TimeOf) -> Self {
+        self.time_of = Some(time_of);
+        self
+    }
+
+    /// How many of so many partitions may have a queue of their own.
+    const fn queues(&self, partitions: usize) -> usize {
+        let is_aligned = self.time_of.is_some() && matches!(self.settings.consume(), Consume::Batch);
+        if is_aligned { partitions } else { 1 }
     }
 
     /// Of a record that is longer it takes so many bytes.
@@ -159,7 +119,7 @@ impl KafkaSource {
     /// Assigns partitions of a topic where the table says, or, for those that it has not seen, where `start` does.
     fn assign(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         topic: &str,
         numbers: &[i32],
         start: Start,
@@ -183,20 +143,22 @@ impl KafkaSource {
             if next.is_none() {
                 inputs.starts_at(input, position);
             }
-            client.include(&mut list, topic, number, position)?;
-            self.partitions.add(Partition {
+            let partition = Partition {
                 topic: topic.to_owned(),
                 number,
                 input,
                 position,
                 at_end: false,
+                caught_up: false,
                 end: None,
                 high: None,
                 held_up: None,
                 refused: None,
                 newest_log_time_ms: None,
                 last_log_time_ms: inputs.newest_ms(input),
-            });
+            };
+            client.include(&mut list, self.partitions.len(), &partition)?;
+            self.partitions.add(partition);
         }
         client.assign(&list)
     }
@@ -204,7 +166,7 @@ impl KafkaSource {
     /// Takes where each partition ends from the statistics, and reads partitions that were not there before.
     fn learn(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         statistics: &Statistics,
         inputs: &mut dyn Inputs,
         now: Duration,
@@ -215,7 +177,11 @@ impl KafkaSource {
             let mut new: Vec<i32> = Vec::new();
             for (&number, partition) in &found.partitions {
                 match self.partitions.place(topic, number) {
-                    Some(place) => self.partitions.at(place).end = u64::try_from(partition.ls_offset).ok(),
+                    Some(place) => {
+                        let end = u64::try_from(partition.ls_offset).ok();
+                        self.partitions.at(place).end = end;
+                        client.told_end(place, end);
+                    }
                     // One that has no leader yet would not answer.
                     None if number >= 0
                         && partition.leader >= 0
@@ -239,7 +205,7 @@ impl KafkaSource {
     /// Reads a partition that was not there before; whether it has answered.
     fn include_new(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         topic: &str,
         number: i32,
         inputs: &mut dyn Inputs,
@@ -269,12 +235,22 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self, inputs: &mut dyn Inputs) -> Result<(), SourceError> {
-        let client = Client::new(&self.settings)?;
+        let mut client = Client::new(&self.settings, 1)?;
         let brokers = self.settings.brokers().join(",");
-        for topic in self.settings.topics().to_vec() {
-            let numbers = offsets::partitions(&client.consumer, self.source, &brokers, &topic)?;
-            let (start, within) = (self.settings.start(), offsets::ANSWER_WITHIN);
-            self.assign(&client, &topic, &numbers, start, within, inputs)?;
+        let found = self.settings.topics().iter().map(|topic| {
+            let numbers = offsets::partitions(&client.consumer, self.source, &brokers, topic)?;
+            Ok((topic.clone(), numbers))
+        });
+        let found = found.collect::<Result<Vec<(String, Vec<i32>)>, SourceError>>()?;
+        // What is fetched ahead can be divided only before there is a client.
+        let queues = self.queues(found.iter().map(|(_, numbers)| numbers.len()).sum());
+        if queues > 1 {
+            let renewed = Client::new(&self.settings, queues)?;
+            std::mem::replace(&mut client, renewed).let_go();
+        }
+        let (start, within) = (self.settings.start(), offsets::ANSWER_WITHIN);
+        for (topic, numbers) in found {
+            self.assign(&mut client, &topic, &numbers, start, within, inputs)?;
         }
         self.retention = Some(Question::ask(self.source, &self.settings)?);
         self.client = Some(client);
@@ -292,8 +268,8 @@ impl Source for KafkaSource {
         self.replay = None;
         self.reach.begin(now);
         let not_started = || SourceError::Fatal { text: "polled before it was started".to_owned() };
-        let client = self.client.take().ok_or_else(not_started)?;
-        let polled = self.consume(&client, batch, inputs, now, wait);
+        let mut client = self.client.take().ok_or_else(not_started)?;
+        let polled = self.consume(&mut client, batch, inputs, now, wait);
         for (input, from, to) in self.moved.drain(..) {
             inputs.moved(input, from, to);
         }
@@ -330,7 +306,12 @@ impl Source for KafkaSource {
     }
 
     fn idle(&self, input: u32) -> bool {
-        self.partitions.of_input(input).is_none_or(Partition::is_idle)
+        self.partitions.of_input(input).is_none_or(Partition::is_idle) && !self.waits(input)
+    }
+
+    fn waits(&self, input: u32) -> bool {
+        let mut behind = self.client.iter().flat_map(|client| &client.behind);
+        behind.any(|one| one.input == input && one.waits())
     }
 
     fn finished(&self) -> bool {

@@ -17,6 +17,8 @@ pub struct Partition {
     pub position: u64,
     /// Whether everything up to now has been read.
     pub at_end: bool,
+    /// Whether it has once been read to the end that it had: it is not held back for others any more.
+    pub caught_up: bool,
     /// Where the log's committed records ended when the broker last said so.
     pub end: Option<u64>,
     /// Where all its records ended, those of open transactions included.

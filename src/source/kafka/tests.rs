@@ -1,5 +1,6 @@
 //! Against librdkafka's mock cluster: what is consumed, in which order, and what errors become.
 
+mod aligned;
 mod reach;
 
 use std::{
@@ -214,13 +215,16 @@ fn a_partition_is_idle_once_it_is_read_and_its_lag_is_none() {
 
 #[test]
 fn a_position_beyond_the_log_goes_on_at_the_earliest_record_and_is_told() {
-    for how in ["batch", "poll"] {
+    for (how, is_aligned) in [("batch", false), ("batch", true), ("poll", false)] {
         let cluster = Cluster::new(&[("a", 2)]);
         cluster.produce("a", 2, 0, 10);
         let mut table = Table::default();
         commit(&mut table, "kafka:a/0", 5_000);
         commit(&mut table, "kafka:a/1", 4);
         let mut source = cluster.source("a", &format!("consume: {how}"));
+        if is_aligned {
+            source = source.aligned_by(Box::new(|_| Some(1_000)));
+        }
         source.start(&mut table).unwrap();
         let mut seen = consume(&mut source, &mut table, 100, 16);
         let mut whole = expected(&table, 0, 10);
@@ -267,14 +271,14 @@ fn an_added_partition_that_does_not_answer_is_not_asked_again_for_a_minute() {
     let mut table = Table::default();
     let mut source = cluster.source("a", "start: earliest");
     source.start(&mut table).unwrap();
-    let client = source.client.take().unwrap();
+    let mut client = source.client.take().unwrap();
     let mut is_asked = |leader: i32, seconds: u64| {
         let found = PartitionStatistics { leader, ..PartitionStatistics::default() };
         let partitions = HashMap::from([(7, found)]);
         let topics = HashMap::from([("a".to_owned(), TopicStatistics { partitions })]);
         let now = Duration::from_secs(seconds);
         let statistics = Statistics { topics, ..Statistics::default() };
-        source.learn(&client, &statistics, &mut table, now).unwrap();
+        source.learn(&mut client, &statistics, &mut table, now).unwrap();
         let mut notices = Vec::new();
         source.notices(&mut notices);
         notices.iter().any(|notice| matches!(notice, Notice::Transport { .. }))

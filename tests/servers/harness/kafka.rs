@@ -1,4 +1,4 @@
-//! One real Apache Kafka per test process, in `KRaft` mode, with a plaintext and a `SASL_SSL` listener.
+//! One real Apache Kafka per test process, in `KRaft` mode, with two plaintext listeners and one of `SASL_SSL`.
 //!
 //! Started by whoever asks first and shared by all: tests use topics and groups of unique names, see [`Kafka::topic`].
 //! The settings are those of `docs/decisions` for tests: one node, replication factor 1, no initial rebalance delay. What
@@ -6,6 +6,7 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -28,6 +29,7 @@ use rdkafka::{
 
 use super::{
     certificates::Certificates,
+    counted::Counted,
     folder::Folder,
     http::RUNTIME,
     program::{Program, START_LIMIT, cache, eventually, free_port, installed},
@@ -48,9 +50,11 @@ pub struct Kafka {
     pub secured: String,
     /// The authority that signed the broker's certificate, as a PEM file.
     pub authority: PathBuf,
+    /// A plaintext listener of which the bytes are counted.
+    pub counted: Counted,
     broker: Program,
     class_path: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// The shared broker, started at the first call.
@@ -67,8 +71,10 @@ impl Kafka {
         let jars = cache().join(format!("kafka-{VERSION}/jars"));
         assert!(jars.is_dir(), "{} is missing: tests/install/run kafka", jars.display());
         let certificates = Certificates::make(folder.path());
-        let (plain, secured, controller) = (free_port(), free_port(), free_port());
-        let settings = settings(folder.path(), &certificates, [plain, secured, controller]);
+        let (plain, secured, controller, inner) = (free_port(), free_port(), free_port(), free_port());
+        let counted = Counted::to(inner);
+        let ports = [plain, secured, controller, inner];
+        let settings = settings(folder.path(), &certificates, ports, counted.port);
         let settings = folder.write("server.properties", settings);
         let log_settings = folder.write("log4j2.xml", LOG_SETTINGS);
         let class_path = format!("{}/*", jars.display());
@@ -82,7 +88,7 @@ impl Kafka {
         let plain = format!("127.0.0.1:{plain}");
         broker.wait_until("answering a metadata request", START_LIMIT, || knows_a_broker(&plain));
         let secured = format!("127.0.0.1:{secured}");
-        Self { plain, secured, authority: certificates.authority, broker, class_path, _folder: folder }
+        Self { plain, secured, authority: certificates.authority, broker, counted, class_path, folder }
     }
 
     /// Gives [`USER`] another password. Who is connected is asked for it again within seconds.
@@ -91,6 +97,16 @@ impl Kafka {
         let wanted = format!("SCRAM-SHA-512=[iterations=4096,password={password}]");
         let arguments = ["--bootstrap-server", &self.plain, "--entity-type", "users", "--entity-name", USER];
         java(&self.class_path, "kafka.admin.ConfigCommand", arguments, &["--alter", "--add-config", &wanted]);
+    }
+
+    /// How many bytes the records of a topic take in the broker's files, each partition in its first one.
+    #[track_caller]
+    pub fn bytes_of(&self, topic: &str, partitions: i32) -> u64 {
+        let bytes_of = |partition: i32| {
+            let file = format!("log/{topic}-{partition}/{:020}.log", 0);
+            fs::metadata(self.folder.path().join(file)).expect("the partition has a file").len()
+        };
+        (0..partitions).map(bytes_of).sum()
     }
 
     /// Sends the broker a signal by its name, such as `STOP`.
@@ -153,7 +169,9 @@ impl Kafka {
     /// For records that are to be written otherwise.
     pub fn writer(&self) -> Writer {
         let mut config = self.client();
+        // What is sent again keeps its place.
         config
+            .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
             .set("queue.buffering.max.messages", "1000000");
@@ -306,14 +324,17 @@ fn java<const N: usize>(class_path: &str, class: &str, arguments: [&str; N], mor
     assert!(output.status.success(), "{class} failed: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn settings(folder: &Path, certificates: &Certificates, [plain, secured, controller]: [u16; 3]) -> String {
+fn settings(
+    folder: &Path,
+    certificates: &Certificates,
+    [plain, secured, controller, inner]: [u16; 4],
+    counted: u16,
+) -> String {
     let mut text = String::from(SETTINGS);
     let _ = writeln!(text, "controller.quorum.voters=1@127.0.0.1:{controller}");
-    let _ = writeln!(
-        text,
-        "listeners=PLAIN://127.0.0.1:{plain},SECURED://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}"
-    );
-    let _ = writeln!(text, "advertised.listeners=PLAIN://127.0.0.1:{plain},SECURED://127.0.0.1:{secured}");
+    let known = format!("PLAIN://127.0.0.1:{plain},SECURED://127.0.0.1:{secured},COUNTED://127.0.0.1:");
+    let _ = writeln!(text, "listeners={known}{inner},CONTROLLER://127.0.0.1:{controller}");
+    let _ = writeln!(text, "advertised.listeners={known}{counted}");
     let _ = writeln!(text, "log.dirs={}", folder.join("log").display());
     let _ = writeln!(text, "ssl.keystore.location={}", certificates.server.display());
     let _ = writeln!(text, "ssl.truststore.location={}", certificates.authority.display());
@@ -325,7 +346,7 @@ process.roles=broker,controller
 node.id=1
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,SECURED:SASL_SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,COUNTED:PLAINTEXT,SECURED:SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.secured.connections.max.reauth.ms=3000
 listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;

@@ -8,6 +8,7 @@
 pub mod alertmanager;
 pub mod caddy;
 pub mod certificates;
+pub mod counted;
 pub mod envoy;
 pub mod example;
 pub mod folder;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::EventTime;
+use super::EventTime;
 
 /// How far a record's own time may be ahead of the log's.
 pub const AHEAD_MAX: Duration = Duration::from_mins(1);
