@@ -4,11 +4,14 @@
 //! backlog. The least of the last minutes is how far the input's clock, or its shipper, is behind; where every event is
 //! ahead, the greatest is how far it is ahead.
 //!
+//! **Lateness.** See `late.rs`.
+//!
 //! **Silence.** A source without a request in its first minute, or without a key in its first 1,000 requests, is most
 //! often a wrong path, topic, format or name of a key.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::late::LateInputs;
 use crate::{event::AHEAD_MAX, source::Contact};
 
 /// How long a source may bring nothing at its beginning.
@@ -30,6 +33,7 @@ pub enum WarningKind {
     NoRequest,
     NoKey,
     Clock,
+    Late,
 }
 
 impl WarningKind {
@@ -39,6 +43,7 @@ impl WarningKind {
             Self::NoRequest => "no_request",
             Self::NoKey => "no_key",
             Self::Clock => "clock",
+            Self::Late => "late",
         }
     }
 }
@@ -77,11 +82,13 @@ pub struct Arrivals {
     fresh_within: Duration,
     began: Option<Duration>,
     inputs: BTreeMap<u32, Input>,
+    /// What came behind the watermark.
+    pub late: LateInputs,
 }
 
 impl Arrivals {
-    pub const fn new(fresh_within: Duration) -> Self {
-        Self { fresh_within, began: None, inputs: BTreeMap::new() }
+    pub fn new(fresh_within: Duration) -> Self {
+        Self { fresh_within, began: None, inputs: BTreeMap::new(), late: LateInputs::default() }
     }
 
     /// The newest event of an input in a batch had this time, and was read at that.
@@ -94,6 +101,7 @@ impl Arrivals {
 
     /// To which source an input belongs.
     pub fn belongs(&mut self, input: u32, source: u16) {
+        self.late.belongs(input, source);
         if let Some(input) = self.inputs.get_mut(&input) {
             input.source = Some(source);
         }
@@ -102,6 +110,7 @@ impl Arrivals {
     /// To be called once a second. `is_idle` says whether nothing of an input waits.
     pub fn look(&mut self, now: Duration, is_idle: impl Fn(u32) -> bool) {
         self.began.get_or_insert(now);
+        self.late.look(now);
         let number = now.as_secs() / 60;
         self.inputs.retain(|&index, input| {
             if let Some(age) = input.candidate.take().filter(|_| is_idle(index)) {
@@ -145,6 +154,7 @@ impl Arrivals {
             warnings.push((WarningKind::NoKey, text));
         }
         warnings.extend(self.clock_warning(source, now).map(|text| (WarningKind::Clock, text)));
+        warnings.extend(self.late.warning(source).map(|text| (WarningKind::Late, text)));
         warnings
     }
 

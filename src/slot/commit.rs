@@ -226,7 +226,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         self.status.look(lags, lag_ms, |reading| self.course.judge.measure(reading));
         self.log.notices(&mut self.notices);
         let contacts = self.log.contacts(now);
-        self.status.arrived(&self.arrivals, &contacts, now, &mut self.notices);
+        self.status.arrived(&mut self.arrivals, &contacts, now, &mut self.notices);
         self.status.contacts(contacts, wall_ms);
         self.status.notice(&mut self.notices);
     }

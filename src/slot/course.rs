@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     judge::{Judge, Outcome, PANICKED, Rejection, Tally},
+    late::LateEvents,
     outputs::Outputs,
     watermark::Watermarks,
 };
@@ -28,6 +29,8 @@ pub struct Course<J> {
     pub timeless: BTreeMap<u32, u64>,
     /// Of inputs whose newest time in the last batch was ahead of their log's: that time, in milliseconds.
     pub ahead: BTreeMap<u32, u64>,
+    /// What of the last batch came behind the watermark, by input.
+    pub late: Vec<(u32, LateEvents)>,
     outcome: Outcome,
     /// What is left out.
     pub exclusions: Vec<Exclusion>,
@@ -49,6 +52,7 @@ impl<J: Judge> Course<J> {
             read_at_ms: 0,
             timeless: BTreeMap::new(),
             ahead: BTreeMap::new(),
+            late: Vec::new(),
             outcome: Outcome::default(),
             exclusions: Vec::new(),
             keeps_exclusions: false,
@@ -87,6 +91,7 @@ impl<J: Judge> Course<J> {
         if !self.exclusions.is_empty() && !self.keeps_exclusions {
             self.end_exclusions(at_ms);
         }
+        self.outcome.watermark = self.watermarks.current();
         self.judge.read(batch, at_ms, &mut self.outcome);
     }
 
@@ -98,6 +103,8 @@ impl<J: Judge> Course<J> {
             self.timeless.insert(run.input, 0);
         }
         self.ahead = self.outcome.ahead.drain(..).collect();
+        self.late.clear();
+        self.late.append(&mut self.outcome.late);
         for (input, newest_ms) in self.outcome.set_back.drain(..) {
             self.timeless.insert(input, newest_ms);
         }

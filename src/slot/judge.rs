@@ -1,6 +1,7 @@
 //! What the slot drives: from a record's bytes to effects. Implemented by [`Reading`](super::Reading), and by a
 //! small counting one in the tests of the slot.
 
+use super::late::LateEvents;
 use crate::{
     engine::{Command, Effect, Told},
     event::EventTime,
@@ -149,6 +150,10 @@ pub struct Outcome {
     pub rejections: Vec<Rejection>,
     /// Those beyond [`REJECTIONS_PRODUCED_MAX`].
     pub further: Vec<FurtherRejections>,
+    /// Where the watermark stood when the batch came.
+    pub watermark: EventTime,
+    /// What was older than that, by input.
+    pub late: Vec<(u32, LateEvents)>,
     /// By source.
     pub tallies: Vec<Tally>,
     /// Whoever judges notes whose request that is, one at a time.
@@ -179,6 +184,18 @@ impl Outcome {
         }
         let (times, time) = set_back.map_or((&mut self.seen, time), |time| (&mut self.set_back, time));
         newest(times, input, time);
+        if time < self.watermark {
+            self.note_late(input, time);
+        }
+    }
+
+    #[cold]
+    fn note_late(&mut self, input: u32, time: EventTime) {
+        let event = LateEvents::one(self.watermark.0.saturating_sub(time.0));
+        match self.late.iter_mut().rev().find(|(known, _)| *known == input) {
+            Some((_, events)) => events.add(event),
+            None => self.late.push((input, event)),
+        }
     }
 
     /// Whether a further rejection would be produced, so that its hash is worth its while.

@@ -11,6 +11,7 @@ mod course;
 mod exclusion;
 mod idle;
 mod judge;
+mod late;
 mod left_out;
 mod marks;
 mod outputs;
@@ -331,6 +332,13 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         });
         self.status.let_go();
         self.status.count(&tallies);
+        let now = self.clock.now();
+        for (source, tally) in (0..).zip(&tallies) {
+            self.arrivals.late.read(source, tally.events + tally.anonymous, now);
+        }
+        for (input, events) in self.course.late.drain(..) {
+            self.arrivals.late.came(input, || input_name(&self.log, input), events, now);
+        }
         for run in &runs {
             let newest_ms = self.course.watermarks.newest_ms(run.input);
             self.positions.insert(run.input, InputPosition { input: run.input, next: run.to, newest_ms });

@@ -234,7 +234,7 @@ impl Status {
     /// Takes down what is odd about what each source brings; what was not so before is a notice too.
     pub(super) fn arrived(
         &self,
-        arrivals: &Arrivals,
+        arrivals: &mut Arrivals,
         contacts: &[Contact],
         now: Duration,
         notices: &mut Vec<Notice>,
@@ -254,6 +254,10 @@ impl Status {
             }));
             source.warnings = found;
             source.clock_offset_seconds = arrivals.offset_seconds(index);
+            source.behind_watermark += arrivals.late.take(index);
+            // A clock that is ahead would look like no lag.
+            let ahead = source.clock_offset_seconds.filter(|offset| *offset < 0.0);
+            source.lag_seconds = source.lag_seconds.map(|lag| ahead.filter(|_| lag <= 0.0).unwrap_or(lag));
         }
     }
 

@@ -56,3 +56,21 @@ fn counts_go_on_over_an_engine_that_went_away() {
     assert_eq!(telemetry::Status::read(&status).engine, counts(7, &[[1, 0, 0, 0], [6, 1, 0, 0]]));
     assert!(!status.is_restored());
 }
+
+#[test]
+fn a_source_whose_clock_is_ahead_shows_no_lag_of_zero() {
+    let sources = vec![SourceReading { lag_seconds: Some(0.0), ..SourceReading::default() }];
+    let status =
+        Status { reading: Mutex::new(Reading { sources, ..Reading::default() }), ..Status::default() };
+    let mut arrivals = Arrivals::new(Duration::from_mins(2));
+    let wall_ms = 1_795_000_000_000;
+    arrivals.read(7, wall_ms + 3_600_000, wall_ms);
+    arrivals.belongs(7, 0);
+    arrivals.look(Duration::from_secs(1), |_| true);
+    status.arrived(&mut arrivals, &[Contact::default()], Duration::from_secs(2), &mut Vec::new());
+    assert_eq!(locked(&status.reading).sources[0].lag_seconds, Some(-3_600.0));
+    // What waits in another of its inputs is a lag all the same.
+    locked(&status.reading).sources[0].lag_seconds = Some(40.0);
+    status.arrived(&mut arrivals, &[Contact::default()], Duration::from_secs(2), &mut Vec::new());
+    assert_eq!(locked(&status.reading).sources[0].lag_seconds, Some(40.0));
+}

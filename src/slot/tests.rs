@@ -166,6 +166,23 @@ fn an_input_that_brings_nothing_is_waited_for_for_a_while_and_its_lag_is_told() 
 }
 
 #[test]
+fn what_comes_behind_the_watermark_is_counted_by_input_and_told() {
+    let text = "0 990 a\n--- 1\n0 991 a\n1 10 b\n1 11 b\n1 979 b\n---\n0 992 a\n---";
+    let clock = VirtualClock::new(START_MS);
+    let log = MemoryLog::open(Disk::default(), Arc::new(tape(2, text)), clock.clone(), None);
+    let (_ask, asks) = mpsc::channel();
+    let mut slot = Slot::start(log, Toy::default(), clock, settings(8), asks, Arc::default()).unwrap();
+    for _ in 0..3 {
+        slot.step().unwrap();
+    }
+    slot.arrivals.belongs(1, 0);
+    assert_eq!(slot.arrivals.late.take(0), 3);
+    let text = slot.arrivals.late.warning(0).unwrap();
+    // The watermark stood at 980.
+    assert!(text.starts_with("2 events of") && text.contains("up to 970 s"), "{text}");
+}
+
+#[test]
 fn a_wrong_clock_does_not_make_the_others_late() {
     // The log's time of every record is 1,000 s after the start.
     let (left, _) = run(&tape(1, "0 100 a\n---\n0 5000 b\n---\n0 101 a\n0 102 a\n---"), &[]);

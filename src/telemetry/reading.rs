@@ -110,6 +110,8 @@ pub struct SourceReading {
     pub clamped: u64,
     /// Events that were dropped since they were a day older than their key's newest.
     pub late: u64,
+    /// Events that were older than the watermark when they were read.
+    pub behind_watermark: u64,
     /// Records that were not understood, by the reason's fixed label.
     pub rejected: Vec<(&'static str, u64)>,
     /// Records that showed a raw key in clear.
@@ -141,7 +143,7 @@ pub struct SourceReading {
     /// Bytes that wait at the source; `None` = the source cannot say.
     pub lag_bytes: Option<u64>,
     /// How far the newest event read is behind the wall clock, in seconds of event time; 0 where nothing waits, so that
-    /// a quiet source is not a slow one. `None` = not known yet.
+    /// a quiet source is not a slow one; negative where its clock is ahead. `None` = not known yet.
     pub lag_seconds: Option<f64>,
 }
 

@@ -6,7 +6,7 @@ use super::family::{Families, raise, seconds, signed, start_at_zero};
 use crate::{decode::Reject, telemetry::reading::SourceReading};
 
 /// What can be odd about what a source brings; `slot/arrivals.rs` has the same.
-const WARNINGS: [&str; 4] = ["nothing_there", "no_request", "no_key", "clock"];
+const WARNINGS: [&str; 5] = ["nothing_there", "no_request", "no_key", "clock", "late"];
 
 /// The reason of records at which the engine panicked, beside those of the decoder; `slot/judge.rs` has the same.
 const PANICKED: &str = "panicked";
@@ -19,6 +19,7 @@ pub(super) struct SourceMetrics {
     without_key: IntCounterVec,
     clamped: IntCounterVec,
     late: IntCounterVec,
+    behind_watermark: IntCounterVec,
     rejected: IntCounterVec,
     clear_text_keys: IntCounterVec,
     several_keys: IntCounterVec,
@@ -55,6 +56,10 @@ impl SourceMetrics {
             late: counters(
                 "keyhound_events_late_total",
                 "Events dropped because they were a day older than the newest of their key, by source.",
+            ),
+            behind_watermark: counters(
+                "keyhound_events_behind_watermark_total",
+                "Events that were older than the watermark when they were read, by source.",
             ),
             rejected: f.counters(
                 "keyhound_records_rejected_total",
@@ -113,7 +118,7 @@ impl SourceMetrics {
             lag_bytes: gauges("keyhound_source_lag_bytes", "Bytes of plain files that wait at a source."),
             lag_seconds: f.real_gauges(
                 "keyhound_source_lag_seconds",
-                "Age of the newest event read of a source, in event time; 0 where nothing waits.",
+                "Age of the newest event read of a source, in event time; 0 where nothing waits, negative where its clock is ahead.",
                 &["source"],
             ),
         }
@@ -127,6 +132,7 @@ impl SourceMetrics {
         raise(&self.without_key.with_label_values(label), source.anonymous);
         raise(&self.clamped.with_label_values(label), source.clamped);
         raise(&self.late.with_label_values(label), source.late);
+        raise(&self.behind_watermark.with_label_values(label), source.behind_watermark);
         raise(&self.clear_text_keys.with_label_values(label), source.clear_keys);
         raise(&self.several_keys.with_label_values(label), source.several_keys);
         raise(&self.keys_left_out.with_label_values(label), source.keys_left_out);
