@@ -2,6 +2,8 @@
 //!
 //! Owns the detectors' parameters and findings. A detector never decides what is done: that is the rules'.
 
+#![deny(clippy::disallowed_methods)]
+
 pub mod breadth;
 pub mod cost;
 pub mod count;

@@ -59,9 +59,9 @@ fn newness<const N: usize>(top: &Top<N>, what: u32, hot: &Hot) -> f64 {
     let days = hot.age_days();
     let moved = u32::try_from(moved.count()).unwrap_or(u32::MAX);
     let rate = (f64::from(moved) + 0.5) / (days + 1.0);
-    let chance = 1.0 - (-rate).exp();
+    let chance = 1.0 - libm::exp(-rate);
     let uses = top.get(what).map_or(1.0, |item| f64::from(item.weight));
-    -chance.log10() + uses.max(1.0).log10().min(1.0)
+    -libm::log10(chance) + libm::log10(uses.max(1.0)).min(1.0)
 }
 
 fn type_bonus(kind: NetworkType, warm: &Warm) -> f64 {

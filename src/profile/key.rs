@@ -163,7 +163,7 @@ impl Hot {
     /// How far the profile may be trusted, from 0 to 1: days known (half at two days) and requests seen.
     pub fn maturity(&self) -> f64 {
         let total = f64::from(self.total);
-        (1.0 - (-self.age_days() / 2.9).exp()) * total / (total + 30.0)
+        (1.0 - libm::exp(-self.age_days() / 2.9)) * total / (total + 30.0)
     }
 
     /// Appends the fields.

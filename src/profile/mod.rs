@@ -2,10 +2,13 @@
 //!
 //! Owns the windows, the seasonal profile, the places, the sketches, and their form on disk. Judges nothing.
 
+#![deny(clippy::disallowed_methods)]
+
 pub mod codec;
 pub mod key;
 pub mod panes;
 pub mod routes;
+#[allow(clippy::disallowed_methods)] // its floats are still those of std
 pub mod season;
 pub mod sketch;
 pub mod table;

@@ -46,7 +46,7 @@ impl<const N: usize> Distinct<N> {
         let alpha = if N == 32 { 0.697 } else { 0.709 };
         let raw = alpha * n * n / sum;
         // Linear counting while registers are empty (ibid., section 4).
-        if raw <= 2.5 * n && zeros > 0 { n * (n / f64::from(zeros)).ln() } else { raw }
+        if raw <= 2.5 * n && zeros > 0 { n * libm::log(n / f64::from(zeros)) } else { raw }
     }
 
     /// Appends the registers.
@@ -152,7 +152,7 @@ fn faded(item: &Item, hour: u32) -> f32 {
     }
     #[allow(clippy::cast_precision_loss)]
     let halvings = hours as f32 / HALF_LIFE_HOURS;
-    item.weight * (-halvings).exp2()
+    item.weight * libm::exp2f(-halvings)
 }
 
 #[cfg(test)]

@@ -212,7 +212,7 @@ impl Warm {
         let windows = age_days.clamp(0.1, 14.0) * 86_400.0 / f64::from(scale_seconds);
         #[allow(clippy::cast_precision_loss)] // at most six
         let share = count as f64 / windows.max(count as f64);
-        surprise.min(-share.log10())
+        surprise.min(-libm::log10(share))
     }
 
     /// Appends the fields.
