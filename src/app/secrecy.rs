@@ -12,10 +12,19 @@ use crate::deliver::Seldom;
 pub fn keep() {
     // SAFETY: both calls take plain integers and a pointer to a value that lives across the call.
     #[allow(unsafe_code)]
-    unsafe {
+    let failed = unsafe {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
-        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        let limited = libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        let undumpable = libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        (limited, undumpable) != (0, 0)
+    };
+    if failed {
+        let error = std::io::Error::last_os_error();
+        tracing::error!(
+            event = "core_dumps_not_disabled",
+            %error,
+            "core dumps cannot be turned off: one would hold raw keys; turn them off for the service (ulimit -c 0)"
+        );
     }
     let told: Mutex<BTreeMap<String, Seldom>> = Mutex::default();
     std::panic::set_hook(Box::new(move |panic| {

@@ -84,7 +84,7 @@ pub fn catalogue(path: &Path) -> Result<Catalogue, FileError> {
         return Err(problems.into());
     };
     let digest = Sha256::digest(text.as_bytes());
-    let version = format!("{:02x}{:02x}", digest[0], digest[1]);
+    let version = format!("{:016x}", digest.first_chunk().copied().map_or(0, u64::from_be_bytes));
     let places: Vec<Place> = document
         .root
         .get("keys")

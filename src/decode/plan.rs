@@ -90,6 +90,10 @@ impl Plan {
         }
         plan.add_headers(Slot::Key, raw.request_headers.as_ref(), names.headers.iter().map(String::as_str))?;
         plan.add_headers(Slot::Decision, raw.response_headers.as_ref(), [DECISION_HEADER].into_iter())?;
+        let places = raw.refused_by_gateway.len();
+        if places > PLACES_MAX {
+            return Err(MappingError::TooManyPlaces { field: "refused_by_gateway", places });
+        }
         for (index, condition) in (0..).zip(&raw.refused_by_gateway) {
             let node = plan.walk(&pointer("refused_by_gateway", &condition.path)?);
             plan.nodes[usize::from(node)].conditions.push(index);
@@ -309,5 +313,23 @@ fn unit_of(slot: Slot, unit: Option<Unit>, at: &At) -> Result<Unit, MappingError
         }
         (_, None) => Ok(Unit::S),
         (_, Some(unit)) => wrong(unit, "none: only time and latency have one"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::decode::Mapping;
+
+    #[test]
+    fn more_conditions_than_can_be_numbered_are_refused() {
+        let conditions = |count: usize| {
+            let condition = serde_json::json!({ "path": "/a", "is": ["x"] });
+            let mapping =
+                serde_json::json!({ "like": "nginx", "refused_by_gateway": vec![condition; count] });
+            serde_json::from_value::<Mapping>(mapping)
+        };
+        assert!(conditions(64).is_ok());
+        let error = conditions(300).unwrap_err().to_string();
+        assert!(error.contains("refused_by_gateway has 300 places, the limit is 64"), "{error}");
     }
 }

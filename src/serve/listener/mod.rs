@@ -69,7 +69,7 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 const END_WITHIN: Duration = Duration::from_secs(4);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// How long accepting rests when the process has no file descriptor left.
+/// How long accepting rests when the process has no file descriptor or no memory left.
 const REST: Duration = Duration::from_millis(200);
 
 /// Why a listener could not be had.
@@ -169,9 +169,10 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Of one connection only, or of the whole process: then the descriptors have to come back first.
                 tracing::warn!(event = "accept_failed", %address, %error, "a connection could not be accepted");
-                time::sleep(REST).await;
+                if lacks_resources(&error) {
+                    time::sleep(REST).await;
+                }
                 continue;
             }
         };
@@ -206,6 +207,11 @@ fn send_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(event = "nodelay_failed", %error, "TCP_NODELAY could not be set");
     }
+}
+
+/// Whether the process, and not one connection, cannot accept: descriptors or memory have to come back first.
+fn lacks_resources(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// Serves a connection that was accepted elsewhere, and need be no socket, until it ends.

@@ -326,3 +326,10 @@ async fn an_http2_connection_is_told_of_the_end() {
     connection.await.unwrap().unwrap();
     served.ended.await.unwrap();
 }
+
+#[test]
+fn only_a_process_without_descriptors_or_memory_rests_from_accepting() {
+    let of = |code| lacks_resources(&io::Error::from_raw_os_error(code));
+    assert!(of(libc::EMFILE) && of(libc::ENFILE) && of(libc::ENOMEM));
+    assert!(!of(libc::ECONNABORTED) && !of(libc::EPROTO), "one caller must not hold up all others");
+}
