@@ -184,8 +184,8 @@ fn listeners(
     Ok(Listeners::open_for_operators(config, operators, gateways, shared.metrics.clone())?)
 }
 
-/// Hands operators' commands to the slot.
-fn commander(shared: Arc<Shared>) -> Commander {
+/// Hands commands to the slot: operators', and what the table for gateways did not take.
+pub(super) fn commander(shared: Arc<Shared>) -> Commander {
     Commander::new(move |Asked { command, reply }| {
         // As `/readyz` says it: whoever was told that it is ready may command.
         let asks = shared.asks.load_full().filter(|_| shared.status.is_restored());

@@ -13,7 +13,12 @@ use tokio::{
 };
 
 use super::{
-    daemon::Shared, life::DRAIN, listeners::Listeners, parts, read_back::ReadBack, state_keeper::StateKeeper,
+    daemon::{Shared, commander},
+    life::DRAIN,
+    listeners::Listeners,
+    parts,
+    read_back::ReadBack,
+    state_keeper::StateKeeper,
 };
 use crate::{
     config::Config,
@@ -164,9 +169,10 @@ impl Delivery {
 
 /// Adds what the database says to the table for gateways, by greater epoch. What was read from the decisions file before
 /// stays: the database has taken it over.
-fn fill_table(shared: &Shared, outbox: &Outbox, open: Vec<Incident>) -> anyhow::Result<ToServe> {
+fn fill_table(shared: &Arc<Shared>, outbox: &Outbox, open: Vec<Incident>) -> anyhow::Result<ToServe> {
     let (decisions, board) = (shared.decisions.clone(), shared.board.clone());
-    let mut to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
+    let to_serve = ToServe::new(decisions, board, shared.clock.clone(), shared.metrics.clone());
+    let mut to_serve = to_serve.tells(commander(shared.clone()));
     let current = outbox.current_decisions()?;
     let current: Vec<(Decision, WallTime)> = current
         .iter()

@@ -35,7 +35,7 @@ fn a_clock_that_is_set_back_brings_back_what_it_had_ended() {
     log.begin().unwrap();
     log.produce(Output { topic, key, value, kept: Kept::Until(NOW_MS + WEEK_MS) }).unwrap();
     log.send_positions(&Progress::default(), &[], &[]).unwrap();
-    log.commit().unwrap();
+    log.commit(NOW_MS).unwrap();
 
     let wall = Arc::new(AtomicU64::new(NOW_MS + 3 * WEEK_MS));
     let told = wall.clone();

@@ -11,11 +11,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{enforce::Force, engine::Engine, seam::Effect};
+use super::{engine::Engine, force::Force, seam::Effect};
 use crate::{
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, fuse},
-    respond::Decision,
+    respond::{Decision, Guardrail},
 };
 
 /// The current records that were committed: the newest decision on each key, and incidents, open or closed.
@@ -43,11 +43,11 @@ impl Engine {
     }
 
     fn adopt_decisions(&mut self, told: &ToldHere<'_>) {
-        let is_out = |key: &KeyId, force: &Force| {
-            told.decisions.get(key).is_some_and(|decision| **decision == force.decision)
+        let is_unknown = |key: &KeyId, force: &Force| {
+            !force.ended && told.decisions.get(key).is_none_or(|decision| **decision != force.decision)
         };
         let not_out: Vec<KeyId> =
-            self.forces.iter().filter(|(key, force)| !is_out(key, force)).map(|(key, _)| *key).collect();
+            self.forces.iter().filter(|(key, force)| is_unknown(key, force)).map(|(key, _)| *key).collect();
         let before: BTreeMap<KeyId, Force> =
             not_out.iter().filter_map(|key| Some((*key, self.forces.remove(key)?))).collect();
         self.changed_cases.extend(not_out);
@@ -66,7 +66,7 @@ impl Engine {
         for (key, force) in &before {
             let holds = self.forces.get(key).is_some_and(|out| out.decision.step >= force.decision.step);
             if let Some(case) = self.cases.get_mut(key).filter(|_| !holds) {
-                case.undo(force.decision.step);
+                case.undo(force.decision.step, Guardrail::Restart);
             }
         }
     }

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{enforce::Force, engine::Engine, seam::GroupCount};
+use super::{engine::Engine, force::Force, seam::GroupCount};
 use crate::{
     event::{EventTime, KeyId, KeyKind},
     incident::Case,
@@ -60,12 +60,15 @@ impl Engine {
         self.routes.checkpoint(|route, entry| add(b'r', &route.to_be_bytes(), entry));
         let mut out = Writer::versioned();
         out.uint(self.watermark.0);
-        out.raw(&self.now.numbering.to_le_bytes());
-        out.uint(self.group_counts.len() as u64);
-        out.counts(self.group_counts.iter().flat_map(|count| [count.strict, count.wide]));
+        let counted = || (0u16..).zip(&self.group_counts).filter(|(_, count)| count.wide > 0);
+        out.uint(counted().count() as u64);
+        for (group, count) in counted() {
+            out.raw(&self.now.tenants.hash(group).to_le_bytes());
+            out.counts([count.strict, count.wide].into_iter());
+        }
         out.uint(self.group_joined.len() as u64);
         for (group, usual) in &self.group_joined {
-            out.uint((*group).into());
+            out.raw(&self.now.tenants.hash(*group).to_le_bytes());
             for usual in usual {
                 out.float(*usual);
             }
@@ -166,23 +169,21 @@ impl Engine {
 
     fn restore_watermark(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
         self.watermark = EventTime(input.uint()?);
-        let numbering = u64::from_le_bytes(input.array()?);
-        let length = input.u32()? as usize;
-        // Where the tenants are others, their numbers are too; the fleet's stays.
-        let known = if numbering == self.now.numbering { length } else { 1 };
-        for group in 0..length {
+        // Tenants that are gone have no number any more.
+        for _ in 0..input.uint()? {
+            let group = self.now.tenants.number_of_hash(u64::from_le_bytes(input.array()?));
             let count = GroupCount { strict: input.u32()?, wide: input.u32()? };
-            if let Some(slot) = self.group_counts.get_mut(group).filter(|_| group < known) {
+            if let Some(slot) = group.and_then(|group| self.group_counts.get_mut(usize::from(group))) {
                 *slot = count;
             }
         }
         for _ in 0..input.uint()? {
-            let group = input.u16()?;
+            let group = self.now.tenants.number_of_hash(u64::from_le_bytes(input.array()?));
             let mut usual = [0.0; 24];
             for usual in &mut usual {
                 *usual = input.float()?;
             }
-            if usize::from(group) < known {
+            if let Some(group) = group {
                 self.group_joined.insert(group, usual);
             }
         }

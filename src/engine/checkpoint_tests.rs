@@ -88,18 +88,55 @@ fn a_restart_with_the_same_tenants_forgets_nothing() {
     assert_eq!(fleet(&written(&mut after)), fleet(&entries));
 }
 
+/// How a tenant's group is used, where `tenants` are those of the catalogue.
+fn use_of(engines: &Engines, tenants: &[&str], tenant: &str) -> Option<crate::detect::GroupUse> {
+    let number = tenants.iter().position(|known| *known == tenant)?;
+    Some(engines.uses()[number + 1])
+}
+
 #[test]
-fn a_restart_with_other_tenants_starts_theirs_anew_and_keeps_the_fleet() {
-    let mut before = engines(&["a", "b"]);
-    use_keys(&mut before, 2);
-    let entries = written(&mut before);
-    for tenants in [&["a", "b", "c"][..], &["a"], &["b", "c"], &[]] {
-        let after = restored(tenants, &entries);
-        assert_eq!(after.uses()[0], before.uses()[0], "{tenants:?}");
-        assert_eq!(after.uses().len(), tenants.len() + 1, "{tenants:?}");
-        let tenants_use: f64 = after.uses()[1..].iter().flat_map(|group| group.observed).sum();
-        assert!(tenants_use.abs() < f64::EPSILON, "{tenants:?}: another tenant may have had the number");
+fn a_tenant_that_comes_or_goes_leaves_the_others_what_is_known_of_them() {
+    let tenants = ["b", "d"];
+    let before = || {
+        let mut engines = engines(&tenants);
+        use_keys(&mut engines, 2);
+        // The groups are not used alike, and not all of it has been counted at a tick.
+        let more = plain(key(2), START.after(Duration::from_millis(59_500)));
+        engines.apply_events(&[more; 7], &mut Vec::new());
+        engines
+    };
+    let tick = |engines: &mut Engines| {
+        let event = plain(key(99), START.after(Duration::from_secs(66)));
+        engines.apply_events(&[event], &mut Vec::new());
+    };
+    let mut undisturbed = before();
+    tick(&mut undisturbed);
+    let entries = written(&mut before());
+    for others in [&["a", "b", "d"][..], &["b"], &["c", "d"], &["b", "c", "d"], &[]] {
+        let reloaded = {
+            let mut engines = before();
+            let reference = self::engines(others).reference().clone();
+            engines.apply(Input::Reference(&reference), &mut Vec::new());
+            engines
+        };
+        for mut after in [reloaded, restored(others, &entries)] {
+            tick(&mut after);
+            assert_eq!(after.uses().len(), others.len() + 1, "{others:?}");
+            assert_eq!(after.uses()[0], undisturbed.uses()[0], "{others:?}: the fleet");
+            for tenant in others {
+                let used = use_of(&after, others, tenant).unwrap();
+                match use_of(&undisturbed, &tenants, tenant) {
+                    Some(known) => assert_eq!(used, known, "{others:?}: {tenant}"),
+                    None => assert!(
+                        used.observed.iter().sum::<f64>().abs() < f64::EPSILON,
+                        "{others:?}: {tenant} is new"
+                    ),
+                }
+            }
+        }
     }
+    let (b, d) = (use_of(&undisturbed, &tenants, "b"), use_of(&undisturbed, &tenants, "d"));
+    assert_ne!(b, d, "else nothing is tested");
 }
 
 #[test]

@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     catalogue::{Catalogue, KeyClass},
     detect::{Family, Signal},
-    engine::{Engines, IdKey, Input, MemoryLimits, Settings, engine::InForce, seam::Reference, shown::Shown},
+    engine::{
+        Engines, IdKey, Input, MemoryLimits, Settings, engine::InForce, groups::second_of, seam::Reference,
+        shown::Shown,
+    },
     event::{Event, Handles, KeyKind, Refusal, testing::plain},
     incident::{Cause, Incident, IncidentId, Reason, Sample, Severity},
     profile::Hot,
@@ -14,14 +17,14 @@ use crate::{
     rules::RuleSet,
 };
 
-const START: EventTime = EventTime(1_800_000_000_000);
-const KEY: KeyId = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
+pub(in crate::engine) const START: EventTime = EventTime(1_800_000_000_000);
+pub(in crate::engine) const KEY: KeyId = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
 
-fn at(seconds: u64) -> EventTime {
+pub(in crate::engine) fn at(seconds: u64) -> EventTime {
     START.after(Duration::from_secs(seconds))
 }
 
-fn settings() -> Settings {
+pub(in crate::engine) fn settings() -> Settings {
     Settings {
         partitions: 1,
         limits: MemoryLimits::of_keys(10),
@@ -33,7 +36,7 @@ fn settings() -> Settings {
 }
 
 /// A grown-up key with an incident that asks for a throttle.
-fn attacked() -> Engine {
+pub(in crate::engine) fn attacked() -> Engine {
     let mut engine = Engine::new(std::sync::Arc::new(settings()));
     let server = Entry { id: Some(KEY.to_string()), credential: None, ..entry(KeyClass::Server, false) };
     let catalogue = Catalogue::new(vec![server], "c".to_owned()).unwrap();
@@ -58,7 +61,7 @@ fn attacked() -> Engine {
 }
 
 /// Evidence for a throttle at this time; what was proposed is granted. Gives the decision, if there was one.
-fn evidence(engine: &mut Engine, at: EventTime) -> Option<Decision> {
+pub(in crate::engine) fn evidence(engine: &mut Engine, at: EventTime) -> Option<Decision> {
     let mut effects = Vec::new();
     let index = engine.table.find(&KEY).unwrap();
     let server = entry(KeyClass::Server, false);
@@ -66,7 +69,7 @@ fn evidence(engine: &mut Engine, at: EventTime) -> Option<Decision> {
     grant(engine, effects)
 }
 
-fn grant(engine: &mut Engine, effects: Vec<Effect>) -> Option<Decision> {
+pub(in crate::engine) fn grant(engine: &mut Engine, effects: Vec<Effect>) -> Option<Decision> {
     let proposal = effects.into_iter().find_map(|effect| match effect {
         Effect::Proposal(proposal) => Some(proposal),
         _ => None,
@@ -105,27 +108,6 @@ fn ten_thousand_refused_requests_of_a_key_mark_it_as_changed_once() {
     assert_eq!((engine.counts.pressure, engine.changed_cases.len()), (10_000, 1));
 }
 
-#[test]
-fn pressure_extends_a_step_for_a_day() {
-    let mut engine = attacked();
-    evidence(&mut engine, at(0)).unwrap();
-    let mut extended = 0;
-    let mut second = 0;
-    while engine.forces.contains_key(&KEY) {
-        second += 30;
-        for _ in 0..4 {
-            if let Some(force) = engine.forces.get_mut(&KEY) {
-                force.press(second_of(at(second)));
-            }
-        }
-        engine.watermark = at(second);
-        let mut effects = Vec::new();
-        engine.end_forces(&mut effects);
-        extended += u32::from(grant(&mut engine, effects).is_some());
-    }
-    assert!((24..=25).contains(&extended) && second / 3_600 == 24, "{extended} times, {second} s");
-}
-
 fn command(step: Step) -> Command {
     let action = Action::Take { key: KEY.to_string(), step, for_seconds: 60 };
     let (by, from, reason) = Default::default();
@@ -133,7 +115,7 @@ fn command(step: Step) -> Command {
 }
 
 /// Engines with a catalogue of one entry by credential, whose id is [`KEY`].
-fn engines(entry: Entry) -> Engines {
+pub(in crate::engine) fn engines(entry: Entry) -> Engines {
     let mut catalogue = Catalogue::new(vec![entry], "c".to_owned()).unwrap();
     catalogue.know_credentials(|_| vec![KEY]);
     let mut engines = Engines::new(settings());
@@ -142,7 +124,7 @@ fn engines(entry: Entry) -> Engines {
     engines
 }
 
-fn entry(class: KeyClass, protected: bool) -> Entry {
+pub(in crate::engine) fn entry(class: KeyClass, protected: bool) -> Entry {
     Entry { credential: Some("c1".to_owned()), class, protected, ..Entry::default() }
 }
 
@@ -238,40 +220,6 @@ fn what_shadow_mode_made_neither_blinds_nor_blocks_once_it_is_over() {
 }
 
 #[test]
-fn a_step_is_told_with_its_end_and_when_it_is_over() {
-    let mut engine = attacked();
-    engine.cases.get_mut(&KEY).unwrap().weigh(at(0), 1.0);
-    evidence(&mut engine, at(0)).unwrap();
-    let steps = |engine: &Engine| engine.cases[&KEY].record.steps.clone();
-    assert_eq!(steps(&engine)[0].until.as_deref(), Some(at(3_600).rfc3339().as_str()));
-    engine.watermark = at(3_700);
-    let mut effects = Vec::new();
-    engine.end_forces(&mut effects);
-    let ended = steps(&engine).pop().unwrap();
-    assert_eq!((ended.outcome, ended.at), (Outcome::Ended, at(3_600).rfc3339()));
-    assert!(matches!(&effects[..], [Effect::Incident(_)]), "{effects:?}");
-}
-
-#[test]
-fn a_short_step_is_extended_at_its_end_and_not_all_the_time() {
-    let mut engine = attacked();
-    engine.settings = Settings { throttle_for: Duration::from_mins(1), ..settings() }.into();
-    evidence(&mut engine, at(0)).unwrap();
-    for second in 0..60 {
-        (0..30).for_each(|_| engine.forces.get_mut(&KEY).unwrap().press(second_of(at(second))));
-        engine.watermark = at(second);
-        let mut effects = Vec::new();
-        engine.end_forces(&mut effects);
-        assert_eq!(effects.is_empty(), second < 45, "{second} s: {effects:?}");
-        if !effects.is_empty() {
-            let extended = grant(&mut engine, effects).unwrap();
-            assert_eq!(extended.expires_at, at(second + 60).rfc3339_millis());
-            break;
-        }
-    }
-}
-
-#[test]
 fn a_protected_key_is_left_alone_by_rules_and_not_by_operators() {
     let mut engines = engines(entry(KeyClass::Server, true));
     let mut effects = Vec::new();
@@ -289,9 +237,8 @@ fn a_protected_key_is_left_alone_by_rules_and_not_by_operators() {
     let now = InForce::new(reference);
     engine.refer(now);
     (0..30).for_each(|_| engine.forces.get_mut(&KEY).unwrap().press(second_of(at(3_590))));
-    engine.watermark = at(3_590);
     effects.clear();
-    engine.end_forces(&mut effects);
+    engine.extend_forces(at(3_590), &mut effects);
     assert!(effects.is_empty(), "nor is a step on it extended: {effects:?}");
 }
 

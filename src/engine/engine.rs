@@ -1,7 +1,7 @@
 //! The state of one partition, and where each input goes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -10,17 +10,18 @@ use super::{
     admit::{CANDIDATES_MAX, Candidates, Repeats},
     checkpoint::EngineCheckpoint,
     counters::Counters,
-    enforce::Force,
+    force::Force,
     groups::second_of,
     ids::IdKey,
     input_names::InputNames,
     memory::{self, MemoryLimits},
     seam::{Context, Effect, GroupCount, Input, Reference},
     shown::Shown,
+    tenants::Tenants,
 };
 use crate::{
     detect::{GroupUse, Signal, Watch},
-    event::{EventTime, KeyId, stable_hash},
+    event::{EventTime, KeyId},
     incident::Case,
     profile::{KeyTable, RouteTable, routes::ROUTES_MAX},
     respond::Caps,
@@ -122,20 +123,14 @@ impl Counts {
 pub struct InForce {
     pub reference: Reference,
     pub watch: Arc<Watch>,
-    /// Number of each tenant's group.
-    pub groups: Arc<HashMap<String, u16>>,
-    /// Tells one numbering from another: a hash over the tenants in the order of their numbers.
-    pub numbering: u64,
+    pub tenants: Tenants,
 }
 
 impl InForce {
     /// Prepares reference data: the tenants' numbers.
     pub fn new(reference: Reference) -> Self {
-        let tenants = reference.catalogue.tenants();
-        let numbered = tenants.iter().take(super::groups::GROUPS_MAX - 1).zip(1u16..);
-        let groups = numbered.map(|(tenant, number)| ((*tenant).to_owned(), number)).collect();
-        let numbering = stable_hash(tenants.join("\0").as_bytes());
-        Self { watch: Arc::clone(&reference.rules.watch), reference, groups: Arc::new(groups), numbering }
+        let tenants = Tenants::new(&reference.catalogue.tenants());
+        Self { watch: Arc::clone(&reference.rules.watch), reference, tenants }
     }
 }
 
@@ -223,31 +218,33 @@ impl Engine {
 
     /// Puts reference data into force.
     pub(super) fn refer(&mut self, now: InForce) {
-        // A reload, or the first telling after a restart, must not lose what was counted since the last tick. Of the
-        // fleet, at least: other tenants have other numbers.
-        if now.numbering != self.now.numbering {
-            self.group_counts.truncate(1);
-            self.group_joined.retain(|group, _| *group == 0);
-            self.groups.truncate(1);
+        // A reload, or the first telling after a restart, must not lose what was counted since the last tick.
+        if !now.tenants.is_same(&self.now.tenants) {
+            let (before, tenants) = (&self.now.tenants, &now.tenants);
+            self.group_counts = tenants.moved(before, std::mem::take(&mut self.group_counts));
+            self.group_joined = tenants.moved_entries(before, std::mem::take(&mut self.group_joined));
+            self.groups = tenants.moved(before, std::mem::take(&mut self.groups));
         }
-        self.group_counts.resize(now.groups.len() + 1, GroupCount::default());
         self.table.forget_groups();
         self.counters.refer(&now.watch.counting);
         self.now = now;
     }
 
-    /// Takes in how the groups are used, and judges the spikes that waited for it.
+    /// The newest requests have come so far: steps end and are extended, and the spikes that waited are judged by how the
+    /// groups are used.
     fn see(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         self.groups.clone_from(&context.groups);
+        self.end_forces(context.at, effects);
         for (key, shown) in std::mem::take(&mut self.pending) {
             self.judge_volume(&key, context.at, &shown, effects);
         }
+        self.extend_forces(context.at, effects);
     }
 
-    /// Event time has come so far: incidents close, steps end, what is over is forgotten.
+    /// Nothing older will come: incidents close, what is over is forgotten.
     fn pass(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
         self.watermark = self.watermark.max(time);
-        self.end_forces(effects);
+        self.end_forces(self.watermark, effects);
         self.forget_lifts();
         self.close_cases(effects);
         self.counters.sweep(&self.now.watch.counting, second_of(self.watermark));
@@ -297,7 +294,7 @@ impl Engine {
             candidates_max: CANDIDATES_MAX as u64,
             open_incidents: self.cases.len() as u64,
             open_incidents_max: limits.incidents as u64,
-            in_force: self.forces.len() as u64,
+            in_force: self.forces.values().filter(|force| !force.ended).count() as u64,
             candidates: self.candidates.len() as u64,
             counter_bytes: self.counters.bytes() as u64,
             counter_bytes_max: limits.counter_bytes as u64,

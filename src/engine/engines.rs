@@ -6,23 +6,21 @@ use super::{
     adopt::{self, Told, ToldHere},
     checkpoint::WriteEntry,
     engine::{Counts, Engine, InForce, Settings},
-    groups::Groups,
+    groups::{Groups, second_of},
     input_names::InputNames,
-    seam::{Action, Command, Effect, Grant, Input, Proposal, Reference},
+    seam::{Effect, Grant, Input, Proposal, Reference},
     timed::{TimedPlace, TimedWork},
 };
 use crate::{
     event::{Event, EventTime, KeyId},
     profile::{CodecError, Reader, Writer},
-    respond::{Decision, Fleet},
+    respond::Fleet,
 };
 
 /// Groups are summed and spikes judged against them each so often, in event time.
 const TICK_MS: u64 = 5_000;
 /// Requests whose profiles are fetched ahead.
 pub const AHEAD: usize = 32;
-/// Decisions in force with which another one is still taken in from another instance.
-const TAKEN_IN_MAX: usize = 100_000;
 /// The entry key of what belongs to no partition.
 const FLEET_ENTRY: &[u8] = b"fleet";
 
@@ -30,13 +28,15 @@ const FLEET_ENTRY: &[u8] = b"fleet";
 #[derive(Debug)]
 #[allow(clippy::struct_field_names)] // they are engines, and nothing else here is
 pub struct Engines {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) engines: Vec<Engine>,
     inputs: InputNames,
     groups: Groups,
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     /// The tick that comes next.
     tick_ms: u64,
+    /// When the records that are being judged were read.
+    read_at: EventTime,
     now: InForce,
     scratch: Vec<Effect>,
     pub(super) timed: TimedWork,
@@ -52,7 +52,7 @@ impl Engines {
         let engine = |_| Engine { inputs: inputs.clone(), ..Engine::new(Arc::clone(&settings)) };
         let engines = (0..settings.partitions.max(1)).map(engine).collect();
         let mut groups = Groups::default();
-        groups.resize(1);
+        groups.renumber(InForce::default().tenants.hashes());
         Self {
             settings,
             engines,
@@ -60,6 +60,7 @@ impl Engines {
             groups,
             fleet: Fleet::default(),
             tick_ms: 0,
+            read_at: EventTime(u64::MAX),
             now: InForce::default(),
             scratch: Vec::new(),
             timed: TimedWork::default(),
@@ -86,6 +87,7 @@ impl Engines {
     /// The requests that come next were read then, as the sequence of inputs has it. Not part of the state: the
     /// checkpoint's mark has it.
     pub fn read_at(&mut self, at: EventTime) {
+        self.read_at = at;
         self.engines.iter_mut().for_each(|engine| engine.read_at = at);
     }
 
@@ -130,8 +132,11 @@ impl Engines {
         self.scratch = next;
     }
 
-    /// Sums the groups and tells every partition, if a tick has passed by `time`.
+    /// Sums the groups and tells every partition, if a tick has passed by `time`. A request whose clock is ahead is as old
+    /// as when it was read: after a tick of its own time, none would come until the others are there.
+    #[cold]
     fn tick(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
+        let time = time.min(self.read_at);
         if time.0 < self.tick_ms {
             return;
         }
@@ -169,58 +174,17 @@ impl Engines {
     }
 
     fn refer(&mut self, reference: &Reference) {
-        let before = self.now.numbering;
         self.now = InForce::new(reference.clone());
-        if self.now.numbering != before {
-            self.groups.resize(self.now.groups.len() + 1);
-        }
+        self.groups.renumber(self.now.tenants.hashes());
         for engine in &mut self.engines {
             engine.refer(self.now.clone());
         }
     }
 
-    fn command(&mut self, command: &Command, effects: &mut Vec<Effect>) {
-        match &command.action {
-            Action::Pause => self.fleet.paused = true,
-            Action::Resume => self.fleet.paused = false,
-            Action::TakeIn { decision, over } => self.take_in(command, (decision, *over), effects),
-            Action::Take { key, .. } | Action::Lift { key } => {
-                if let Ok(key) = key.parse::<KeyId>() {
-                    let key = self.subject_of(key, matches!(command.action, Action::Lift { .. }));
-                    self.owner(&key).command(command, key, effects);
-                }
-            }
-        }
-    }
-
-    /// Takes in what an operator decided at another instance, as long as there is room.
-    fn take_in(&mut self, command: &Command, given: (&Decision, u64), effects: &mut Vec<Effect>) {
-        let Ok(key) = given.0.subject.id.parse::<KeyId>() else { return };
-        let held: usize = self.engines.iter().map(|engine| engine.forces.len()).sum();
-        let is_known = self.owner(&key).forces.contains_key(&key);
-        let has_room = is_known || held < TAKEN_IN_MAX;
-        if self.owner(&key).take_decision_in(command, given, key, has_room, effects) {
-            self.fleet.release(&key);
-        }
-    }
-
-    /// The key that an id means: itself, if it has a profile (or what is to be lifted), or the one whose other id it is. An
-    /// operator who found a key in a repository can make its `kf1_`, where profiles and gateways go by credential. Looks
-    /// through all aliases: commands are rare.
-    fn subject_of(&self, id: KeyId, is_lift: bool) -> KeyId {
-        let owner = &self.engines[self.partition(&id)];
-        let is_its_own =
-            if is_lift { owner.forces.contains_key(&id) } else { owner.table.find(&id).is_some() };
-        if is_its_own {
-            return id;
-        }
-        let mut aliases = self.engines.iter().flat_map(|engine| &engine.aliases);
-        aliases.find(|(_, alias)| **alias == id).map_or(id, |(key, _)| *key)
-    }
-
     /// Grants a proposal or says which rail holds it; a granted one is the decision.
     fn decide(&mut self, proposal: &Proposal, effects: &mut Vec<Effect>) {
-        let active: usize = self.engines.iter().map(|engine| engine.table.len()).sum();
+        let second = second_of(proposal.at);
+        let active: usize = self.engines.iter().map(|engine| engine.table.active(second)).sum();
         let granted = if proposal.by_operator {
             // Whatever an operator decides on a key, no automatic step is in force on it any more.
             self.fleet.release(&proposal.key);
@@ -291,7 +255,6 @@ impl Engines {
         out.uint(self.tick_ms);
         // Plain data with text keys: it cannot fail to serialize.
         out.bytes(&serde_json::to_vec(&self.fleet).unwrap_or_default());
-        out.raw(&self.now.numbering.to_le_bytes());
         self.groups.write(&mut out);
         self.fleet_entry = Some(out);
     }
@@ -327,11 +290,8 @@ impl Engines {
             let mut input = Reader::versioned(value)?;
             self.tick_ms = input.uint()?;
             self.fleet = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
-            let numbering = u64::from_le_bytes(input.array()?);
             self.groups = Groups::read(&mut input)?;
-            if numbering != self.now.numbering {
-                self.groups.resize(self.now.groups.len() + 1);
-            }
+            self.groups.renumber(self.now.tenants.hashes());
             let context = self.groups.context(EventTime(self.tick_ms.saturating_sub(TICK_MS)));
             self.engines.iter_mut().for_each(|engine| engine.groups.clone_from(&context.groups));
             return Ok(());

@@ -7,6 +7,8 @@
 //! the others count up to a quota, a few times their own usual. A group whose use within the quotas is up twofold is one
 //! of which about half the usual use is up. Then, and only then, how far the rise goes is taken from a wider quota.
 
+use std::collections::HashMap;
+
 use super::seam::{Context, GroupCount, Partial};
 use crate::{
     detect::{GroupUse, Scale, volume::GROUP_PRIOR},
@@ -23,6 +25,8 @@ const UP: f64 = 2.0;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Group {
+    /// The hash of its tenant's name.
+    tenant: u64,
     first_seen: u32,
     last_seen: u32,
     season: Season,
@@ -93,10 +97,16 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Makes room for `n` groups; a changed catalogue renumbers them, so that all but the fleet start anew.
-    pub fn resize(&mut self, n: usize) {
-        self.groups.truncate(1);
-        self.groups.resize_with(n.clamp(1, GROUPS_MAX), Group::default);
+    /// Gives the tenants with these hashes the numbers in which they stand. Who was there before keeps what is known.
+    pub fn renumber(&mut self, tenants: &[u64]) {
+        if self.groups.iter().map(|group| &group.tenant).eq(tenants) {
+            return;
+        }
+        let before = std::mem::take(&mut self.groups);
+        let mut before: HashMap<u64, Group> = before.into_iter().map(|group| (group.tenant, group)).collect();
+        let new = |tenant| Group { tenant, ..Group::default() };
+        let group = |&tenant| before.remove(&tenant).unwrap_or_else(|| new(tenant));
+        self.groups = tenants.iter().map(group).collect();
     }
 
     /// How many there are.
@@ -134,6 +144,7 @@ impl Groups {
     pub fn write(&self, out: &mut Writer) {
         out.uint(self.groups.len() as u64);
         for group in &self.groups {
+            out.raw(&group.tenant.to_le_bytes());
             out.counts([group.first_seen, group.last_seen].into_iter());
             group.season.write(out);
             out.counts(group.raw());
@@ -146,6 +157,7 @@ impl Groups {
         let mut groups = Vec::new();
         for _ in 0..n {
             groups.push(Group {
+                tenant: u64::from_le_bytes(input.array()?),
                 first_seen: input.u32()?,
                 last_seen: input.u32()?,
                 season: Season::read(input)?,

@@ -3,15 +3,19 @@
 //! Replay, rule tests, the benchmark and the daemon all drive this and nothing else. [`Engines`] holds the P
 //! partitions of a process, and lets go round in memory what they have to say to each other.
 
+#![deny(clippy::disallowed_methods)]
+
 mod admit;
 mod adopt;
 mod checkpoint;
+mod commands;
 mod counters;
 mod enforce;
 #[allow(clippy::module_inception)] // the engine is what the module is named for
 mod engine;
 mod engines;
 mod findings;
+mod force;
 mod groups;
 mod ids;
 mod input_names;
@@ -21,6 +25,7 @@ mod observe;
 pub mod seam;
 mod shown;
 mod take_in;
+mod tenants;
 #[cfg(test)]
 mod testing;
 mod timed;

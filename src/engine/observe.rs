@@ -2,7 +2,6 @@
 
 use super::{
     admit::is_success,
-    enforce::Force,
     engine::Engine,
     groups::{WIDE, second_of},
     seam::{Effect, Partial},
@@ -12,7 +11,6 @@ use crate::{
     detect,
     event::{Event, EventTime, Flags, KeyId, Refusal},
     profile::{Beyond, Hot, key::UNRESOLVED, warm::WARM_AFTER},
-    respond::Mode,
 };
 
 const DAY: u32 = 86_400;
@@ -70,7 +68,7 @@ impl Engine {
             return self.note_late(event.position.input);
         }
         let frozen = hot.frozen;
-        let was_mature = hot.group_quota > 0;
+        let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
         hot.advance(second);
         let is_mature = hot.group_quota > 0;
         if is_served(event.status) {
@@ -82,6 +80,7 @@ impl Engine {
         if is_mature && !was_mature {
             self.join_groups(index, event);
         }
+        self.table.note_hour(index, hour);
         // What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody
         // made up.
         let beyond = if is_success(event.status) {
@@ -110,8 +109,10 @@ impl Engine {
         let Some(index) = self.table.find(&event.key) else { return };
         let hot = self.table.hot_mut(index);
         let second = if event.time.0 == 0 { hot.last_seen } else { second_of(event.time) };
-        let was_mature = hot.group_quota > 0;
+        let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
         hot.advance(second);
+        self.table.note_hour(index, hour);
+        let hot = self.table.hot(index);
         let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
         if hot.group_quota > 0 && !was_mature {
             self.join_groups(index, event);
@@ -161,7 +162,7 @@ impl Engine {
         let mut group = self.table.hot(index).group;
         if group == UNRESOLVED {
             let entry = self.now.reference.catalogue.get(&event.key, event.handles.credential);
-            group = entry.and_then(|entry| self.now.groups.get(&entry.tenant)).copied().unwrap_or(0);
+            group = entry.map_or(0, |entry| self.now.tenants.number_of(&entry.tenant));
             // The credential that finds the tenant may be what is missing.
             if !event.flags.has(Flags::UNREADABLE) && !event.flags.has(Flags::CUT) {
                 self.table.hot_mut(index).group = group;
@@ -275,9 +276,7 @@ impl Engine {
         match event.refusal {
             Refusal::Ours => true,
             Refusal::Gateway => {
-                let served =
-                    |force: &Force| force.decision.mode == Mode::Enforce && force.holds_at(event.time);
-                self.forces.get(&event.key).is_some_and(served)
+                self.forces.get(&event.key).is_some_and(|force| force.was_served_at(event.time))
             }
             _ => false,
         }

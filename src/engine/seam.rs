@@ -54,6 +54,9 @@ pub enum Action {
     /// Take a decision in that an operator gave to another instance, under its id. It counts if its epoch is above all that
     /// is known, or if nothing is known but the automatic decision of the epoch `over`, which it takes the place of.
     TakeIn { decision: Box<Decision>, over: u64 },
+    /// No operator's: the table for gateways did not take the decision of this epoch, so that it is not in force. The
+    /// guardrail says why.
+    NotServed { key: String, epoch: u64, by: Guardrail },
 }
 
 /// A step that a subject's partition wants.

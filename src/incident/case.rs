@@ -88,12 +88,12 @@ impl Case {
     }
 
     /// A step that it knows as taken is not in force after all.
-    pub fn undo(&mut self, step: Step) {
+    pub fn undo(&mut self, step: Step, by: Guardrail) {
         if let Some(last) = self.record.steps.iter().rposition(|doing| doing.step == step) {
             self.record.steps.remove(last);
         }
         self.asked = None;
-        self.hold(step, Guardrail::Restart);
+        self.hold(step, by);
     }
 
     /// Whether it is what was told, or what became of that.
@@ -219,7 +219,9 @@ impl Case {
     /// The surprise of a spike that ended without any other evidence.
     pub fn lone_peak(&self) -> Option<f64> {
         let only_volume = self.causes.iter().all(|cause| cause.family == Family::Volume);
-        only_volume.then(|| self.causes.iter().map(|cause| cause.score).fold(0.0, f64::max))
+        // One that a restart took in may have none that a rule of today gives.
+        (only_volume && !self.causes.is_empty())
+            .then(|| self.causes.iter().map(|cause| cause.score).fold(0.0, f64::max))
     }
 
     /// Whether other evidence than volume is there.
@@ -245,4 +247,24 @@ fn updated(record: &Incident) -> EventTime {
 /// Two decimals: what people read, and the same on every machine.
 pub fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_without_a_cause_was_no_spike_that_volume_explains() {
+        let mut case = Case::new(Incident::default(), EventTime(0));
+        assert_eq!(case.lone_peak(), None, "else it takes the place of a peak that was one");
+        let spike = Cause {
+            rule: "spike".to_owned(),
+            family: Family::Volume,
+            score: 9.0,
+            severity: Severity::High,
+            respond: Step::Alert,
+        };
+        case.add(EventTime(0), spike, Reason::default(), &Sample::default());
+        assert_eq!(case.lone_peak(), Some(9.0));
+    }
 }

@@ -7,7 +7,7 @@ mod checkpoint;
 mod eviction;
 mod slab;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashTable;
 
@@ -65,6 +65,8 @@ pub struct KeyTable {
     change: u8,
     cut: TableCheckpoint,
     evictions: [u64; 4],
+    /// How many keys were seen last in each hour.
+    last_seen: BTreeMap<u32, u32>,
 }
 
 impl KeyTable {
@@ -81,6 +83,7 @@ impl KeyTable {
             change: checkpoint::FIRST,
             cut: TableCheckpoint::default(),
             evictions: [0; 4],
+            last_seen: BTreeMap::new(),
         }
     }
 
@@ -91,6 +94,31 @@ impl KeyTable {
     /// Keys in the table.
     pub const fn len(&self) -> usize {
         self.length
+    }
+
+    /// Keys that were seen in the hour of this second, in the 23 before it, or since.
+    pub fn active(&self, second: u32) -> usize {
+        let from = (second / 3600).saturating_sub(23);
+        self.last_seen.range(from..).map(|(_, keys)| *keys as usize).sum()
+    }
+
+    /// A key was seen again, before in this hour.
+    #[inline]
+    pub fn note_hour(&mut self, index: u32, before: u32) {
+        let hour = self.hots.get(index).last_seen / 3600;
+        if hour > before {
+            self.count_last_seen(before, false);
+            self.count_last_seen(hour, true);
+        }
+    }
+
+    #[cold]
+    fn count_last_seen(&mut self, hour: u32, more: bool) {
+        let keys = self.last_seen.entry(hour).or_insert(0);
+        *keys = if more { *keys + 1 } else { keys.saturating_sub(1) };
+        if *keys == 0 {
+            self.last_seen.remove(&hour);
+        }
     }
 
     /// Whether there is no key.
@@ -133,6 +161,7 @@ impl KeyTable {
     /// Adds a key that is not there yet. [`KeyTable::make_room`] comes before it where the key's shard is full.
     pub fn insert(&mut self, hot: Hot) -> u32 {
         let (shard, tag) = (self.shard_of(&hot.key), tag_of(&hot.key));
+        self.count_last_seen(hot.last_seen / 3600, true);
         let index = match self.hots.take_free() {
             Some(index) => {
                 let place = self.hots.get_mut(index);
@@ -201,7 +230,9 @@ impl KeyTable {
         self.keep_for_checkpoint(index);
         let hot = self.hots.get_mut(index);
         let (key, warm, stored) = (hot.key, hot.warm, hot.change & STORED != 0);
+        let hour = hot.last_seen / 3600;
         hot.key = NOBODY;
+        self.count_last_seen(hour, false);
         let tag = tag_of(&key);
         let shard = &mut self.shards[shard];
         if let Ok(entry) = shard.index.find_entry(hash_of(tag), |place| place.index == index) {

@@ -16,8 +16,8 @@ const HOUR: Duration = Duration::from_hours(1);
 pub struct Caps {
     /// Automatic throttles granted in any hour. From 1 to 10,000.
     pub throttle_per_hour: u32,
-    /// The share of active keys that may be under an automatic step at once: max(1, floor(share × active keys)).
-    /// From 0.0001 to 1.
+    /// The share of active keys that may be under an automatic step at once: max(1, floor(share × active keys)). Active is
+    /// a key that was used in the last 24 h. From 0.0001 to 1.
     pub share_of_active_keys: f64,
 }
 

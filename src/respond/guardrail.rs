@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A guardrail of one key, or a cap over all, as incidents, metrics and the documentation name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Guardrail {
     /// The catalogue protects the key.
     Protected,
@@ -27,7 +30,7 @@ pub enum Guardrail {
     Class,
     /// An operator's throttle of a key without a usual rate.
     Rate,
-    /// An operator's decision at another instance, for which there is no room here.
+    /// There is no room for the decision: where decisions of other instances are taken in, or in the table for gateways.
     Full,
 }
 

@@ -62,6 +62,12 @@ impl Commander {
         (commander, receiver)
     }
 
+    /// Hands `command` over and leaves what comes of it to others. Gives whether it was taken.
+    pub fn hand_over(&self, command: Command) -> bool {
+        let (reply, _) = oneshot::channel();
+        (self.0)(Asked { command, reply }).is_ok()
+    }
+
     /// Hands `command` over and waits for what came of it.
     pub async fn apply(&self, command: Command) -> Result<Vec<Effect>, CommandError> {
         let (reply, answer) = oneshot::channel();

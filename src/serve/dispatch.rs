@@ -4,11 +4,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use prometheus::IntGaugeVec;
 
-use super::{Applied, Board, Decisions, record_log};
+use super::{Applied, Board, Commander, Decisions, record_log};
 use crate::{
     deliver::{Deliver, DeliverError, WallClock, WallTime},
+    engine::{Action, Command},
     incident::{Incident, IncidentId, Severity},
-    respond::{Decision, Mode, Step},
+    respond::{Decision, Guardrail, Mode, Step},
     store::{OutRecord, Topic},
     telemetry::{Metrics, start_at_zero},
 };
@@ -21,6 +22,9 @@ pub struct ToServe {
     metrics: Arc<Metrics>,
     /// Incidents that the start took from the store, and of which no record was delivered yet.
     restored: HashSet<IncidentId>,
+    engine: Option<Commander>,
+    /// What the engine has still to be told: at most one a decision in the store.
+    untold: Vec<Command>,
 }
 
 /// What metrics say of a finding.
@@ -41,7 +45,15 @@ impl ToServe {
     ) -> Self {
         metrics.serving.table_limit.set(i64::try_from(decisions.limit()).unwrap_or(i64::MAX));
         start_at_zero(&metrics.serving.table_updates, &[&Applied::ALL.map(Applied::as_str)]);
-        Self { decisions, board, clock, metrics, restored: HashSet::new() }
+        Self { decisions, board, clock, metrics, restored: HashSet::new(), engine: None, untold: Vec::new() }
+    }
+
+    /// The same, and tells the engine what the table did not take: else it would hold a step for in force that no gateway
+    /// knows of, and propose none.
+    #[must_use]
+    pub fn tells(mut self, engine: Commander) -> Self {
+        self.engine = Some(engine);
+        self
     }
 
     /// At the start: the current decisions, each with when it was committed, and the incidents that the store has. What
@@ -58,7 +70,7 @@ impl ToServe {
         self.show_counts();
     }
 
-    fn take_decision(&self, decision: Decision, committed_at: WallTime) -> Applied {
+    fn take_decision(&mut self, decision: Decision, committed_at: WallTime) -> Applied {
         let applied = self.decisions.apply(&decision, committed_at, self.clock.now());
         match applied {
             Applied::Stale | Applied::NotAKey | Applied::Full => {
@@ -84,12 +96,36 @@ impl ToServe {
                 );
             }
         }
+        self.note_not_served(&decision, applied);
         self.board.take_decision(decision, applied);
         applied
     }
 
+    fn note_not_served(&mut self, decision: &Decision, applied: Applied) {
+        let by = match applied {
+            Applied::Stale => Guardrail::Late,
+            Applied::Full => Guardrail::Full,
+            _ => return,
+        };
+        let now = self.clock.now();
+        if decision.expires().0 <= now.0 || self.engine.is_none() {
+            return;
+        }
+        let (key, epoch) = (decision.subject.id.clone(), decision.epoch);
+        let (by_whom, from, reason) = ("table".to_owned(), String::new(), applied.as_str().to_owned());
+        let action = Action::NotServed { key, epoch, by };
+        self.untold.push(Command { sequence: 0, at_ms: now.0, by: by_whom, from, reason, action });
+    }
+
+    /// Tells the engine, as far as it takes commands now.
+    fn tell_engine(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        let told = self.untold.iter().take_while(|command| engine.hand_over((*command).clone())).count();
+        self.untold.drain(..told);
+    }
+
     /// Takes a decision that was committed just now.
-    fn take_new_decision(&self, decision: Decision) {
+    fn take_new_decision(&mut self, decision: Decision) {
         let now = self.clock.now();
         let (step, mode, as_of) = (decision.step, decision.mode, WallTime(decision.as_of().0));
         let is_automatic = decision.cause == "policy" && step.is_enforced();
@@ -140,8 +176,9 @@ impl ToServe {
         }
         let was_stale = known.is_some_and(|known| known.stale);
         self.metrics.detection.incidents_backlog.inc_by(u64::from(incident.stale && !was_stale));
-        let held = known.map_or(0, |known| known.held.len());
-        for held in incident.held.iter().skip(held) {
+        // By what they are and not by their number: a step that was taken is held no more.
+        let was_held = |held| known.is_some_and(|known| known.held.contains(held));
+        for held in incident.held.iter().filter(|held| !was_held(*held)) {
             self.metrics.detection.withheld.with_label_values(&[held.by.as_str()]).inc();
         }
     }
@@ -186,8 +223,13 @@ impl Deliver for ToServe {
                 tracing::error!(event = "record_unreadable", record = record.seq, topic = record.topic.as_str(), %error, "a record cannot be read; skipped");
             }
         }
+        self.tell_engine();
         self.show_counts();
         Ok(records.last().map_or(0, |record| record.seq))
+    }
+
+    fn idle(&mut self) {
+        self.tell_engine();
     }
 }
 
@@ -196,7 +238,7 @@ mod tests {
     use super::*;
     use crate::{
         deliver::{Dispatcher, outbox::MemoryOutbox},
-        incident::testing::stolen,
+        incident::{Held, testing::stolen},
         serve::{
             Verdict,
             table::tests::{at, decision, key},
@@ -232,6 +274,35 @@ mod tests {
     }
 
     #[test]
+    fn what_the_table_does_not_take_is_told_to_the_engine_as_soon_as_it_takes_commands() {
+        let metrics = Arc::new(Metrics::new("test", ""));
+        let (table, clock) = (Arc::new(Decisions::new(1)), WallClock::from_fn(|| at(301)));
+        let (engine, commands) = Commander::channel(2);
+        let mut serve = ToServe::new(table, Arc::new(Board::default()), clock, metrics).tells(engine);
+        let as_of = at(300).rfc3339();
+        let fresh = |n| Decision { as_of: as_of.clone(), ..decision(n, 7, Step::Revoke) };
+        // Taken; too old; no room for two; over before it came.
+        serve.restore(vec![(fresh(1), at(301)), (decision(2, 8, Step::Throttle), at(301))], Vec::new());
+        serve.take_new_decision(fresh(3));
+        serve.take_new_decision(fresh(4));
+        serve.take_new_decision(Decision { expires_at: at(301).rfc3339(), ..fresh(5) });
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            serve.idle();
+            told.extend(commands.try_iter().map(|asked| asked.command.action));
+        }
+        let not_served = |n: u8, epoch, by| Action::NotServed { key: key(n).to_string(), epoch, by };
+        let expected = [
+            not_served(2, 8, Guardrail::Late),
+            not_served(3, 7, Guardrail::Full),
+            not_served(4, 7, Guardrail::Full),
+        ];
+        assert_eq!(told, expected);
+        serve.idle();
+        assert!(commands.try_recv().is_err(), "once");
+    }
+
+    #[test]
     fn an_incident_is_counted_and_logged_once_also_if_the_process_ended_before_it_was_delivered() {
         let (first, delivered) = (stolen(), Incident { id: IncidentId("inc_2".to_owned()), ..stolen() });
         let metrics = Arc::new(Metrics::new("test", ""));
@@ -251,10 +322,26 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_is_held_is_counted_also_after_another_one_was_taken() {
+        let metrics = Arc::new(Metrics::new("test", ""));
+        let (table, clock) = (Arc::new(Decisions::new(10)), WallClock::from_fn(|| at(301)));
+        let mut serve = ToServe::new(table, Arc::new(Board::default()), clock, metrics.clone());
+        let held = |step, by: &str| Held { step, by: by.to_owned() };
+        let (late, paused) = (held(Step::Throttle, "late"), held(Step::Suspend, "paused"));
+        let told = [vec![late.clone()], Vec::new(), vec![paused.clone()], vec![paused, late]];
+        for (n, held) in (0..).zip(told) {
+            let updated_at = at(400 + n).rfc3339();
+            serve.take_new_incident(Incident { updated_at, held, ..stolen() });
+        }
+        let counted = |by| metrics.detection.withheld.with_label_values(&[by]).get();
+        assert_eq!((counted("late"), counted("paused")), (2, 1));
+    }
+
+    #[test]
     fn delays_are_those_of_automatic_decisions_and_findings_in_event_time() {
         let metrics = Arc::new(Metrics::new("test", ""));
         let (decisions, clock) = (Arc::new(Decisions::new(10)), WallClock::from_fn(|| at(3)));
-        let serve = ToServe::new(decisions, Arc::new(Board::default()), clock, metrics.clone());
+        let mut serve = ToServe::new(decisions, Arc::new(Board::default()), clock, metrics.clone());
         serve.take_new_decision(decision(1, 1, Step::Revoke));
         serve.take_new_decision(Decision { cause: "operator".to_owned(), ..decision(2, 1, Step::Revoke) });
         serve.take_new_decision(decision(1, 2, Step::Observe));

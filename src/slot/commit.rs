@@ -103,7 +103,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             self.log.checkpoint(mark)?;
             self.status.checkpoint(mark.at_ms, *written);
         }
-        let committed = self.log.commit()?;
+        let committed = self.log.commit(self.clock.wall_ms())?;
         self.positions.clear();
         self.sequence.clear();
         self.count_passed_over();

@@ -155,6 +155,8 @@ impl Outputs {
             Action::Pause => ("pause", "", None),
             Action::Resume => ("resume", "", None),
             Action::TakeIn { decision, .. } => ("take_in", decision.subject.id.as_str(), None),
+            // No operator asked for it; the incident's record tells it.
+            Action::NotServed { .. } => return,
         };
         let held = effects.iter().find_map(|effect| match effect {
             Effect::Grant(grant) => grant.outcome.as_ref().err(),

@@ -8,6 +8,7 @@ use crate::{
     store::{EmbeddedLog, Identity, Kept, Log as _, Output, inputs::InputTable},
 };
 
+const COMMITTED_MS: u64 = 1_800_000_000_000;
 const LIMIT: Duration = Duration::from_mins(2);
 
 fn open(dir: &Path) -> Result<EmbeddedLog, StoreError> {
@@ -26,11 +27,11 @@ fn store() -> tempfile::TempDir {
         log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
     }
     log.send_positions(&Progress::default(), &[], &[]).unwrap();
-    log.commit().unwrap();
+    log.commit(COMMITTED_MS).unwrap();
     log.outbox().dispatcher("a").unwrap().ack(1);
     log.begin().unwrap();
     log.send_positions(&Progress::default(), &[], &[]).unwrap();
-    log.commit().unwrap();
+    log.commit(COMMITTED_MS).unwrap();
     dir
 }
 

@@ -279,7 +279,7 @@ impl Log for EmbeddedLog {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<Committed, LogError> {
+    fn commit(&mut self, wall_ms: u64) -> Result<Committed, LogError> {
         let acknowledged = self.outbox.acknowledgements();
         if let Some(mark) = &self.pending.mark {
             // Not part of the digest: they follow from decisions that are, and from when a checkpoint was taken.
@@ -292,7 +292,7 @@ impl Log for EmbeddedLog {
         }
         let newest = self.newest_output + self.pending.outputs.len() as u64;
         let tx = self.db.transaction().map_err(StoreError::from)?;
-        tables::write_outputs(&tx, self.newest_output + 1, &self.pending.outputs)?;
+        tables::write_outputs(&tx, self.newest_output + 1, &self.pending.outputs, wall_ms)?;
         if let Some((progress, sequence)) = &self.pending.progress {
             tables::write_progress(&tx, progress, sequence)?;
         }

@@ -125,8 +125,8 @@ pub trait Log: Send {
     /// transaction in which it began, which is the mark's.
     fn checkpoint(&mut self, mark: &Mark) -> Result<(), LogError>;
 
-    /// Makes the transaction durable.
-    fn commit(&mut self) -> Result<Committed, LogError>;
+    /// Makes the transaction durable. `wall_ms` is the wall clock, for those who judge how fresh an output is.
+    fn commit(&mut self, wall_ms: u64) -> Result<Committed, LogError>;
 
     /// Gives the transaction up.
     fn abort(&mut self) -> Result<(), LogError>;

@@ -307,7 +307,7 @@ impl Log for MemoryLog {
         self.call(|log| log.pending.mark = Some(mark.clone()))
     }
 
-    fn commit(&mut self) -> Result<Committed, LogError> {
+    fn commit(&mut self, _wall_ms: u64) -> Result<Committed, LogError> {
         self.call(|log| {
             let mut pending = std::mem::take(&mut log.pending);
             let mut kept = log.disk.kept();

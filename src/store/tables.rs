@@ -6,7 +6,6 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    clock::{Clock as _, SystemClock},
     current::{current_key, is_superseded, outbox_key},
     database::StoreError,
     record::{Entry, Kept, Mark, Output, Progress, Topic},
@@ -106,9 +105,14 @@ pub(super) fn sequence(db: &Connection) -> Result<Vec<Entry>, StoreError> {
 /// Writes outputs under consecutive numbers from `first` on, and what is current by topic and key. Of
 /// decisions on a subject, the one with the greatest epoch is: gateways that read them in any order keep that one too.
 ///
-/// When a record was committed, by the wall clock, is kept beside it: who serves decisions judges their freshness by it.
-pub(super) fn write_outputs(tx: &Transaction<'_>, first: u64, outputs: &[Output]) -> Result<(), StoreError> {
-    let committed = signed(SystemClock::new().wall_ms());
+/// When a record was committed (`wall_ms`) is kept beside it: who serves decisions judges their freshness by it.
+pub(super) fn write_outputs(
+    tx: &Transaction<'_>,
+    first: u64,
+    outputs: &[Output],
+    wall_ms: u64,
+) -> Result<(), StoreError> {
+    let committed = signed(wall_ms);
     let mut insert = tx.prepare_cached("INSERT INTO outbox VALUES (?1, ?2, ?3, ?4)")?;
     let mut current = tx.prepare_cached("INSERT OR REPLACE INTO current VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     let mut forget = tx.prepare_cached("DELETE FROM current WHERE topic = ?1 AND key = ?2")?;

@@ -11,6 +11,9 @@ use crate::{
     source::{InputName, Inputs},
 };
 
+/// The wall clock at each commit.
+const COMMITTED_MS: u64 = 1_800_000_000_000;
+
 fn identity() -> Identity {
     Identity { partitions: 8, topic_prefix: "keyhound.".to_owned(), pepper_check: "kc1_0".to_owned() }
 }
@@ -146,7 +149,7 @@ fn commit(log: &mut EmbeddedLog, watermark_ms: u64, decisions: &[Decision]) {
     }
     log.send_positions(&progress, &[], &[]).unwrap();
     log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
-    log.commit().unwrap();
+    log.commit(COMMITTED_MS).unwrap();
 }
 
 /// Key and step of what is current, and whether a checkpoint has to take it in.
@@ -155,6 +158,15 @@ fn current(log: &mut EmbeddedLog) -> (Vec<(String, Step)>, bool) {
     let read = |value: &[u8]| serde_json::from_slice::<Decision>(value).unwrap();
     let current = current.iter().map(|(record, _)| (record.key.clone(), read(&record.value).step)).collect();
     (current, log.has_taken_over().unwrap())
+}
+
+#[test]
+fn a_decision_is_kept_with_the_time_of_the_clock_that_the_slot_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), &identity()).unwrap();
+    commit(&mut log, 5, &[decision("key", 1, Step::Revoke)]);
+    let current = log.outbox().current_decisions().unwrap();
+    assert_eq!(current[0].1, COMMITTED_MS);
 }
 
 #[test]
@@ -238,7 +250,7 @@ fn a_damaged_row_is_left_out_once_and_its_decision_is_taken_from_the_file() {
     log.keep(b"l", Some(b"v")).unwrap();
     let progress = Progress { commit: 1, watermark_ms: 4, ..Progress::default() };
     log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
-    log.commit().unwrap();
+    log.commit(COMMITTED_MS).unwrap();
     commit(&mut log, 5, &decisions);
     log.restore(&mut |_, _| Ok(())).unwrap();
     drop(log);
@@ -288,7 +300,7 @@ fn nothing_of_a_transaction_that_is_given_up_is_kept() {
     log.abort().unwrap();
     assert_eq!(log.assign().unwrap(), Resume::default());
     give(&mut log);
-    assert_eq!(log.commit().unwrap().newest_output, 1);
+    assert_eq!(log.commit(COMMITTED_MS).unwrap().newest_output, 1);
     let resume = log.assign().unwrap();
     assert_eq!(resume.mark.unwrap().progress, progress);
     assert!(resume.sequence.is_empty());
@@ -316,7 +328,7 @@ fn what_is_acknowledged_after_the_log_is_closed_is_written_too() {
         log.produce(Output { topic, key, value, kept: Kept::Open }).unwrap();
     }
     log.send_positions(&Progress { codec: CODEC_VERSION, ..Progress::default() }, &[], &[]).unwrap();
-    log.commit().unwrap();
+    log.commit(COMMITTED_MS).unwrap();
     assert!(matches!(outbox.write_last(), Err(StoreError::InUse { .. })), "its commits write them");
     drop(log);
     outbox.dispatcher("a").unwrap().ack(3);
@@ -341,7 +353,7 @@ fn what_has_ended_is_forgotten_when_its_time_has_passed() {
         }
         log.send_positions(&progress, &[], &[]).unwrap();
         log.checkpoint(&Mark { progress, ..Mark::default() }).unwrap();
-        log.commit().unwrap();
+        log.commit(COMMITTED_MS).unwrap();
     };
     let output = |topic, key: &str, kept| Output { topic, key: key.to_owned(), value: b"{}".to_vec(), kept };
     let outputs = vec![

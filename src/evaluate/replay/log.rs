@@ -176,7 +176,7 @@ impl Log for HistoryLog {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<Committed, LogError> {
+    fn commit(&mut self, _wall_ms: u64) -> Result<Committed, LogError> {
         Ok(Committed::default())
     }
 

@@ -120,7 +120,7 @@ pub(super) async fn command(
     let (name, action) = read_action(&operators, &action, &request)?;
     let key = match &action {
         Action::Take { key, .. } | Action::Lift { key } => key.clone(),
-        Action::Pause | Action::Resume | Action::TakeIn { .. } => String::new(),
+        Action::Pause | Action::Resume | Action::TakeIn { .. } | Action::NotServed { .. } => String::new(),
     };
     let now = operators.clock.now();
     let by = free_text::read("by", &request.by, BY_MAX)?;
