@@ -14,7 +14,7 @@ const STRENGTH: f64 = 20.0;
 
 /// Judges the last five minutes' refusals.
 pub fn judge(watch: &Watch, hot: &Hot, signals: &mut Vec<Signal>) {
-    let refused = hot.refused_sum;
+    let refused = hot.refused.sum();
     let all = hot.sums[1].max(refused);
     let share = f64::from(refused) / f64::from(all.max(1));
     for (rule, p) in &watch.refused {

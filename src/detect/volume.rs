@@ -1,7 +1,7 @@
 //! `volume.spike`: more requests in a window than the key's profile, and its group, would lead one to expect.
 
 use super::{
-    Scale,
+    CALLABLE, Scale,
     signal::{Signal, count_text},
     watch::Watch,
 };
@@ -39,25 +39,35 @@ impl GroupUse {
 }
 
 /// Whether a window has come near a count that a rule would call; sets the sums at which to look again.
-pub fn is_near(watch: &Watch, hot: &mut Hot, warm: Option<&mut Warm>) -> bool {
+pub fn is_near(watch: &Watch, hot: &Hot, warm: Option<&mut Warm>) -> bool {
+    let Some(warm) = warm else {
+        return hot.sums.iter().any(|sum| *sum >= CALLABLE) && near(watch, hot, hot.sums, &mut [0; 3]);
+    };
+    let [minute, five, hour] = hot.sums;
+    let sums = [minute, five, hour, warm.day_sum];
+    sums.iter().zip(&warm.thresholds).any(|(sum, threshold)| sum >= threshold)
+        && near(watch, hot, sums, &mut warm.thresholds)
+}
+
+/// Of the windows that have come to their thresholds.
+fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &mut [u32; N]) -> bool {
+    if !hot.season.is_known() {
+        // Nothing is judged before some hours have closed.
+        *thresholds = [u32::MAX; N];
+        return false;
+    }
     let mut near = false;
-    for i in 0..3 {
-        if hot.sums[i] < hot.thresholds[i] {
+    for (((sum, threshold), scale), uses) in
+        sums.into_iter().zip(thresholds).zip(Scale::ALL).zip(&watch.volume)
+    {
+        if sum < (*threshold).max(CALLABLE) {
             continue;
         }
-        let Some(table) = &watch.volume[i].table else { continue };
-        let e = hot.season.expect(hot.last_seen, Scale::ALL[i].seconds(), hot.first_seen, 1.0);
-        let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
-        near |= hot.sums[i] >= found;
-        hot.thresholds[i] = next_look(hot.sums[i], found);
-    }
-    if let (Some(warm), Some(table)) = (warm, &watch.volume[3].table)
-        && warm.day_sum >= warm.day_threshold
-    {
-        let e = hot.season.expect(hot.last_seen, Scale::Day.seconds(), hot.first_seen, 1.0);
-        let found = table.threshold(e.mean, e.dispersion).max(super::CALLABLE);
-        near |= warm.day_sum >= found;
-        warm.day_threshold = next_look(warm.day_sum, found);
+        let Some(table) = &uses.table else { continue };
+        let e = hot.expect(scale.seconds(), 1.0);
+        let found = table.threshold(e.mean, e.dispersion).max(CALLABLE);
+        near |= sum >= found;
+        *threshold = next_look(sum, found);
     }
     near
 }
@@ -78,7 +88,7 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse],
             (Scale::Day, None) => continue,
             _ => hot.sums[scale as usize],
         };
-        if n < super::CALLABLE || uses.bars.is_empty() {
+        if n < CALLABLE || uses.bars.is_empty() {
             continue;
         }
         let Expected { mean, dispersion } = expected(hot, scale, n, groups);
@@ -100,18 +110,18 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse],
 
 /// `groups` are those that the key belongs to: the one that is most above its usual explains most.
 fn expected(hot: &Hot, scale: Scale, n: u32, groups: &[GroupUse]) -> Expected {
-    let alone = hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, 1.0);
+    let alone = hot.expect(scale.seconds(), 1.0);
     // What the groups may have counted of the key itself.
     let quotas = QUOTAS.get(scale as usize).map_or(0, |quotas| u32::from(hot.group_quota) * quotas);
     let own = if hot.group_quota == 0 { 0.0 } else { alone.mean };
     let others =
         groups.iter().map(|group| group.others(scale, f64::from(n.min(quotas)), own)).fold(1.0, f64::max);
-    hot.season.expect(hot.last_seen, scale.seconds(), hot.first_seen, others)
+    hot.expect(scale.seconds(), others)
 }
 
 /// What a key may still do while it is throttled: the 95th percentile of its usual minute, in requests a second.
 pub fn usual_rate(hot: &Hot) -> f64 {
-    let e = hot.season.expect(hot.last_seen, 60, hot.first_seen, 1.0);
+    let e = hot.expect(60, 1.0);
     let p95 = tail::smallest_surprising(e.mean, e.dispersion, 1.301_03);
     (f64::from(p95) / 60.0 * 100.0).ceil() / 100.0
 }

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{engine::Engine, force::Force, seam::Effect};
+use super::{engine::Engine, force::Force, groups::second_of, seam::Effect};
 use crate::{
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, fuse},
@@ -142,7 +142,8 @@ impl Engine {
 
     fn freeze(&mut self, key: &KeyId, frozen: bool) {
         if let Some(index) = self.table.find(key) {
-            self.table.hot_mut(index).frozen = frozen;
+            let now = second_of(self.watermark);
+            self.table.set_frozen(index, frozen, now, now);
         }
     }
 }

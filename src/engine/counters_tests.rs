@@ -56,8 +56,8 @@ impl Counted {
     fn see(&mut self, event: &Event<'_>) -> Vec<Signal> {
         let second = second_of(event.time);
         let hot = self.hots.entry(event.key).or_insert_with(|| Hot::new(event.key, second));
-        hot.advance(second);
-        hot.count(second);
+        hot.advance(second, second, None);
+        hot.count(second, true, None);
         let mut signals = Vec::new();
         self.counters.count(&self.watch.counting, event, (hot, None), &mut signals);
         signals

@@ -162,7 +162,7 @@ impl Engine {
             case.record.doubts.push("Volume alone: place, errors and breadth are as usual.".to_owned());
         }
         let freezes = case.freezes();
-        self.table.hot_mut(index).frozen = freezes;
+        self.table.set_frozen(index, freezes, second_of(self.watermark), second_of(at));
         self.propose(index, at, verdict.step, entry, effects);
         self.tell(&key, at, effects);
     }
@@ -187,10 +187,10 @@ impl Engine {
             let Some(case) = self.cases.remove(&key) else { continue };
             self.changed_cases.insert(key);
             if let Some(index) = self.table.find(&key) {
-                let (hot, warm) = self.table.parts_mut(index);
-                hot.frozen = false;
-                if let (Some(peak), Some(warm)) = (case.lone_peak(), warm) {
-                    warm.remember_peak(second_of(watermark) / 3600, peak);
+                let second = second_of(watermark);
+                self.table.set_frozen(index, false, second, second);
+                if let (Some(peak), (_, Some(warm))) = (case.lone_peak(), self.table.parts_mut(index)) {
+                    warm.remember_peak(second / 3600, peak);
                 }
             }
             if let Some(record) = case.close(watermark) {

@@ -67,9 +67,8 @@ impl Group {
     }
 
     fn expected(&self, scale: Scale) -> f64 {
-        // The level would follow a crowd; the profile alone is what is usual. A level below 1 is not in the mean.
-        let e = self.season.expect(self.last_seen, scale.seconds(), self.first_seen, 1.0);
-        e.mean / if scale < Scale::Hour { f64::from(self.season.level().max(1.0)) } else { 1.0 }
+        // The level would follow a crowd; the profile alone is what is usual.
+        self.season.expect(self.last_seen, scale.seconds(), self.first_seen, 1.0, 1.0).mean
     }
 
     fn is_up(&self) -> bool {

@@ -63,16 +63,17 @@ impl Engine {
         if let Some(alias) = event.alias {
             self.learn_alias(event.key, alias);
         }
-        let hot = self.table.hot_mut(index);
+        let watermark = second_of(self.watermark);
+        let (hot, mut warm) = self.table.parts_mut(index);
         if second.saturating_add(DAY) < hot.last_seen {
             return self.note_late(event.position.input);
         }
         let frozen = hot.frozen;
         let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
-        hot.advance(second);
+        let is_open = hot.advance(second, watermark, warm.as_deref_mut());
         let is_mature = hot.group_quota > 0;
         if is_served(event.status) {
-            hot.count(second);
+            hot.count(second, is_open, warm);
             if is_mature {
                 self.count_for_group(index, event);
             }
@@ -81,19 +82,24 @@ impl Engine {
             self.join_groups(index, event);
         }
         self.table.note_hour(index, hour);
-        // What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody
-        // made up.
-        let beyond = if is_success(event.status) {
-            let hour = second / 3600;
-            self.routes.observe(event.route.hash, hour, event.latency_us, event.response_bytes, frozen)
-        } else {
-            Beyond::default()
-        };
-        self.note(index, event, beyond);
+        let beyond = self.compare_with_route(event, frozen);
+        if !is_open {
+            self.note_late(event.position.input);
+        }
+        self.note(index, event, is_open, beyond);
         self.judge(index, event, beyond, effects);
     }
 
-    /// A request that is older than its key's day.
+    /// What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody made up.
+    fn compare_with_route(&mut self, event: &Event<'_>, frozen: bool) -> Beyond {
+        if !is_success(event.status) {
+            return Beyond::default();
+        }
+        let hour = second_of(event.time) / 3600;
+        self.routes.observe(event.route.hash, hour, event.latency_us, event.response_bytes, frozen)
+    }
+
+    /// A request whose minute is closed, or that is older than its key's day.
     #[cold]
     fn note_late(&mut self, input: u32) {
         match self.late.last_mut() {
@@ -107,10 +113,11 @@ impl Engine {
     #[cold]
     fn observe_unreadable(&mut self, event: &Event<'_>, effects: &mut Vec<Effect>) {
         let Some(index) = self.table.find(&event.key) else { return };
-        let hot = self.table.hot_mut(index);
+        let watermark = second_of(self.watermark);
+        let (hot, warm) = self.table.parts_mut(index);
         let second = if event.time.0 == 0 { hot.last_seen } else { second_of(event.time) };
         let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
-        hot.advance(second);
+        hot.advance(second, watermark, warm);
         self.table.note_hour(index, hour);
         let hot = self.table.hot(index);
         let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
@@ -172,14 +179,14 @@ impl Engine {
     }
 
     /// The rest of what a request teaches: refusals, places, spread, cost.
-    fn note(&mut self, index: u32, event: &Event<'_>, beyond: Beyond) {
+    fn note(&mut self, index: u32, event: &Event<'_>, is_open: bool, beyond: Beyond) {
         let second = second_of(event.time);
         if self.table.hot(index).total == WARM_AFTER {
             self.table.warm_up(index);
         }
-        let (hot, warm) = self.table.parts_mut(index);
+        let (hot, mut warm) = self.table.parts_mut(index);
         if is_refusal(event) {
-            hot.count_refusal(second);
+            hot.count_refusal(second, is_open, warm.as_deref_mut());
         }
         let Some(warm) = warm else { return };
         warm.advance(second, hot.frozen);
@@ -213,7 +220,7 @@ impl Engine {
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
         self.counters.count(&watch.counting, event, (&mut *hot, warm.as_deref()), &mut signals);
-        if is_refusal(event) && is_worth_a_look(hot.refused_sum) {
+        if is_refusal(event) && is_worth_a_look(hot.refused.sum()) {
             detect::errors::judge(watch, hot, &mut signals);
         }
         if let Some(warm) = warm {

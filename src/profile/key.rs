@@ -1,9 +1,11 @@
-//! What every key has: its windows, its season, its refusals. At most 320 bytes, held by an assert.
+//! What every key has: its windows, its season, its refusals. At most 336 bytes, held by an assert.
 
 use super::{
     codec::{CodecError, Reader, Writer},
+    fold::{Open, SPAN, UNMARKED},
     panes::Panes,
-    season::Season,
+    season::{Expected, Season},
+    warm::Warm,
 };
 use crate::event::{KeyId, KeyKind};
 
@@ -33,9 +35,18 @@ pub struct Hot {
     /// Requests that count in the key's groups in each pane of `hour`: a few times the usual of this hour of the day, at
     /// least 1. 0 = the profile is not mature, and none counts.
     pub group_quota: u16,
+    /// The earliest second of all requests that were not late.
     pub first_seen: u32,
     /// The newest second counted; late events do not move it back.
     pub last_seen: u32,
+    /// The first minute that is open: those before are learnt.
+    pub(super) open_from: u32,
+    /// How many minutes before it the season was moved last.
+    pub(super) since_mark: u8,
+    /// Full hours that the season was moved to since the last minute with requests.
+    pub(super) silent_hours: u8,
+    /// What is not closed of a key without a warm part, which has fewer requests than this can count.
+    pub(super) open: Open<u8, u8>,
     /// Requests ever counted, saturating.
     pub total: u32,
     /// The epoch of the last decision.
@@ -46,18 +57,15 @@ pub struct Hot {
     pub hour: Panes<u32, 12, 300>,
     /// Sums over `minute`, `five` and `hour`.
     pub sums: [u32; 3],
-    /// Sums at which to look closer, until a pane advances.
-    pub thresholds: [u32; 3],
     /// 401 and 403 that were not ours, over 5 min.
     pub refused: Panes<u16, 10, 30>,
-    pub refused_sum: u32,
     /// The usual share of refused requests.
     pub refused_usual: f32,
     /// Index of the warm part, or [`NONE`].
     pub warm: u32,
 }
 
-const _: () = assert!(size_of::<Hot>() <= 320, "the hot part of a key is over its budget");
+const _: () = assert!(size_of::<Hot>() <= 336, "the hot part of a key is over its budget");
 
 impl Hot {
     /// A key that is seen for the first time at `second`.
@@ -71,6 +79,10 @@ impl Hot {
             group_quota: 0,
             first_seen: second,
             last_seen: second,
+            open_from: (second / 60 + 1).saturating_sub(SPAN),
+            since_mark: UNMARKED,
+            silent_hours: 0,
+            open: Open::default(),
             total: 0,
             epoch: 0,
             season: Season::default(),
@@ -78,43 +90,39 @@ impl Hot {
             five: Panes::default(),
             hour: Panes::default(),
             sums: [0; 3],
-            thresholds: [CALLABLE; 3],
             refused: Panes::default(),
-            refused_sum: 0,
             refused_usual: 0.01,
             warm: NONE,
         }
     }
 
-    /// Moves time on to `second` if it is newer, learning from what closes unless the key is frozen.
-    pub fn advance(&mut self, second: u32) {
-        let frozen = self.frozen;
+    /// Moves time on to `second` if it is newer, and learns from the minutes that close when event time has come to
+    /// `watermark`, in seconds. Says whether the minute of `second` is open: if not, the request is late.
+    pub fn advance(&mut self, second: u32, watermark: u32, warm: Option<&mut Warm>) -> bool {
         let from = self.last_seen;
+        if second / 60 != from / 60 && !self.turn_minute(second, watermark, warm) {
+            return false;
+        }
         if second <= from {
-            return;
+            self.first_seen = self.first_seen.min(second);
+            return true;
         }
         self.last_seen = second;
         if second / 5 == from / 5 {
-            return;
-        }
-        if second / 60 != from / 60 {
-            self.learn_refusals(from, second, frozen);
-            self.season.advance(from, second, self.first_seen, frozen);
+            return true;
         }
         self.sums[0] -= self.minute.advance(from, second).min(self.sums[0]);
-        self.thresholds[0] = CALLABLE;
         if second / 30 != from / 30 {
             self.sums[1] -= self.five.advance(from, second).min(self.sums[1]);
-            self.refused_sum -= self.refused.advance(from, second).min(self.refused_sum);
-            self.thresholds[1] = CALLABLE;
+            self.refused.advance(from, second);
             if second / 300 != from / 300 {
                 self.sums[2] -= self.hour.advance(from, second).min(self.sums[2]);
-                self.thresholds[2] = CALLABLE;
                 if second / 3600 != from / 3600 {
                     self.renew_group_quota();
                 }
             }
         }
+        true
     }
 
     /// Of the hours of the day alone: the level would follow an attack.
@@ -129,30 +137,45 @@ impl Hot {
         }
     }
 
-    /// The usual share follows the 5 min window, once per window that had enough in it.
-    fn learn_refusals(&mut self, from: u32, second: u32, frozen: bool) {
-        if !frozen && second / 300 != from / 300 && self.sums[1] >= 5 {
-            #[allow(clippy::cast_precision_loss)] // counts of five minutes
-            let share = (self.refused_sum as f32 / self.sums[1] as f32).min(4.0 * self.refused_usual + 0.02);
-            self.refused_usual += 0.01 * (share - self.refused_usual);
-        }
-    }
-
-    /// Counts a request of `second` (which may be late) in each window that still holds it.
-    pub fn count(&mut self, second: u32) {
+    /// Counts a request of `second` (which may be late) in each window that still holds it, and in its minute if that
+    /// `is_open`.
+    pub fn count(&mut self, second: u32, is_open: bool, warm: Option<&mut Warm>) {
         let now = self.last_seen;
         self.sums[0] += self.minute.add(now, second, 1);
         self.sums[1] += self.five.add(now, second, 1);
         self.sums[2] += self.hour.add(now, second, 1);
-        if second / 60 == now / 60 {
-            self.season.count();
+        if is_open {
+            match warm {
+                Some(warm) => warm.open.served.add(now, second, 1),
+                None => self.open.served.add(now, second, 1),
+            };
         }
         self.total = self.total.saturating_add(1);
     }
 
     /// Counts a refusal of `second` that was not ours.
-    pub fn count_refusal(&mut self, second: u32) {
-        self.refused_sum += self.refused.add(self.last_seen, second, 1);
+    pub fn count_refusal(&mut self, second: u32, is_open: bool, warm: Option<&mut Warm>) {
+        let now = self.last_seen;
+        self.refused.add(now, second, 1);
+        if is_open {
+            match warm {
+                Some(warm) => warm.open.refused.add(now, second, 1),
+                None => self.open.refused.add(now, second, 1),
+            };
+        }
+    }
+
+    /// What is expected of a window of `length` seconds that ends now; `others` as in [`Season::expect`].
+    pub fn expect(&self, length: u32, others: f64) -> Expected {
+        let level = if length < 3600 { self.level() } else { 1.0 };
+        let expected = self.season.expect(self.last_seen, length, self.first_seen, level, others);
+        if self.season.knows_any() {
+            return expected;
+        }
+        // As long as no hour has closed, all that there is to go by is how often it was used so far.
+        let hours = f64::from(self.last_seen - self.first_seen) / 3600.0;
+        let hourly = f64::from(self.total.saturating_add(1)) / (hours.max(0.25) + 0.25);
+        Expected { mean: hourly * f64::from(length) / 3600.0, ..expected }
     }
 
     /// How long the key has been known, in days.
@@ -172,9 +195,11 @@ impl Hot {
         out.raw(&self.key.hash);
         out.counts([self.first_seen, self.last_seen, self.total, self.group_quota.into()].into_iter());
         out.uint(self.epoch);
+        out.uint(self.open_from.into());
+        out.raw(&[self.since_mark, self.silent_hours]);
+        self.open.write(out);
         self.season.write(out);
         out.counts(self.minute.raw().chain(self.five.raw()).chain(self.hour.raw()).chain(self.refused.raw()));
-        out.counts(self.thresholds.into_iter());
         out.float(self.refused_usual);
     }
 
@@ -198,16 +223,19 @@ impl Hot {
         hot.total = input.u32()?;
         hot.group_quota = input.u16()?;
         hot.epoch = input.uint()?;
+        hot.open_from = input.u32()?;
+        hot.since_mark = input.byte()?;
+        hot.silent_hours = input.byte()?;
+        if hot.since_mark != UNMARKED && u32::from(hot.since_mark) > hot.open_from {
+            return Err(CodecError::Impossible(0));
+        }
+        hot.open = Open::read(input)?;
         hot.season = Season::read(input)?;
         hot.minute = Panes::from_raw(input.counts(12)?.into_iter());
         hot.five = Panes::from_raw(input.counts(10)?.into_iter());
         hot.hour = Panes::from_raw(input.counts(12)?.into_iter());
         hot.refused = Panes::from_raw(input.counts(10)?.into_iter());
         hot.sums = [hot.minute.sum(), hot.five.sum(), hot.hour.sum()];
-        hot.refused_sum = hot.refused.sum();
-        for threshold in &mut hot.thresholds {
-            *threshold = input.u32()?;
-        }
         hot.refused_usual = input.float()?;
         Ok(hot)
     }

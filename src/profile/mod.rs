@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod codec;
+pub mod fold;
 pub mod key;
 pub mod panes;
 pub mod routes;

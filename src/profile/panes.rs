@@ -15,6 +15,12 @@ pub trait Count: Copy + Default + PartialEq + Into<u32> {
     fn plus(self, n: u32) -> Self;
 }
 
+impl Count for u8 {
+    fn plus(self, n: u32) -> Self {
+        self.saturating_add(Self::try_from(n).unwrap_or(Self::MAX))
+    }
+}
+
 impl Count for u16 {
     fn plus(self, n: u32) -> Self {
         self.saturating_add(u16::try_from(n).unwrap_or(u16::MAX))

@@ -3,8 +3,13 @@
 //! Means are per hour in 24 bins on √count, interpolated between bin centres, times seven weekday factors. The
 //! level follows the last twenty minutes or so. Dispersions are kept for the minute, for five and for the hour: a key
 //! that does all its work in the first two minutes of an hour scatters as much over five minutes as over one.
+//!
+//! A season is fed with closed minutes, in the order of time ([`super::fold`]).
 
-use super::codec::{CodecError, Reader, Writer};
+mod bins;
+mod form;
+
+use bins::{mean_of, packed, unpacked};
 
 /// Rate at which the level forgets, a minute.
 const LEVEL_RATE: f32 = 0.05;
@@ -12,6 +17,11 @@ const LEVEL_RATE: f32 = 0.05;
 const LEVEL_PRIOR: f32 = 10.0;
 /// Rate at which the minute's dispersion forgets, a minute.
 const SCATTER_RATE: f32 = 3e-4;
+/// What five minutes leave of the five minutes' dispersion.
+const KEPT_OF_FIVE: f32 = {
+    let minute = 1.0 - SCATTER_RATE;
+    minute * minute * minute * minute * minute
+};
 /// Rate at which the hour's dispersion forgets, an hour.
 const SCATTER_RATE_HOUR: f32 = 0.01;
 /// Deviations are clipped at so many standard deviations before they teach. A key that bursts for two minutes an
@@ -22,7 +32,11 @@ const UNSEEN: u16 = u16::MAX;
 const HOURS_KNOWN: usize = 3;
 
 /// Minutes of the middle scale.
-const FIVE: u32 = 5;
+pub const FIVE: u32 = 5;
+/// In the place of a count of which not all is known: nothing is learnt from it. A count that is full is as good as it.
+const UNKNOWN: u32 = u32::MAX;
+/// Beyond a week of silence more zeros teach nothing.
+pub const SILENT_HOURS_MAX: u32 = 168;
 
 /// What is usual for one key's request counts. 104 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,12 +55,12 @@ pub struct Season {
     scatter_five: f32,
     scatter_hour: f32,
     scatter_hour_weight: f32,
-    /// Requests in the current minute, five minutes, hour and day, until they close.
+    /// Requests in the current minute, five minutes and hour, until they close.
     minute_count: u32,
     five_count: u32,
     hour_count: u32,
+    /// Requests in the hours of the current day that have closed and were learnt, and what the bins expected of those.
     day_count: u32,
-    /// What the bins expected of the day so far.
     day_expected: f32,
 }
 
@@ -84,29 +98,29 @@ const fn weekday(day: u32) -> usize {
 }
 
 impl Season {
-    /// Counts one request in the minute, hour and day that are open.
-    pub fn count(&mut self) {
-        self.count_many(1);
-    }
-
-    /// Counts `n` requests in the minute, hour and day that are open.
+    /// Counts `n` requests in the minute, five minutes and hour that are open.
     pub fn count_many(&mut self, n: u32) {
         self.minute_count = self.minute_count.saturating_add(n);
         self.five_count = self.five_count.saturating_add(n);
         self.hour_count = self.hour_count.saturating_add(n);
-        self.day_count = self.day_count.saturating_add(n);
     }
 
-    /// Moves time on, closing the minutes, hours and days in between; `frozen` means that nothing is learnt.
+    /// Requests of the five minutes that are open; `None` if not all are known.
+    pub fn five_count(&self) -> Option<u32> {
+        (self.five_count != UNKNOWN).then_some(self.five_count)
+    }
+
+    /// Moves time on, closing the minutes, hours and days in between. `unknown` means that it is not known what happened in
+    /// between: no minute of it is learnt, nor an hour or five minutes that it meets.
     ///
     /// `since` is the second at which the key was first seen. Seconds are of event time, since the epoch.
-    pub fn advance(&mut self, from: u32, to: u32, since: u32, frozen: bool) {
+    pub fn advance(&mut self, from: u32, to: u32, since: u32, unknown: bool) {
         let (minute, minute_to) = (from / 60, to / 60);
         if minute == minute_to {
             return;
         }
         let fives = minute_to / FIVE - minute / FIVE;
-        if frozen {
+        if unknown {
             self.minute_count = 0;
             if fives > 0 {
                 self.five_count = 0;
@@ -118,13 +132,26 @@ impl Season {
             self.close_minutes(from, minute_to - minute, since);
         }
         let (hour, hour_to) = (from / 3600, to / 3600);
-        // Beyond a week of silence more zeros teach nothing.
-        for closing in hour..hour_to.min(hour + 168) {
-            self.close_hour(closing, since, frozen);
+        for closing in hour..hour_to.min(hour + SILENT_HOURS_MAX) {
+            self.close_hour(closing, since, unknown);
             if (closing + 1) % 24 == 0 {
-                self.close_day(closing / 24, frozen);
+                self.close_day(closing / 24, unknown);
             }
         }
+        if unknown {
+            if !minute_to.is_multiple_of(FIVE) {
+                self.five_count = UNKNOWN;
+            }
+            if !to.is_multiple_of(3600) {
+                self.hour_count = UNKNOWN;
+            }
+        }
+    }
+
+    /// Passes over hours in which too little happened for too long: what is open of the day says nothing.
+    pub fn forget_day(&mut self) {
+        self.day_count = 0;
+        self.day_expected = 0.0;
     }
 
     fn close_minutes(&mut self, from: u32, minutes: u32, since: u32) {
@@ -132,35 +159,43 @@ impl Season {
         #[allow(clippy::cast_precision_loss)] // a count of a minute
         let count = self.minute_count as f32;
         let judged = mean * self.level();
-        self.observed = self.observed * (1.0 - LEVEL_RATE) + count.min(judged * 4.0 + 20.0);
-        self.expected = self.expected * (1.0 - LEVEL_RATE) + mean;
+        (self.observed, self.expected) = self.level_after(mean, minutes);
         self.learn_scatter(count, judged);
         self.minute_count = 0;
         if minutes > 1 {
             // The rest of the gap are minutes with nothing in them, in closed form.
-            #[allow(clippy::cast_precision_loss)]
-            let gap = (minutes - 1).min(10_000) as f32;
-            let keep = (1.0 - LEVEL_RATE).powf(gap);
-            self.observed *= keep;
-            self.expected = self.expected * keep + mean * (1.0 - keep) / LEVEL_RATE;
-            let keep = (1.0 - SCATTER_RATE).powf(gap);
+            let keep = libm::powf(1.0 - SCATTER_RATE, gap(minutes));
             let weight = (1.0 - keep) / SCATTER_RATE;
             self.scatter = self.scatter * keep + (judged * judged - judged) * weight;
             self.scatter_weight = self.scatter_weight * keep + judged * judged * weight;
         }
     }
 
+    /// The sums of which the level is the ratio, `minutes` after the minute that is open began, if nothing comes in those that
+    /// follow it.
+    fn level_after(&self, mean: f32, minutes: u32) -> (f32, f32) {
+        #[allow(clippy::cast_precision_loss)] // a count of a minute
+        let count = (self.minute_count as f32).min(mean * self.level() * 4.0 + 20.0);
+        let observed = self.observed * (1.0 - LEVEL_RATE) + count;
+        let expected = self.expected * (1.0 - LEVEL_RATE) + mean;
+        if minutes < 2 {
+            return (observed, expected);
+        }
+        let keep = libm::powf(1.0 - LEVEL_RATE, gap(minutes));
+        (observed * keep, expected * keep + mean * (1.0 - keep) / LEVEL_RATE)
+    }
+
     fn close_fives(&mut self, from: u32, fives: u32, since: u32) {
-        #[allow(clippy::cast_precision_loss)] // a count of five minutes
-        let count = std::mem::take(&mut self.five_count) as f32;
+        let count = std::mem::take(&mut self.five_count);
         let mean = self.hourly(from, since) / 12.0 * self.level();
-        let off = clipped(count, mean, self.dispersion_five());
-        let keep = (1.0 - SCATTER_RATE).powi(5);
-        self.scatter_five = self.scatter_five * keep + off * off - mean;
+        if count != UNKNOWN {
+            #[allow(clippy::cast_precision_loss)] // a count of five minutes
+            let off = clipped(count as f32, mean, self.dispersion_five());
+            self.scatter_five = self.scatter_five * KEPT_OF_FIVE + off * off - mean;
+        }
         if fives > 1 {
-            #[allow(clippy::cast_precision_loss)]
-            let gap = (fives - 1).min(2_000) as f32;
-            let all = keep.powf(gap);
+            let keep = KEPT_OF_FIVE;
+            let all = libm::powf(keep, gap(fives).min(2_000.0));
             self.scatter_five = self.scatter_five * all + (mean * mean - mean) * (1.0 - all) / (1.0 - keep);
         }
     }
@@ -171,13 +206,14 @@ impl Season {
         self.scatter_weight = self.scatter_weight * (1.0 - SCATTER_RATE) + mean * mean;
     }
 
-    fn close_hour(&mut self, hour: u32, since: u32, frozen: bool) {
+    fn close_hour(&mut self, hour: u32, since: u32, unknown: bool) {
         let count = std::mem::take(&mut self.hour_count);
-        let mean = self.hourly(hour * 3600 + 1800, since);
         // The first hour is cut short by the key's arrival: it would teach too little.
-        if frozen || hour * 3600 < since {
+        if unknown || count == UNKNOWN || hour * 3600 < since {
             return;
         }
+        let mean = self.hourly(hour * 3600 + 1800, since);
+        self.day_count = self.day_count.saturating_add(count);
         #[allow(clippy::cast_precision_loss)]
         let count = count as f32;
         self.day_expected += self.bin_mean((hour % 24) as usize, since, hour * 3600).max(0.0);
@@ -193,11 +229,11 @@ impl Season {
         *bin = packed(if *bin == UNSEEN { new } else { unpacked(*bin) * (1.0 - rate) + new * rate });
     }
 
-    fn close_day(&mut self, day: u32, frozen: bool) {
+    fn close_day(&mut self, day: u32, unknown: bool) {
         let count = std::mem::take(&mut self.day_count);
         let expected = std::mem::take(&mut self.day_expected);
         // A day that could not be counted says nothing.
-        if frozen || expected < 20.0 || count == u32::MAX {
+        if unknown || expected < 20.0 || count == UNKNOWN {
             return;
         }
         #[allow(clippy::cast_precision_loss)]
@@ -215,14 +251,14 @@ impl Season {
     /// The level counts for the short windows only: over an hour and more it would follow an attack. `others` is
     /// how many times its usual the rest of the key's group is used now (1 = as usual): where it is above the
     /// key's own level, it takes its place.
-    pub fn expect(&self, now: u32, length: u32, since: u32, others: f64) -> Expected {
+    pub fn expect(&self, now: u32, length: u32, since: u32, level: f32, others: f64) -> Expected {
         let hours = f64::from(length) / 3600.0;
         let mean = if length >= 86_400 {
             f64::from(self.daily(now, since)) * f64::from(length) / 86_400.0
         } else {
             f64::from(self.hourly(now.saturating_sub(length / 2), since)) * hours
         };
-        let level = if length < 3600 { f64::from(self.level()) } else { 1.0 };
+        let level = if length < 3600 { f64::from(level) } else { 1.0 };
         let mean = mean * level.max(others);
         let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
         let scatter = match length {
@@ -232,8 +268,10 @@ impl Season {
         };
         // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
         let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
-        let dispersion =
-            f64::from(scatter) + 1.0 / known + 0.6 * (-age_days).exp() + if others > 1.2 { 0.1 } else { 0.0 };
+        let dispersion = f64::from(scatter)
+            + 1.0 / known
+            + 0.6 * libm::exp(-age_days)
+            + if others > 1.2 { 0.1 } else { 0.0 };
         Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
     }
 
@@ -261,9 +299,24 @@ impl Season {
         self.bins.iter().filter(|bin| **bin != UNSEEN).count() >= HOURS_KNOWN
     }
 
-    /// The level over the profile of the last twenty minutes or so, from 0.2 to 5.
-    pub fn level(&self) -> f32 {
-        ((self.observed + LEVEL_PRIOR) / (self.expected + LEVEL_PRIOR)).clamp(0.2, 5.0)
+    /// Whether any hour of the day is known.
+    pub fn knows_any(&self) -> bool {
+        self.bins.iter().any(|bin| *bin != UNSEEN)
+    }
+
+    /// The level over the profile of the twenty minutes or so before what is open, from 0.2 to 5.
+    fn level(&self) -> f32 {
+        level_of(self.observed, self.expected)
+    }
+
+    /// The level at `to`, if nothing came since the minute of `from`, which is open: an hour ago excuses no spike of now.
+    pub fn level_at(&self, from: u32, to: u32, since: u32) -> f32 {
+        let minutes = (to / 60).saturating_sub(from / 60);
+        if minutes == 0 {
+            return self.level();
+        }
+        let (observed, expected) = self.level_after(self.hourly(from, since) / 60.0, minutes);
+        level_of(observed, expected)
     }
 
     fn dispersion_minute(&self) -> f32 {
@@ -319,75 +372,22 @@ impl Season {
     fn bins_total(&self) -> f32 {
         self.bins.iter().filter(|bin| **bin != UNSEEN).map(|bin| mean_of(*bin)).sum()
     }
+}
 
-    /// Appends the fields.
-    pub fn write(&self, out: &mut Writer) {
-        out.counts(self.bins.iter().map(|bin| u32::from(bin.wrapping_add(1))));
-        out.raw(&self.weekdays);
-        for value in [
-            self.observed,
-            self.expected,
-            self.scatter,
-            self.scatter_weight,
-            self.scatter_five,
-            self.scatter_hour,
-            self.scatter_hour_weight,
-            self.day_expected,
-        ] {
-            out.float(value);
-        }
-        out.counts([self.minute_count, self.five_count, self.hour_count, self.day_count].into_iter());
-    }
+fn level_of(observed: f32, expected: f32) -> f32 {
+    ((observed + LEVEL_PRIOR) / (expected + LEVEL_PRIOR)).clamp(0.2, 5.0)
+}
 
-    /// Reads what [`Season::write`] wrote.
-    pub fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut season = Self::default();
-        for bin in &mut season.bins {
-            *bin = input.u16()?.wrapping_sub(1);
-        }
-        season.weekdays = input.array()?;
-        season.observed = input.float()?;
-        season.expected = input.float()?;
-        season.scatter = input.float()?;
-        season.scatter_weight = input.float()?;
-        season.scatter_five = input.float()?;
-        season.scatter_hour = input.float()?;
-        season.scatter_hour_weight = input.float()?;
-        season.day_expected = input.float()?;
-        season.minute_count = input.u32()?;
-        season.five_count = input.u32()?;
-        season.hour_count = input.u32()?;
-        season.day_count = input.u32()?;
-        Ok(season)
-    }
+/// How many of so many minutes, or five minutes, are empty ones after the first.
+#[allow(clippy::cast_precision_loss)] // at most a week
+fn gap(all: u32) -> f32 {
+    (all - 1).min(10_000) as f32
 }
 
 /// How far a count is off its mean, cut at [`CLIP`] standard deviations.
 fn clipped(count: f32, mean: f32, dispersion: f32) -> f32 {
     let sd = (mean + dispersion * mean * mean).sqrt();
     (count - mean).clamp(-CLIP * sd, CLIP * sd)
-}
-
-/// The bins hold means of √count: for a Poisson count the mean is a quarter above their square (Anscombe 1948).
-fn mean_of(bin: u16) -> f32 {
-    let root = unpacked(bin);
-    root * root + 0.25 * root.min(1.0)
-}
-
-/// A root as hundredths in 12 bits, shifted by what the upper four bits say: exact to a hundredth up to 41, to one in
-/// 2,048 beyond, and further than any count of an hour goes. The whole fleet has a profile too, so that an hour of a key
-/// and an hour of ten thousand requests a second have to fit.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within u32 by the clamp, and 12 bits by the shift
-fn packed(root: f32) -> u16 {
-    let hundredths = (root * 100.0).round().clamp(0.0, 100_000_000.0) as u32;
-    let shift = (20 - hundredths.leading_zeros().min(20)).min(14);
-    let rounded = (hundredths + (1 << shift >> 1)) >> shift;
-    ((shift << 12) | rounded.min(0xFFF)) as u16
-}
-
-#[allow(clippy::cast_precision_loss)] // 12 bits, shifted
-fn unpacked(bin: u16) -> f32 {
-    ((u32::from(bin) & 0xFFF) << (bin >> 12)) as f32 / 100.0
 }
 
 #[cfg(test)]

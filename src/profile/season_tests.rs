@@ -1,6 +1,7 @@
 //! Tests of what is usual for a key's counts.
 
 use super::*;
+use crate::profile::{Reader, Writer};
 
 const MONDAY: u32 = 1_795_392_000 - 1_795_392_000 % 604_800 + 4 * 86_400;
 
@@ -11,7 +12,7 @@ fn learn(days: u32, per_minute: impl Fn(u32) -> u32) -> (Season, u32) {
         let to = since + minute * 60;
         season.advance(at, to, since, false);
         at = to;
-        (0..per_minute(to)).for_each(|_| season.count());
+        season.count_many(per_minute(to));
     }
     (season, at)
 }
@@ -19,10 +20,10 @@ fn learn(days: u32, per_minute: impl Fn(u32) -> u32) -> (Season, u32) {
 #[test]
 fn a_steady_key_is_expected_to_go_on() {
     let (season, now) = learn(14, |_| 12);
-    let e = season.expect(now, 60, MONDAY, 1.0);
+    let e = season.expect(now, 60, MONDAY, 1.0, 1.0);
     assert!((e.mean - 12.0).abs() < 1.0, "{e:?}");
     assert!(e.dispersion < 0.05, "{e:?}");
-    let day = season.expect(now, 86_400, MONDAY, 1.0);
+    let day = season.expect(now, 86_400, MONDAY, 1.0, 1.0);
     assert!((day.mean / (12.0 * 1440.0) - 1.0).abs() < 0.05, "{day:?}");
 }
 
@@ -36,7 +37,7 @@ fn a_fleet_is_expected_to_go_on_whatever_its_size() {
             at = to;
             season.count_many(per_second * 60);
         }
-        let e = season.expect(at, 3600, MONDAY, 1.0);
+        let e = season.expect(at, 3600, MONDAY, 1.0, 1.0);
         assert!((e.mean / (f64::from(per_second) * 3600.0) - 1.0).abs() < 0.02, "{per_second}: {e:?}");
     }
 }
@@ -57,33 +58,33 @@ fn the_hour_of_the_day_is_learnt() {
     let busy = |second: u32| if (9..17).contains(&((second / 3600) % 24)) { 40 } else { 2 };
     let (season, now) = learn(10, busy);
     let midnight = now - now % 86_400 + 86_400;
-    let noon = season.expect(midnight + 12 * 3600, 3600, MONDAY, 1.0).mean;
-    let night = season.expect(midnight + 2 * 3600, 3600, MONDAY, 1.0).mean;
+    let noon = season.expect(midnight + 12 * 3600, 3600, MONDAY, 1.0, 1.0).mean;
+    let night = season.expect(midnight + 2 * 3600, 3600, MONDAY, 1.0, 1.0).mean;
     assert!(noon > 15.0 * night, "noon {noon}, night {night}");
 }
 
 #[test]
 fn bursts_at_the_full_hour_scatter_over_five_minutes_too() {
     let (season, now) = learn(7, |second| if (second / 60).is_multiple_of(60) { 24 } else { 0 });
-    let e = season.expect(now - now % 3600 + 120, 300, MONDAY, 1.0);
+    let e = season.expect(now - now % 3600 + 120, 300, MONDAY, 1.0, 1.0);
     assert!((e.mean - 2.0).abs() < 0.5, "{e:?}");
     // A twelfth of the windows has 24, the others nothing: (24² / 12 − 2² − 2) / 2² = 10.5.
     assert!((8.0..=12.0).contains(&e.dispersion), "{e:?}");
     let (steady, now) = learn(7, |_| 12);
-    assert!(steady.expect(now, 300, MONDAY, 1.0).dispersion < 0.05);
+    assert!(steady.expect(now, 300, MONDAY, 1.0, 1.0).dispersion < 0.05);
 }
 
 #[test]
 fn a_frozen_profile_learns_nothing() {
     let (mut season, now) = learn(7, |_| 5);
-    let before = season.expect(now + 7200, 3600, MONDAY, 1.0);
+    let before = season.expect(now + 7200, 3600, MONDAY, 1.0, 1.0);
     let mut at = now;
     for minute in 1..=120 {
         season.advance(at, now + minute * 60, MONDAY, true);
         at = now + minute * 60;
-        (0..500).for_each(|_| season.count());
+        season.count_many(500);
     }
-    let after = season.expect(now + 7200, 3600, MONDAY, 1.0);
+    let after = season.expect(now + 7200, 3600, MONDAY, 1.0, 1.0);
     assert!((after.mean - before.mean).abs() < before.mean * 0.02, "{before:?} {after:?}");
 }
 

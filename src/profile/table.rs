@@ -17,6 +17,7 @@ use self::{
     slab::Slab,
 };
 use super::{
+    fold::Open,
     key::{Hot, NONE},
     warm::Warm,
 };
@@ -28,7 +29,7 @@ const SHARD_KEYS: usize = 4096;
 const SHARDS_MAX: usize = 256;
 /// What a key takes at most, in bytes: both parts of its profile, its other id, and its places in the index and in the
 /// lists of what changed, with the room that those do not use.
-pub const KEY_BYTES: usize = 1024;
+pub const KEY_BYTES: usize = 1088;
 
 const _: () = assert!(size_of::<Hot>() + size_of::<Warm>() + 20 + 3 * 4 + 64 <= KEY_BYTES);
 
@@ -213,9 +214,22 @@ impl KeyTable {
 
     /// Gives a key its warm part.
     pub fn warm_up(&mut self, index: u32) {
-        let last_seen = self.hot_mut(index).last_seen;
-        if self.hots.get(index).warm == NONE {
-            self.hots.get_mut(index).warm = self.warms.insert(Warm::new(last_seen));
+        let hot = self.hot_mut(index);
+        if hot.warm == NONE {
+            let warm = Warm::new(hot);
+            hot.open = Open::default();
+            self.hots.get_mut(index).warm = self.warms.insert(warm);
+        }
+    }
+
+    /// An incident is open on the key from now on, or ends at `second`: see [`Hot::set_frozen`].
+    pub fn set_frozen(&mut self, index: u32, frozen: bool, watermark: u32, second: u32) {
+        if self.hot(index).frozen == frozen {
+            return;
+        }
+        self.warm_up(index);
+        if let (hot, Some(warm)) = self.parts_mut(index) {
+            hot.set_frozen(frozen, watermark, second, warm);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::{
     codec::{CodecError, Reader, Writer},
-    key::CALLABLE,
+    fold::Open,
+    key::{CALLABLE, Hot},
     panes::Panes,
     sketch::{Distinct, Item, Top},
 };
@@ -38,20 +39,25 @@ impl UsualCount {
     }
 }
 
-/// The rest of a key's profile. At most 600 bytes.
+/// The rest of a key's profile. At most 632 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Warm {
     pub day: Panes<u32, 24, 3600>,
     pub day_sum: u32,
-    pub day_threshold: u32,
+    /// Sums of the windows at which to look closer, until a pane advances; those of the day last.
+    pub thresholds: [u32; 4],
+    /// What is not closed.
+    pub(super) open: Open<u32, u16>,
+    /// Minutes of which nothing is known, since an incident was open: from the first, and until before the second.
+    pub(super) unknown: (u32, u32),
     pub networks: Top<6>,
     pub countries: Top<4>,
     /// Kinds of network that the key is known from, a bit each.
     pub known_types: u8,
     /// Half hour of event time that the first of each pair of sketches is for.
     pub half_hour: u32,
-    pub addresses: [Distinct<64>; 2],
-    pub prefixes: [Distinct<32>; 2],
+    pub addresses: [Distinct<32>; 2],
+    pub prefixes: [Distinct<16>; 2],
     pub addresses_usual: UsualCount,
     pub prefixes_usual: UsualCount,
     /// Requests slower, and larger, than the route's 99th percentile, over 5 min.
@@ -67,15 +73,21 @@ pub struct Warm {
     pub last_second: u32,
 }
 
-const _: () = assert!(size_of::<Warm>() <= 600, "the warm part of a key is over its budget");
+const _: () = assert!(size_of::<Warm>() <= 632, "the warm part of a key is over its budget");
 
 impl Warm {
-    /// An empty warm part, at `second`.
-    pub fn new(second: u32) -> Self {
+    /// The warm part of a key that had none.
+    pub fn new(hot: &Hot) -> Self {
+        Self { open: hot.open.widened(), ..Self::empty(hot.last_seen) }
+    }
+
+    fn empty(second: u32) -> Self {
         Self {
             day: Panes::default(),
             day_sum: 0,
-            day_threshold: CALLABLE,
+            thresholds: [CALLABLE; 4],
+            open: Open::default(),
+            unknown: (0, 0),
             networks: Top::default(),
             countries: Top::default(),
             known_types: 0,
@@ -102,14 +114,25 @@ impl Warm {
             return;
         }
         self.last_second = second;
-        if second / 30 != from / 30 {
+        if second / 5 == from / 5 {
+            return;
+        }
+        self.thresholds[0] = CALLABLE;
+        if second / 30 == from / 30 {
+            return;
+        }
+        self.thresholds[1] = CALLABLE;
+        if second / 300 != from / 300 {
+            self.thresholds[2] = CALLABLE;
+        }
+        {
             self.slow.advance(from, second);
             self.large.advance(from, second);
             self.unreadable.advance(from, second);
         }
         if second / 3600 != from / 3600 {
             self.day_sum -= self.day.advance(from, second).min(self.day_sum);
-            self.day_threshold = CALLABLE;
+            self.thresholds[3] = CALLABLE;
         }
         let half_hour = second / 1800;
         if half_hour != self.half_hour {
@@ -219,7 +242,9 @@ impl Warm {
     pub fn write(&self, out: &mut Writer) {
         let windows = self.day.raw().chain(self.slow.raw()).chain(self.large.raw());
         out.counts(windows.chain(self.unreadable.raw()));
-        out.counts([self.day_threshold, self.half_hour, self.last_second].into_iter());
+        out.counts(self.thresholds.into_iter());
+        self.open.write(out);
+        out.counts([self.unknown.0, self.unknown.1, self.half_hour, self.last_second].into_iter());
         out.raw(&[self.known_types]);
         self.networks.write(out);
         self.countries.write(out);
@@ -240,13 +265,17 @@ impl Warm {
 
     /// Reads what [`Warm::write`] wrote.
     pub fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut warm = Self::new(0);
+        let mut warm = Self::empty(0);
         warm.day = Panes::from_raw(input.counts(24)?.into_iter());
         warm.slow = Panes::from_raw(input.counts(10)?.into_iter());
         warm.large = Panes::from_raw(input.counts(10)?.into_iter());
         warm.unreadable = Panes::from_raw(input.counts(5)?.into_iter());
         warm.day_sum = warm.day.sum();
-        warm.day_threshold = input.u32()?;
+        for threshold in &mut warm.thresholds {
+            *threshold = input.u32()?;
+        }
+        warm.open = Open::read(input)?;
+        warm.unknown = (input.u32()?, input.u32()?);
         warm.half_hour = input.u32()?;
         warm.last_second = input.u32()?;
         warm.known_types = input.byte()?;

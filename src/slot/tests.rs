@@ -5,6 +5,7 @@ mod crashes;
 mod embedded;
 mod engines;
 mod gaps;
+mod order;
 mod panics;
 mod reading;
 mod rotated;

@@ -149,4 +149,24 @@ impl KeyTable {
             self.hots.get_mut(index).warm = self.warms.insert(warm);
         }
     }
+
+    /// What each key has learnt and what is not closed, once all is closed that can be closed at this watermark.
+    #[cfg(test)]
+    pub fn learnt(&self, watermark: u32) -> std::collections::BTreeMap<KeyId, Writer> {
+        let places = self.shards.iter().flat_map(|shard| shard.index.iter());
+        let learnt = places.map(|place| {
+            let mut hot = *self.hots.get(place.index);
+            let warm = self.warm(place.index);
+            hot.close_minutes(watermark, warm);
+            // When this is made new depends on when requests come.
+            hot.group_quota = 0;
+            let mut out = Writer::default();
+            hot.write(&mut out);
+            if let Some(warm) = warm {
+                warm.open.write(&mut out);
+            }
+            (hot.key, out)
+        });
+        learnt.collect()
+    }
 }

@@ -105,13 +105,13 @@ fn every_record_is_counted_as_what_it_is() {
 }
 
 #[test]
-fn a_request_a_day_older_than_its_keys_newest_is_counted_as_late_for_its_source() {
+fn a_request_whose_minute_has_closed_is_counted_as_late_for_its_source() {
     let key = "sk_live_4242424242424242";
     // Served often enough to have a profile.
     let mut lines: Vec<String> = (0..70).map(|n| line(n, key)).collect();
-    lines.extend([line(-90_000, key), line(-95_000, key), line(-80_000, key)]);
+    lines.extend([line(-95_000, key), line(-80_000, key), line(-2_000, key), line(-600, key)]);
     let out = read(&lines, None, START_MS + 100_000);
-    assert_eq!((out.tallies[0].events, out.tallies[0].late), (73, 2));
+    assert_eq!((out.tallies[0].events, out.tallies[0].late), (74, 3));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl SourceMetrics {
             ),
             late: counters(
                 "keyhound_events_late_total",
-                "Events dropped because they were a day older than the newest of their key, by source.",
+                "Events that came when their minute was closed, and were not learnt, by source.",
             ),
             behind_watermark: counters(
                 "keyhound_events_behind_watermark_total",

@@ -1,0 +1,208 @@
+//! Learning from closed minutes: what is learnt does not depend on the order in which records come.
+//!
+//! A key's minutes stay open for [`LATENESS`], so that records which come late find theirs. Then they close, in the order
+//! of time, and are folded into the season. Whatever comes for a closed minute is late, and is not learnt.
+//!
+//! Minutes close when somebody looks: with the key's next request, mostly. When that is must not matter, and a silence that
+//! is taken in two parts gives other floating-point numbers than one taken whole. So the season moves to fixed marks only:
+//! minutes with requests, full hours, and where something unknown begins or ends.
+//!
+//! While an incident is open, minutes are unknown, together with those that were open when it began: they are neither learnt
+//! nor taken for silence.
+
+use super::{
+    codec::{CodecError, Reader, Writer},
+    key::Hot,
+    panes::{Count, Panes},
+    season::{FIVE, SILENT_HOURS_MAX},
+    warm::Warm,
+};
+
+/// How long a minute stays open after its end, in seconds of the watermark.
+pub const LATENESS: u32 = 15 * 60;
+/// Minutes that are kept open at most, the newest included. A watermark that stands still stops no learning: what is older
+/// than this closes.
+pub const SPAN: u32 = 24;
+/// The season has no mark yet.
+pub(super) const UNMARKED: u8 = u8::MAX;
+
+/// Requests by minute, and refusals by five minutes, of what is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open<C, R> {
+    pub served: Panes<C, { SPAN as usize }, 60>,
+    pub refused: Panes<R, 6, 300>,
+}
+
+impl<C: Count, R: Count> Default for Open<C, R> {
+    fn default() -> Self {
+        Self { served: Panes::default(), refused: Panes::default() }
+    }
+}
+
+impl<C: Count, R: Count> Open<C, R> {
+    /// Moves time on, both in seconds.
+    fn advance(&mut self, from: u32, to: u32) {
+        self.served.advance(from, to);
+        self.refused.advance(from, to);
+    }
+
+    /// The same counts, with more room for each.
+    pub(super) fn widened<D: Count, S: Count>(&self) -> Open<D, S> {
+        Open { served: Panes::from_raw(self.served.raw()), refused: Panes::from_raw(self.refused.raw()) }
+    }
+
+    /// Appends the counts.
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.counts(self.served.raw().chain(self.refused.raw()));
+    }
+
+    /// Reads what [`Open::write`] wrote.
+    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let served = Panes::from_raw(input.counts(SPAN as usize)?.into_iter());
+        Ok(Self { served, refused: Panes::from_raw(input.counts(6)?.into_iter()) })
+    }
+}
+
+/// The first minute that is open, where event time has come to `watermark` and the key's newest request is of `newest`, both
+/// in seconds. A key whose history lies behind the watermark learns by its own clock.
+fn first_open(watermark: u32, newest: u32) -> u32 {
+    let waited_for = watermark.min(newest).saturating_sub(LATENESS) / 60;
+    waited_for.max((newest / 60 + 1).saturating_sub(SPAN))
+}
+
+impl Hot {
+    /// The minute to which the season was moved last.
+    fn mark(&self) -> Option<u32> {
+        (self.since_mark != UNMARKED).then(|| self.open_from - u32::from(self.since_mark))
+    }
+
+    /// The level that the season has come to where minutes begin to be open.
+    pub(super) fn level(&self) -> f32 {
+        let from = self.mark().unwrap_or(self.open_from);
+        self.season.level_at(from * 60, self.open_from * 60, self.first_seen)
+    }
+
+    /// Moves time on from one minute to another. Says whether the minute of `second` is open.
+    pub(super) fn turn_minute(&mut self, second: u32, watermark: u32, mut warm: Option<&mut Warm>) -> bool {
+        let from = self.last_seen;
+        self.fold(first_open(watermark, second.max(from)), warm.as_deref());
+        if second < from {
+            return second / 60 >= self.open_from;
+        }
+        if let Some(warm) = &mut warm {
+            warm.open.advance(from, second);
+        } else {
+            self.open.advance(from, second);
+        }
+        true
+    }
+
+    /// Closes the minutes that can be closed.
+    pub fn close_minutes(&mut self, watermark: u32, warm: Option<&Warm>) {
+        self.fold(first_open(watermark, self.last_seen), warm);
+    }
+
+    /// An incident opens on the key, or the one that was open ends at `second`: what is open at its beginning, and all until
+    /// its end, stays unknown. Where minutes of the last one are open yet, what lies between the two is unknown too.
+    pub fn set_frozen(&mut self, frozen: bool, watermark: u32, second: u32, warm: &mut Warm) {
+        if self.frozen == frozen {
+            return;
+        }
+        self.frozen = frozen;
+        self.close_minutes(watermark, Some(warm));
+        let (from, until) = warm.unknown;
+        warm.unknown = if frozen {
+            (if until >= self.open_from { from.min(self.open_from) } else { self.open_from }, u32::MAX)
+        } else {
+            (from, (second / 60 + 1).max(self.open_from))
+        };
+    }
+
+    /// Closes the minutes before `to`.
+    fn fold(&mut self, to: u32, warm: Option<&Warm>) {
+        let from = self.open_from;
+        if to <= from {
+            return;
+        }
+        let (unknown_from, unknown_until) = warm.map_or((0, 0), |warm| warm.unknown);
+        let unknown_from = unknown_from.clamp(from, to);
+        let unknown_until = unknown_until.clamp(unknown_from, to);
+        let mut mark = self.mark();
+        self.learn(from, unknown_from, &mut mark, warm);
+        if unknown_from < unknown_until {
+            self.pass_unknown(unknown_from, unknown_until, &mut mark);
+        }
+        self.learn(unknown_until, to, &mut mark, warm);
+        self.open_from = to;
+        // A full hour is a mark, so that the last one is less than an hour ago.
+        self.since_mark = mark.map_or(UNMARKED, |mark| u8::try_from(to - mark).unwrap_or(UNMARKED));
+    }
+
+    /// Learns the minutes from `from` to before `to`.
+    fn learn(&mut self, from: u32, to: u32, mark: &mut Option<u32>, warm: Option<&Warm>) {
+        let newest = self.last_seen / 60;
+        // Until the five minutes end that hold the newest request: afterwards there is nothing in any.
+        for minute in from..to.min((newest / FIVE + 1) * FIVE) {
+            let served = |warm: &Warm| warm.open.served.at(minute * 60);
+            let n = if minute > newest {
+                0
+            } else {
+                warm.map_or_else(|| self.open.served.at(minute * 60), served)
+            };
+            if n > 0 {
+                self.pass_hours(minute, mark);
+                if let Some(mark) = mark {
+                    self.season.advance(*mark * 60, minute * 60, self.first_seen, false);
+                }
+                *mark = Some(minute);
+                self.season.count_many(n);
+                self.silent_hours = 0;
+            }
+            if (minute + 1).is_multiple_of(FIVE) && mark.is_some_and(|mark| mark / FIVE == minute / FIVE) {
+                self.learn_refusals(minute, warm);
+            }
+        }
+        self.pass_hours(to, mark);
+    }
+
+    /// Moves the season to each full hour up to the hour of `minute`.
+    fn pass_hours(&mut self, minute: u32, mark: &mut Option<u32>) {
+        let Some(mark) = mark else { return };
+        while *mark / 60 < minute / 60 {
+            if u32::from(self.silent_hours) >= SILENT_HOURS_MAX {
+                self.season.forget_day();
+                *mark = minute / 60 * 60;
+                return;
+            }
+            let next = (*mark / 60 + 1) * 60;
+            self.season.advance(*mark * 60, next * 60, self.first_seen, false);
+            *mark = next;
+            self.silent_hours += 1;
+        }
+    }
+
+    /// Passes over minutes of which nothing is known. It does not matter in how many parts.
+    #[cold]
+    fn pass_unknown(&mut self, from: u32, to: u32, mark: &mut Option<u32>) {
+        self.silent_hours = 0;
+        if let Some(mark) = mark {
+            self.season.advance(*mark * 60, from * 60, self.first_seen, false);
+            self.season.advance(from * 60, to * 60, self.first_seen, true);
+        }
+        *mark = Some(to);
+    }
+
+    /// The usual share follows that of the five minutes that end with `minute`, if there was enough in them.
+    fn learn_refusals(&mut self, minute: u32, warm: Option<&Warm>) {
+        let Some(served) = self.season.five_count().filter(|served| *served >= 5) else { return };
+        let refused =
+            warm.map_or_else(|| self.open.refused.at(minute * 60), |warm| warm.open.refused.at(minute * 60));
+        #[allow(clippy::cast_precision_loss)] // counts of five minutes
+        let share = (refused as f32 / served as f32).min(4.0 * self.refused_usual + 0.02);
+        self.refused_usual += 0.01 * (share - self.refused_usual);
+    }
+}
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! The same records, dealt out to inputs and interleaved in any way within the bound, teach the same.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::reading::{reading, servers};
+use crate::{
+    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
+    event::{Event, EventTime, KeyId, KeyKind, Position, testing::plain},
+    generate::{Format, Formats, Plan, Traffic},
+    incident::Severity,
+    profile::fold::LATENESS,
+    respond::{Caps, FRESH_WITHIN},
+    rules::RuleSet,
+    slot::{Judge, Outcome, watermark::Watermarks},
+    source::{Batch, Record},
+};
+
+/// How far an input may be read ahead of the one that is furthest behind.
+const SKEW_MS: u64 = 5 * 60_000;
+/// Long after all that is read: history.
+const LATER_MS: u64 = 2_000_000_000_000;
+const KEYS: u8 = 5;
+
+/// When a record reaches its input's log, and when its request was.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    written_ms: u64,
+    time_ms: u64,
+    key: u8,
+}
+
+fn key(n: u8) -> KeyId {
+    KeyId { kind: KeyKind::Credential, hash: [n.wrapping_mul(53); 16] }
+}
+
+fn engines() -> Engines {
+    let mut engines = Engines::new(Settings {
+        partitions: 3,
+        limits: MemoryLimits::of_keys(100),
+        ids: IdKey([7; 32]),
+        throttle_for: std::time::Duration::from_hours(1),
+        fresh_within: FRESH_WITHIN,
+        caps: Caps::default(),
+    });
+    // Without rules: nothing is an incident.
+    engines.apply(Input::Reference(&Reference::default()), &mut Vec::new());
+    engines
+}
+
+/// Requests of some keys over days: gaps of minutes to half a day, bursts, some up to a quarter of an hour late.
+fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+    let gap = prop_oneof![10 => 0u64..90_000, 4 => 90_000u64..1_800_000, 1 => 1_800_000u64..43_200_000];
+    let delay = prop_oneof![7 => 0u64..2_000, 3 => 0u64..u64::from(LATENESS) * 1000];
+    let step = (gap, 1u64..12, 0..KEYS, delay);
+    prop::collection::vec(step, 50..400).prop_map(|steps| {
+        let mut time_ms = 1_800_000_000_000;
+        let mut all = Vec::new();
+        for (gap, burst, key, delay) in steps {
+            time_ms += gap;
+            for n in 0..burst {
+                let time_ms = time_ms + n * 400;
+                all.push(Arrival { written_ms: time_ms + delay * (n % 3) / 2, time_ms, key });
+            }
+        }
+        all
+    })
+}
+
+/// Deals them out, and reads them in runs as the slot does: an input at random of those that are not too far ahead. Gives
+/// what was learnt, and how many records were late.
+fn learn(arrivals: &[Arrival], inputs: usize, mut choose: impl FnMut(usize) -> usize) -> (Vec<Vec<u8>>, u64) {
+    let mut queues = vec![VecDeque::new(); inputs];
+    for arrival in arrivals {
+        queues[choose(inputs)].push_back(*arrival);
+    }
+    let (mut engines, mut marks, mut effects) = (engines(), Watermarks::default(), Vec::new());
+    for (input, queue) in (0..).zip(&mut queues) {
+        queue.make_contiguous().sort_by_key(|arrival| arrival.written_ms);
+        marks.open(input);
+    }
+    while let Some(behind) = queues.iter().filter_map(|queue| queue.front()).map(|next| next.written_ms).min()
+    {
+        let ready: Vec<usize> = (0..inputs)
+            .filter(|input| queues[*input].front().is_some_and(|next| next.written_ms <= behind + SKEW_MS))
+            .collect();
+        let input = ready[choose(ready.len())];
+        let number = u32::try_from(input).unwrap();
+        for _ in 0..=choose(40) {
+            let Some(next) = queues[input].pop_front_if(|next| next.written_ms <= behind + SKEW_MS) else {
+                break;
+            };
+            let position = Position { input: number, ..Position::default() };
+            let event = Event { position, ..plain(key(next.key), EventTime(next.time_ms)) };
+            engines.apply_events(&[event], &mut effects);
+            marks.seen(number, next.time_ms);
+        }
+        if queues[input].is_empty() {
+            marks.idle(number);
+        }
+        if let Some(time) = marks.next(LATER_MS) {
+            marks.advance(time);
+            engines.apply(Input::Watermark(time), &mut effects);
+        }
+        engines.settle(&mut effects);
+    }
+    let mut late = 0;
+    engines.take_late(|_, count| late += count);
+    (engines.learnt(), late)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_learnt_does_not_hang_on_the_order_of_records(
+        arrivals in arrivals(),
+        inputs in 2usize..=8,
+        choices in prop::collection::vec(any::<u16>(), 97),
+    ) {
+        let mut choices = choices.iter().cycle();
+        let in_order = {
+            let mut arrivals = arrivals.clone();
+            for arrival in &mut arrivals {
+                arrival.written_ms = arrival.time_ms;
+            }
+            learn(&arrivals, 1, |_| 0)
+        };
+        let dealt = learn(&arrivals, inputs, |n| usize::from(*choices.next().unwrap()) % n);
+        prop_assert_eq!(dealt.1, 0, "late");
+        // Not what was learnt itself: it is long.
+        prop_assert!(in_order.0 == dealt.0, "another order taught something else");
+    }
+}
+
+/// Reads generated traffic as one file, or dealt out to some that are read in turns of 200 lines, the one that is furthest
+/// behind first. Gives the incidents of medium severity and above that were ever open.
+fn incidents(days: u16, keys: usize, files: usize) -> usize {
+    let plan = Plan { seed: 9911, days, keys, formats: Formats::One(Format::Nginx), ..Plan::default() };
+    let mut traffic = Traffic::new(plan).unwrap();
+    let mut reading = reading(RuleSet::shipped(), servers(&traffic));
+    let mut lines: Vec<VecDeque<(u64, Vec<u8>)>> = vec![VecDeque::new(); files];
+    let mut n = 0usize;
+    while let Some(line) = traffic.next_line() {
+        // Neither in turn nor by key.
+        lines[n.wrapping_mul(0x9E37_79B9) >> 7 & (files - 1)].push_back((line.time.0, line.bytes.to_vec()));
+        n += 1;
+    }
+    let mut marks = Watermarks::default();
+    (0..).zip(&lines).for_each(|(input, _)| marks.open(input));
+    let (mut out, mut batch, mut opened) =
+        (Outcome::default(), Batch::new(200), std::collections::BTreeSet::new());
+    let mut offset = 0;
+    while let Some(file) = (0..files)
+        .filter(|file| !lines[*file].is_empty())
+        .min_by_key(|file| lines[*file].front().map(|(time, _)| *time))
+    {
+        let input = u32::try_from(file).unwrap();
+        let mut newest = 0;
+        while batch.room() > 0
+            && let Some((time, bytes)) = lines[file].pop_front()
+        {
+            newest = time;
+            let (next, bytes) = (offset + 1, bytes.as_slice());
+            batch.push(Record { source: 0, input, offset, next, log_time_ms: None, bytes, cut: false });
+            offset = next;
+        }
+        reading.read(&batch, newest + 1000, &mut out);
+        batch.clear();
+        marks.seen(input, newest);
+        if lines[file].is_empty() {
+            marks.idle(input);
+        }
+        reading.settle(&mut out);
+        if let Some(time) = marks.next(LATER_MS) {
+            marks.advance(time);
+            reading.watermark(time, &mut out);
+            reading.settle(&mut out);
+        }
+        for effect in out.effects.drain(..) {
+            if let Effect::Incident(incident) = effect
+                && incident.severity >= Severity::Medium
+            {
+                opened.insert(incident.id.0.clone());
+            }
+        }
+    }
+    assert!(out.tallies[0].events > 0 && out.tallies[0].rejected.is_empty());
+    opened.len()
+}
+
+/// `KEYHOUND_ORDER_DAYS` and `KEYHOUND_ORDER_KEYS` make it larger.
+#[test]
+fn honest_traffic_opens_no_incident_however_many_files_it_is_in() {
+    let of = |name: &str, usual: usize| std::env::var(name).map_or(usual, |value| value.parse().unwrap());
+    let days = u16::try_from(of("KEYHOUND_ORDER_DAYS", 5)).unwrap();
+    let keys = of("KEYHOUND_ORDER_KEYS", 20);
+    assert_eq!((incidents(days, keys, 1), incidents(days, keys, 8)), (0, 0), "in one file, in eight");
+}
