@@ -11,10 +11,6 @@ use crate::profile::{
     warm::UsualCount,
 };
 
-/// How far honest counts scatter from one hour to the next, as a dispersion: learning it per key would cost more
-/// than it tells.
-const SCATTER: f64 = 0.1;
-
 /// Half hours that must have been seen before anything is called usual.
 const WINDOWS_KNOWN: u16 = 4;
 
@@ -32,7 +28,8 @@ fn one(uses: &[Use<FanOut>], what: &str, count: f64, usual: UsualCount, signals:
             continue;
         }
         let mean = f64::from(usual.mean).max(1.0);
-        let dispersion = SCATTER + 1.0 / (1.0 + f64::from(usual.windows.min(200)) / 4.0);
+        let dispersion =
+            f64::from(usual.dispersion()) + 1.0 / (1.0 + f64::from(usual.windows.min(200)) / 4.0);
         let score = tail::surprise(n, mean, dispersion).min(SURPRISE_MAX);
         if score >= p.surprise {
             signals.push(Signal {

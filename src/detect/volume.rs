@@ -22,6 +22,8 @@ pub const GROUP_PRIOR: f64 = 10.0;
 /// No group counts more of a key than this many of its quotas in a window of each scale: [`crate::profile::Hot::group_quota`]
 /// is for five minutes, and a window meets one pane more than it is long.
 const QUOTAS: [u32; 3] = [20, 20, 130];
+/// The group has a part in what its keys do if the others are used so many times as usual.
+const UP: f64 = 1.2;
 /// The group explains at most this many times the usual.
 const GROUP_MAX: f64 = 30.0;
 
@@ -60,16 +62,22 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
     for (((sum, threshold), scale), uses) in
         sums.into_iter().zip(thresholds).zip(Scale::ALL).zip(&watch.volume)
     {
-        if sum < (*threshold).max(CALLABLE) {
+        let least = callable(hot, scale);
+        if sum < (*threshold).max(least) {
             continue;
         }
         let Some(table) = &uses.table else { continue };
         let e = hot.expect(scale.seconds(), 1.0);
-        let found = table.threshold(e.mean, e.dispersion).max(CALLABLE);
+        let found = table.threshold(e.mean, e.dispersion).max(least);
         near |= sum >= found;
         *threshold = next_look(sum, found);
     }
     near
+}
+
+/// The least count that may be a spike: what the key did before is none.
+fn callable(hot: &Hot, scale: Scale) -> u32 {
+    hot.season.highest.beyond(scale as usize).max(CALLABLE)
 }
 
 /// Once a window is near, it is looked at again when it has grown by an eighth, or a pane has advanced.
@@ -78,7 +86,15 @@ fn next_look(sum: u32, threshold: u32) -> u32 {
 }
 
 /// The exact judgement of every window against every rule's bar.
-pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse], signals: &mut Vec<Signal>) {
+///
+/// `watermark`, in seconds, is how far event time has come.
+pub fn judge(
+    watch: &Watch,
+    (hot, warm): (&Hot, Option<&Warm>),
+    groups: &[GroupUse],
+    watermark: u32,
+    signals: &mut Vec<Signal>,
+) {
     if !hot.season.is_known() {
         return;
     }
@@ -88,10 +104,11 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse],
             (Scale::Day, None) => continue,
             _ => hot.sums[scale as usize],
         };
-        if n < CALLABLE || uses.bars.is_empty() {
+        if n < callable(hot, scale) || uses.bars.is_empty() {
             continue;
         }
-        let Expected { mean, dispersion } = expected(hot, scale, n, groups);
+        let level_now = || hot.level_now(warm, watermark);
+        let Expected { mean, dispersion } = expected(hot, scale, n, groups, level_now);
         let raw = tail::surprise(n, mean, dispersion);
         let hour = hot.last_seen / 3600;
         let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
@@ -109,14 +126,24 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: Option<&Warm>, groups: &[GroupUse],
 }
 
 /// `groups` are those that the key belongs to: the one that is most above its usual explains most.
-fn expected(hot: &Hot, scale: Scale, n: u32, groups: &[GroupUse]) -> Expected {
+fn expected(
+    hot: &Hot,
+    scale: Scale,
+    n: u32,
+    groups: &[GroupUse],
+    level_now: impl FnOnce() -> f32,
+) -> Expected {
     let alone = hot.expect(scale.seconds(), 1.0);
     // What the groups may have counted of the key itself.
     let quotas = QUOTAS.get(scale as usize).map_or(0, |quotas| u32::from(hot.group_quota) * quotas);
     let own = if hot.group_quota == 0 { 0.0 } else { alone.mean };
     let others =
         groups.iter().map(|group| group.others(scale, f64::from(n.min(quotas)), own)).fold(1.0, f64::max);
-    hot.expect(scale.seconds(), others)
+    if others < UP {
+        return hot.expect(scale.seconds(), others);
+    }
+    // A rise of the key alone excuses nothing; one that its group has part in does.
+    hot.expect_at(scale.seconds(), level_now(), others)
 }
 
 /// What a key may still do while it is throttled: the 95th percentile of its usual minute, in requests a second.

@@ -189,7 +189,9 @@ impl Engine {
             if let Some(index) = self.table.find(&key) {
                 let second = second_of(watermark);
                 self.table.set_frozen(index, false, second, second);
-                if let (Some(peak), (_, Some(warm))) = (case.lone_peak(), self.table.parts_mut(index)) {
+                let (hot, mut warm) = self.table.parts_mut(index);
+                hot.forget_excess(warm.as_deref_mut());
+                if let (Some(peak), Some(warm)) = (case.lone_peak(), warm) {
                     warm.remember_peak(second / 3600, peak);
                 }
             }
@@ -232,3 +234,7 @@ fn cause_of(rule: &Rule, finding: &Finding) -> (Cause, Reason) {
     };
     (cause, reason)
 }
+
+#[cfg(test)]
+#[path = "closing_tests.rs"]
+mod tests;

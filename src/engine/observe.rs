@@ -265,7 +265,8 @@ impl Engine {
         let hot = self.table.hot(index);
         let own = self.groups.get(usize::from(hot.group)).copied().unwrap_or_default();
         let groups = [self.groups.first().copied().unwrap_or_default(), own];
-        detect::volume::judge(&self.now.watch, hot, self.table.warm(index), &groups, &mut signals);
+        let key = (hot, self.table.warm(index));
+        detect::volume::judge(&self.now.watch, key, &groups, second_of(self.watermark), &mut signals);
         self.take_in(index, at, shown, &mut signals, effects);
         self.signals = signals;
     }

@@ -82,6 +82,18 @@ impl Hot {
         self.season.level_at(from * 60, self.open_from * 60, self.first_seen)
     }
 
+    /// The level that it would have come to if all minutes before `watermark` were closed: as far as is known now.
+    pub fn level_now(&self, warm: Option<&Warm>, watermark: u32) -> f32 {
+        let mut ahead = *self;
+        ahead.fold(watermark.min(self.last_seen) / 60, warm);
+        ahead.level()
+    }
+
+    /// Requests of a minute that is open.
+    fn served_in(&self, minute: u32, warm: Option<&Warm>) -> u32 {
+        warm.map_or_else(|| self.open.served.at(minute * 60), |warm| warm.open.served.at(minute * 60))
+    }
+
     /// Moves time on from one minute to another. Says whether the minute of `second` is open.
     pub(super) fn turn_minute(&mut self, second: u32, watermark: u32, mut warm: Option<&mut Warm>) -> bool {
         let from = self.last_seen;
@@ -143,12 +155,7 @@ impl Hot {
         let newest = self.last_seen / 60;
         // Until the five minutes end that hold the newest request: afterwards there is nothing in any.
         for minute in from..to.min((newest / FIVE + 1) * FIVE) {
-            let served = |warm: &Warm| warm.open.served.at(minute * 60);
-            let n = if minute > newest {
-                0
-            } else {
-                warm.map_or_else(|| self.open.served.at(minute * 60), served)
-            };
+            let n = if minute > newest { 0 } else { self.served_in(minute, warm) };
             if n > 0 {
                 self.pass_hours(minute, mark);
                 if let Some(mark) = mark {

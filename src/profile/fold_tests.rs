@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     event::{KeyId, KeyKind},
-    profile::{Season, season::Expected},
+    profile::Season,
 };
 
 const MONDAY: u32 = 1_795_392_000 - 1_795_392_000 % 604_800 + 4 * 86_400;
@@ -51,6 +51,11 @@ impl Key {
     fn freeze(&mut self, frozen: bool, second: u32) {
         let warm = self.warm.as_mut().expect("a warm part");
         self.hot.set_frozen(frozen, second - 10, second, warm);
+    }
+
+    /// What is expected of the minute that ends with the newest request.
+    fn minute(&self) -> f64 {
+        self.hot.expect(60, 1.0).mean
     }
 
     /// What an hour that begins then is expected to have, whatever happened just before.
@@ -249,7 +254,7 @@ fn a_key_whose_week_lies_behind_the_watermark_learns_it() {
 fn a_key_of_ten_minutes_is_expected_to_go_on() {
     let mut key = Key::new(MONDAY + 600);
     key.play(MONDAY + 600, MONDAY + 1200, |_| 60);
-    let Expected { mean, .. } = key.hot.expect(60, 1.0);
+    let mean = key.minute();
     assert!((15.0..=60.0).contains(&mean), "{mean}");
 }
 
@@ -259,11 +264,11 @@ fn the_level_of_an_hour_ago_excuses_no_spike() {
     let busy = MONDAY + 8 * DAY + 10 * HOUR;
     key.play(MONDAY, busy, |_| 20);
     key.play(busy, busy + 2400, |_| 60);
-    let level = |key: &Key| key.hot.expect(60, 1.0).mean / (key.hour(key.hot.last_seen - 1800) / 60.0);
+    let level = |key: &Key| key.minute() / (key.hour(key.hot.last_seen - 1800) / 60.0);
     assert!(level(&key) > 1.5, "{}", level(&key));
     key.see(busy + 2400 + HOUR, busy + 2400 + HOUR);
     assert!(level(&key) < 1.2, "{}", level(&key));
-    let Expected { mean, .. } = key.hot.expect(60, 1.0);
+    let mean = key.minute();
     assert!(mean > 10.0, "{mean}");
 }
 

@@ -1,4 +1,4 @@
-//! What every key has: its windows, its season, its refusals. At most 336 bytes, held by an assert.
+//! What every key has: its windows, its season, its refusals. At most 352 bytes, held by an assert.
 
 use super::{
     codec::{CodecError, Reader, Writer},
@@ -65,7 +65,7 @@ pub struct Hot {
     pub warm: u32,
 }
 
-const _: () = assert!(size_of::<Hot>() <= 336, "the hot part of a key is over its budget");
+const _: () = assert!(size_of::<Hot>() <= 352, "the hot part of a key is over its budget");
 
 impl Hot {
     /// A key that is seen for the first time at `second`.
@@ -167,7 +167,11 @@ impl Hot {
 
     /// What is expected of a window of `length` seconds that ends now; `others` as in [`Season::expect`].
     pub fn expect(&self, length: u32, others: f64) -> Expected {
-        let level = if length < 3600 { self.level() } else { 1.0 };
+        self.expect_at(length, self.level(), others)
+    }
+
+    /// [`Hot::expect`] at another level than that of the minutes that have closed.
+    pub fn expect_at(&self, length: u32, level: f32, others: f64) -> Expected {
         let expected = self.season.expect(self.last_seen, length, self.first_seen, level, others);
         if self.season.knows_any() {
             return expected;
@@ -176,6 +180,20 @@ impl Hot {
         let hours = f64::from(self.last_seen - self.first_seen) / 3600.0;
         let hourly = f64::from(self.total.saturating_add(1)) / (hours.max(0.25) + 0.25);
         Expected { mean: hourly * f64::from(length) / 3600.0, ..expected }
+    }
+
+    /// An incident has ended: what exceeded the usual leaves the windows of an hour and a day with it. Else the day would
+    /// open another for the same requests, and again each hour.
+    pub fn forget_excess(&mut self, warm: Option<&mut Warm>) {
+        let (season, since) = (self.season, self.first_seen);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // not negative, and cut by the cast
+        let usual = |second: u32, panes: f32| (season.usual_hour(second, since) / panes).ceil() as u32;
+        self.sums[2] = self.hour.cut(self.last_seen, |second| usual(second, 12.0));
+        if let Some(warm) = warm {
+            warm.day_sum = warm.day.cut(warm.last_second, |second| usual(second, 1.0));
+            warm.thresholds = [CALLABLE; 4];
+        }
     }
 
     /// How long the key has been known, in days.

@@ -80,6 +80,17 @@ impl<C: Count, const N: usize, const WIDTH: u32> Panes<C, N, WIDTH> {
         self.panes[Self::pane_of(second) as usize % N].into()
     }
 
+    /// Cuts each pane of the window that ends at `now` to what `most` says of it, by the second at which it begins. Gives the
+    /// sum that is left.
+    pub fn cut(&mut self, now: u32, most: impl Fn(u32) -> u32) -> u32 {
+        let newest = Self::pane_of(now);
+        for pane in (newest + 1).saturating_sub(u32::try_from(N).unwrap_or(u32::MAX))..=newest {
+            let slot = &mut self.panes[pane as usize % N];
+            *slot = C::default().plus((*slot).into().min(most(pane * WIDTH)));
+        }
+        self.sum()
+    }
+
     /// Sum over the window.
     pub fn sum(&self) -> u32 {
         self.panes.iter().fold(0u32, |sum, pane| sum.saturating_add((*pane).into()))

@@ -7,9 +7,16 @@
 //! A season is fed with closed minutes, in the order of time ([`super::fold`]).
 
 mod bins;
+mod expect;
 mod form;
+mod highest;
 
-use bins::{mean_of, packed, unpacked};
+pub use self::expect::Expected;
+use self::{
+    bins::{mean_of, packed, unpacked},
+    highest::Highest,
+};
+use super::key::CALLABLE;
 
 /// Rate at which the level forgets, a minute.
 const LEVEL_RATE: f32 = 0.05;
@@ -27,6 +34,14 @@ const SCATTER_RATE_HOUR: f32 = 0.01;
 /// Deviations are clipped at so many standard deviations before they teach. A key that bursts for two minutes an
 /// hour is only learnt if the clip's square is above 30, else its dispersion shrinks between the bursts.
 const CLIP: f32 = 8.0;
+/// But no deviation up to this is clipped: so many requests are never called a spike, and a key that comes a few times a
+/// day, ten requests at a time, would keep the dispersion of its silence.
+#[allow(clippy::cast_precision_loss)] // 20
+const CLIP_LEAST: f32 = CALLABLE as f32;
+/// The widest scatter that is believed, of a minute or five and of an hour. A key that is used by a few people, seldom and
+/// for ten requests at a time, has a mean of 0.1 a minute and a dispersion of 100.
+const SCATTER_MAX: f32 = 300.0;
+const SCATTER_MAX_HOUR: f32 = 100.0;
 const UNSEEN: u16 = u16::MAX;
 /// Hours of the day that must have been seen before anything is called usual.
 const HOURS_KNOWN: usize = 3;
@@ -38,7 +53,7 @@ const UNKNOWN: u32 = u32::MAX;
 /// Beyond a week of silence more zeros teach nothing.
 pub const SILENT_HOURS_MAX: u32 = 168;
 
-/// What is usual for one key's request counts. 104 bytes.
+/// What is usual for one key's request counts. 116 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Season {
     /// √(requests in the hour) by hour of day in UTC, as [`packed`]; `UNSEEN` before the first.
@@ -62,6 +77,7 @@ pub struct Season {
     /// Requests in the hours of the current day that have closed and were learnt, and what the bins expected of those.
     day_count: u32,
     day_expected: f32,
+    pub highest: Highest,
 }
 
 impl Default for Season {
@@ -81,15 +97,9 @@ impl Default for Season {
             hour_count: 0,
             day_count: 0,
             day_expected: 0.0,
+            highest: Highest::default(),
         }
     }
-}
-
-/// The mean of a count and how it scatters.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Expected {
-    pub mean: f64,
-    pub dispersion: f64,
 }
 
 /// Monday is 0. The epoch was a Thursday.
@@ -161,6 +171,7 @@ impl Season {
         let judged = mean * self.level();
         (self.observed, self.expected) = self.level_after(mean, minutes);
         self.learn_scatter(count, judged);
+        self.highest.note(0, self.minute_count);
         self.minute_count = 0;
         if minutes > 1 {
             // The rest of the gap are minutes with nothing in them, in closed form.
@@ -189,6 +200,7 @@ impl Season {
         let count = std::mem::take(&mut self.five_count);
         let mean = self.hourly(from, since) / 12.0 * self.level();
         if count != UNKNOWN {
+            self.highest.note(1, count);
             #[allow(clippy::cast_precision_loss)] // a count of five minutes
             let off = clipped(count as f32, mean, self.dispersion_five());
             self.scatter_five = self.scatter_five * KEPT_OF_FIVE + off * off - mean;
@@ -213,6 +225,7 @@ impl Season {
             return;
         }
         let mean = self.hourly(hour * 3600 + 1800, since);
+        self.highest.note(2, count);
         self.day_count = self.day_count.saturating_add(count);
         #[allow(clippy::cast_precision_loss)]
         let count = count as f32;
@@ -230,6 +243,7 @@ impl Season {
     }
 
     fn close_day(&mut self, day: u32, unknown: bool) {
+        self.highest.close_day();
         let count = std::mem::take(&mut self.day_count);
         let expected = std::mem::take(&mut self.day_expected);
         // A day that could not be counted says nothing.
@@ -244,35 +258,6 @@ impl Season {
         {
             *factor = value.round().clamp(4.0, 255.0) as u8;
         }
-    }
-
-    /// What is expected of a window of `length` seconds that ends at `now`.
-    ///
-    /// The level counts for the short windows only: over an hour and more it would follow an attack. `others` is
-    /// how many times its usual the rest of the key's group is used now (1 = as usual): where it is above the
-    /// key's own level, it takes its place.
-    pub fn expect(&self, now: u32, length: u32, since: u32, level: f32, others: f64) -> Expected {
-        let hours = f64::from(length) / 3600.0;
-        let mean = if length >= 86_400 {
-            f64::from(self.daily(now, since)) * f64::from(length) / 86_400.0
-        } else {
-            f64::from(self.hourly(now.saturating_sub(length / 2), since)) * hours
-        };
-        let level = if length < 3600 { f64::from(level) } else { 1.0 };
-        let mean = mean * level.max(others);
-        let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
-        let scatter = match length {
-            ..=60 => self.dispersion_minute(),
-            61..=300 => self.dispersion_five(),
-            _ => self.dispersion_hour(),
-        };
-        // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
-        let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
-        let dispersion = f64::from(scatter)
-            + 1.0 / known
-            + 0.6 * libm::exp(-age_days)
-            + if others > 1.2 { 0.1 } else { 0.0 };
-        Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
     }
 
     /// Requests that are usual in the hour of the day and the weekday of `second`, whatever the level is.
@@ -320,15 +305,15 @@ impl Season {
     }
 
     fn dispersion_minute(&self) -> f32 {
-        ((self.scatter + 0.2) / (self.scatter_weight + 2.0)).clamp(0.01, 10.0)
+        ((self.scatter + 0.2) / (self.scatter_weight + 2.0)).clamp(0.01, SCATTER_MAX)
     }
 
     fn dispersion_five(&self) -> f32 {
-        ((self.scatter_five + 0.2) / (5.0 * self.scatter_weight + 2.0)).clamp(0.01, 10.0)
+        ((self.scatter_five + 0.2) / (5.0 * self.scatter_weight + 2.0)).clamp(0.01, SCATTER_MAX)
     }
 
     fn dispersion_hour(&self) -> f32 {
-        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(0.01, 5.0)
+        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(0.01, SCATTER_MAX_HOUR)
     }
 
     fn weekday_factor(&self, day: u32) -> f32 {
@@ -384,10 +369,10 @@ fn gap(all: u32) -> f32 {
     (all - 1).min(10_000) as f32
 }
 
-/// How far a count is off its mean, cut at [`CLIP`] standard deviations.
+/// How far a count is off its mean, cut at [`CLIP`] standard deviations, or [`CLIP_LEAST`].
 fn clipped(count: f32, mean: f32, dispersion: f32) -> f32 {
-    let sd = (mean + dispersion * mean * mean).sqrt();
-    (count - mean).clamp(-CLIP * sd, CLIP * sd)
+    let most = (CLIP * (mean + dispersion * mean * mean).sqrt()).max(CLIP_LEAST);
+    (count - mean).clamp(-most, most)
 }
 
 #[cfg(test)]

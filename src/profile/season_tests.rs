@@ -75,6 +75,22 @@ fn bursts_at_the_full_hour_scatter_over_five_minutes_too() {
 }
 
 #[test]
+fn a_few_people_who_come_seldom_and_ask_ten_times_are_expected_to() {
+    // Every two hours or so, at no fixed time, ten requests within a minute.
+    let (season, now) = learn(7, |second| {
+        let (hours, minute) = (second / 7200, second / 60 % 120);
+        if minute == hours.wrapping_mul(37) % 120 { 10 } else { 0 }
+    });
+    for (length, twice) in [(60, 25), (300, 25), (3600, 30)] {
+        let e = season.expect(now - now % 3600 + 1800, length, MONDAY, 1.0, 1.0);
+        let surprise = crate::profile::tail::surprise(twice, e.mean, e.dispersion);
+        assert!(surprise < 6.0, "{twice} requests in {length} s: {surprise}, {e:?}");
+        let many = crate::profile::tail::surprise(40 * twice, e.mean, e.dispersion);
+        assert!(many > 8.0, "{} requests in {length} s: {many}, {e:?}", 40 * twice);
+    }
+}
+
+#[test]
 fn a_frozen_profile_learns_nothing() {
     let (mut season, now) = learn(7, |_| 5);
     let before = season.expect(now + 7200, 3600, MONDAY, 1.0, 1.0);

@@ -108,11 +108,11 @@ pub struct ThresholdTable {
 }
 
 const MEAN_STEPS: usize = 61;
-const DISPERSION_STEPS: usize = 25;
+const DISPERSION_STEPS: usize = 33;
 const LOG_MEAN_MIN: f64 = -3.0;
 const LOG_MEAN_MAX: f64 = 7.0;
 const LOG_DISPERSION_MIN: f64 = -4.0;
-const LOG_DISPERSION_MAX: f64 = 1.0;
+const LOG_DISPERSION_MAX: f64 = 2.6;
 
 impl ThresholdTable {
     /// Tabulates the inversion for a bar of at least 1.

@@ -22,10 +22,17 @@ pub struct Peak {
     pub surprise: u8,
 }
 
-/// The usual number of different things in an hour, and how far it is known.
+/// The least scatter that is believed: nearly every key's is as wide.
+const SCATTER_LEAST: f32 = 0.1;
+/// Deviations are clipped at so many standard deviations before they teach.
+const SCATTER_CLIP: f32 = 8.0;
+
+/// The usual number of different things in an hour, how it scatters, and how far it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UsualCount {
     pub mean: f32,
+    /// Mean of the squared excess over what a Poisson count of that mean has.
+    pub excess: f32,
     pub windows: u16,
 }
 
@@ -35,11 +42,23 @@ impl UsualCount {
         let rate = 1.0 / f32::from(self.windows.min(50));
         #[allow(clippy::cast_possible_truncation)] // a small count
         let value = value as f32;
+        let mean = self.mean.max(1.0);
+        if self.windows > 1 {
+            let most = SCATTER_CLIP * (mean + self.dispersion() * mean * mean).sqrt();
+            let off = (value - mean).clamp(-most, most);
+            self.excess += rate * (off * off - mean - self.excess);
+        }
         self.mean += rate * (value - self.mean);
+    }
+
+    /// How it scatters from one half hour to the next, as a dispersion.
+    pub fn dispersion(&self) -> f32 {
+        let mean = self.mean.max(1.0);
+        (self.excess / (mean * mean)).clamp(SCATTER_LEAST, 10.0)
     }
 }
 
-/// The rest of a key's profile. At most 632 bytes.
+/// The rest of a key's profile. At most 640 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Warm {
     pub day: Panes<u32, 24, 3600>,
@@ -73,7 +92,7 @@ pub struct Warm {
     pub last_second: u32,
 }
 
-const _: () = assert!(size_of::<Warm>() <= 632, "the warm part of a key is over its budget");
+const _: () = assert!(size_of::<Warm>() <= 640, "the warm part of a key is over its budget");
 
 impl Warm {
     /// The warm part of a key that had none.
@@ -252,6 +271,7 @@ impl Warm {
         self.prefixes.iter().for_each(|sketch| sketch.write(out));
         for usual in [self.addresses_usual, self.prefixes_usual] {
             out.float(usual.mean);
+            out.float(usual.excess);
             out.uint(u64::from(usual.windows));
         }
         out.float(self.slow_usual);
@@ -285,6 +305,7 @@ impl Warm {
         warm.prefixes = [Distinct::read(input)?, Distinct::read(input)?];
         for usual in [&mut warm.addresses_usual, &mut warm.prefixes_usual] {
             usual.mean = input.float()?;
+            usual.excess = input.float()?;
             usual.windows = input.u16()?;
         }
         warm.slow_usual = input.float()?;
@@ -321,5 +342,28 @@ fn note<const N: usize>(top: &mut Top<N>, what: u32, hour: u32, first_hour: u32,
         && item.since_hour > first_hour + KNOWN_AFTER_HOURS
     {
         item.since_hour = hour;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_with_a_peak_each_day_scatters_as_wide_as_it_does() {
+        let learn = |of: fn(u32) -> f64| {
+            let mut usual = UsualCount::default();
+            (0..48 * 7).for_each(|half_hour| usual.learn(of(half_hour)));
+            usual
+        };
+        let even = learn(|_| 30.0);
+        assert!((even.mean - 30.0).abs() < 1.0 && even.dispersion() <= 0.1, "{even:?}");
+        // Four of 24 hours have 110, the others ten.
+        let peaks = learn(|half_hour| if half_hour % 48 < 8 { 110.0 } else { 10.0 });
+        assert!(peaks.dispersion() > 0.5, "{peaks:?} {}", peaks.dispersion());
+        let surprise = |n| {
+            crate::profile::tail::surprise(n, f64::from(peaks.mean).max(1.0), f64::from(peaks.dispersion()))
+        };
+        assert!(surprise(120) < 5.0 && surprise(1500) > 6.0, "{} {}", surprise(120), surprise(1500));
     }
 }

@@ -1,6 +1,6 @@
 //! A season as bytes.
 
-use super::Season;
+use super::{Season, highest::Highest};
 use crate::profile::codec::{CodecError, Reader, Writer};
 
 impl Season {
@@ -21,6 +21,7 @@ impl Season {
             out.float(value);
         }
         out.counts([self.minute_count, self.five_count, self.hour_count, self.day_count].into_iter());
+        self.highest.write(out);
     }
 
     /// Reads what [`Season::write`] wrote.
@@ -42,6 +43,7 @@ impl Season {
         season.five_count = input.u32()?;
         season.hour_count = input.u32()?;
         season.day_count = input.u32()?;
+        season.highest = Highest::read(input)?;
         Ok(season)
     }
 }

@@ -1,6 +1,9 @@
 //! The same records, dealt out to inputs and interleaved in any way within the bound, teach the same.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -8,7 +11,7 @@ use super::reading::{reading, servers};
 use crate::{
     engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
     event::{Event, EventTime, KeyId, KeyKind, Position, testing::plain},
-    generate::{Format, Formats, Plan, Traffic},
+    generate::{Format, Formats, Injection, Plan, Scenario, Traffic},
     incident::Severity,
     profile::fold::LATENESS,
     respond::{Caps, FRESH_WITHIN},
@@ -134,12 +137,10 @@ proptest! {
     }
 }
 
-/// Reads generated traffic as one file, or dealt out to some that are read in turns of 200 lines, the one that is furthest
-/// behind first. Gives the incidents of medium severity and above that were ever open.
-fn incidents(days: u16, keys: usize, files: usize) -> usize {
-    let plan = Plan { seed: 9911, days, keys, formats: Formats::One(Format::Nginx), ..Plan::default() };
-    let mut traffic = Traffic::new(plan).unwrap();
-    let mut reading = reading(RuleSet::shipped(), servers(&traffic));
+/// Reads traffic as one file, or dealt out to some that are read in turns of 200 lines, the one that is furthest behind
+/// first. Gives the keys with an incident of medium severity or above that was open at any time.
+fn told(traffic: &mut Traffic, files: usize) -> BTreeSet<String> {
+    let mut reading = reading(RuleSet::shipped(), servers(traffic));
     let mut lines: Vec<VecDeque<(u64, Vec<u8>)>> = vec![VecDeque::new(); files];
     let mut n = 0usize;
     while let Some(line) = traffic.next_line() {
@@ -149,8 +150,7 @@ fn incidents(days: u16, keys: usize, files: usize) -> usize {
     }
     let mut marks = Watermarks::default();
     (0..).zip(&lines).for_each(|(input, _)| marks.open(input));
-    let (mut out, mut batch, mut opened) =
-        (Outcome::default(), Batch::new(200), std::collections::BTreeSet::new());
+    let (mut out, mut batch, mut told) = (Outcome::default(), Batch::new(200), BTreeSet::new());
     let mut offset = 0;
     while let Some(file) = (0..files)
         .filter(|file| !lines[*file].is_empty())
@@ -182,19 +182,48 @@ fn incidents(days: u16, keys: usize, files: usize) -> usize {
             if let Effect::Incident(incident) = effect
                 && incident.severity >= Severity::Medium
             {
-                opened.insert(incident.id.0.clone());
+                told.insert(incident.subject.id.clone());
             }
         }
     }
     assert!(out.tallies[0].events > 0 && out.tallies[0].rejected.is_empty());
-    opened.len()
+    told
+}
+
+fn traffic(days: u16, keys: usize) -> Traffic {
+    let plan = Plan { seed: 9911, days, keys, formats: Formats::One(Format::Nginx), ..Plan::default() };
+    Traffic::new(plan).unwrap()
+}
+
+fn setting(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |value| value.parse().unwrap())
 }
 
 /// `KEYHOUND_ORDER_DAYS` and `KEYHOUND_ORDER_KEYS` make it larger.
 #[test]
 fn honest_traffic_opens_no_incident_however_many_files_it_is_in() {
-    let of = |name: &str, usual: usize| std::env::var(name).map_or(usual, |value| value.parse().unwrap());
-    let days = u16::try_from(of("KEYHOUND_ORDER_DAYS", 5)).unwrap();
-    let keys = of("KEYHOUND_ORDER_KEYS", 20);
-    assert_eq!((incidents(days, keys, 1), incidents(days, keys, 8)), (0, 0), "in one file, in eight");
+    let days = u16::try_from(setting("KEYHOUND_ORDER_DAYS", 5)).unwrap();
+    let keys = setting("KEYHOUND_ORDER_KEYS", 20);
+    for files in [1, 8] {
+        assert_eq!(told(&mut traffic(days, keys), files), BTreeSet::new(), "in {files} files");
+    }
+}
+
+/// `KEYHOUND_ORDER_ATTACKS=50` is the whole of it.
+#[test]
+fn attacks_are_found_however_many_files_they_are_in() {
+    let attacks = setting("KEYHOUND_ORDER_ATTACKS", 10);
+    let attacked = || {
+        let mut traffic = traffic(5, 2 * attacks);
+        let start = traffic.plan().start;
+        for n in 0..attacks {
+            let scenario = if n % 2 == 0 { Scenario::Leak } else { Scenario::Scrape };
+            let at = start.after(Duration::from_secs(4 * 86_400 + n as u64 * 40_000 / attacks as u64));
+            traffic.inject(Injection { scenario, at, target: 2 * n }).unwrap();
+        }
+        traffic
+    };
+    let (one, eight) = (told(&mut attacked(), 1), told(&mut attacked(), 8));
+    assert_eq!(one.len(), attacks, "in one file");
+    assert_eq!(one, eight);
 }

@@ -1,0 +1,66 @@
+//! What stays of an incident when it has closed.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    engine::{Engines, Input, Reference, testing::settings},
+    event::{KeyKind, testing::plain},
+    rules::RuleSet,
+};
+
+const START: EventTime = EventTime(1_800_000_000_000);
+const DAY: u64 = 86_400;
+
+/// The times of requests that come every so many milliseconds, from `from` to before `to`, in seconds since the start.
+fn even(from: u64, to: u64, every_ms: usize) -> Vec<u64> {
+    (from * 1000..to * 1000).step_by(every_ms).collect()
+}
+
+/// The incidents that are told of these requests of one key, in order, and those that are open at the end.
+fn incidents(mut requests: Vec<u64>) -> (Vec<String>, BTreeSet<String>) {
+    requests.sort_unstable();
+    let mut engines = Engines::new(settings());
+    let reference = Reference { rules: Arc::new(RuleSet::shipped()), ..Reference::default() };
+    let mut effects = Vec::new();
+    engines.apply(Input::Reference(&reference), &mut effects);
+    let key = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
+    let (mut ids, mut open, mut watermark) = (Vec::new(), BTreeSet::new(), 0);
+    for ms in requests {
+        let event = plain(key, START.after(Duration::from_millis(ms)));
+        engines.apply_events(&[event], &mut effects);
+        if event.time.0 >= watermark + 5_000 {
+            watermark = event.time.0;
+            engines.apply(Input::Watermark(event.time), &mut effects);
+        }
+        engines.settle(&mut effects);
+        for effect in effects.drain(..) {
+            let Effect::Incident(incident) = effect else { continue };
+            if incident.closed_at.is_some() {
+                open.remove(&incident.id.0);
+            } else if open.insert(incident.id.0.clone()) {
+                ids.push(incident.id.0.clone());
+            }
+        }
+    }
+    (ids, open)
+}
+
+#[test]
+fn a_day_that_held_an_attack_opens_no_second_incident() {
+    let attack = 6 * DAY + 10 * 3600;
+    let mut requests = even(0, 8 * DAY, 15_000);
+    requests.extend(even(attack, attack + 1800, 150));
+    let (told, open) = incidents(requests);
+    assert_eq!((told.len(), open.len()), (1, 0), "{told:?} {open:?}");
+}
+
+#[test]
+fn an_attack_that_comes_again_is_told_again() {
+    let attack = 6 * DAY + 10 * 3600;
+    let mut requests = even(0, 8 * DAY, 15_000);
+    for begins in [attack, attack + 6 * 3600] {
+        requests.extend(even(begins, begins + 1800, 150));
+    }
+    assert_eq!(incidents(requests).0.len(), 2);
+}

@@ -1,0 +1,41 @@
+//! What a season expects of a window.
+
+use super::Season;
+
+/// The mean of a count and how it scatters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    pub mean: f64,
+    pub dispersion: f64,
+}
+
+impl Season {
+    /// What is expected of a window of `length` seconds that ends at `now`.
+    ///
+    /// The level counts for the short windows only: over an hour and more it would follow an attack. `others` is
+    /// how many times its usual the rest of the key's group is used now (1 = as usual): where it is above the
+    /// key's own level, it takes its place.
+    pub fn expect(&self, now: u32, length: u32, since: u32, level: f32, others: f64) -> Expected {
+        let hours = f64::from(length) / 3600.0;
+        let mean = if length >= 86_400 {
+            f64::from(self.daily(now, since)) * f64::from(length) / 86_400.0
+        } else {
+            f64::from(self.hourly(now.saturating_sub(length / 2), since)) * hours
+        };
+        let level = if length < 3600 { f64::from(level) } else { 1.0 };
+        let mean = mean * level.max(others);
+        let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
+        let scatter = match length {
+            ..=60 => self.dispersion_minute(),
+            61..=300 => self.dispersion_five(),
+            _ => self.dispersion_hour(),
+        };
+        // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
+        let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
+        let dispersion = f64::from(scatter)
+            + 1.0 / known
+            + 0.6 * libm::exp(-age_days)
+            + if others > 1.2 { 0.1 } else { 0.0 };
+        Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
+    }
+}
