@@ -3,10 +3,10 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo build lint test fuzz bench trace clean
+.PHONY: help demo build lint test fuzz bench calibrate trace clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## Build, then watch a stolen key being found and stopped (no server needed, two minutes)
 	@target/release/keyhound demo
@@ -30,6 +30,10 @@ fuzz: ## Look for inputs that break something, FUZZ_SECONDS for each target (300
 bench: ## Measure CPU per event against bare Kafka consumers on the same real broker
 	@tests/install/run build kafka
 	@tests/run bench
+
+calibrate: ## Compare surprises with how often they come, over 10 million minutes of each kind of use; writes docs/calibration.md
+	@tests/install/run build
+	@tests/run calibrate
 
 trace: build ## Replay labelled traffic of the generator in KEYHOUND_TRACE, and score what is found (SEEDS)
 	@KEYHOUND=target/release/keyhound tests/trace/run $(SEEDS)
