@@ -9,7 +9,6 @@ pub mod fold;
 pub mod key;
 pub mod panes;
 pub mod routes;
-#[allow(clippy::disallowed_methods)] // its floats are still those of std
 pub mod season;
 pub mod sketch;
 pub mod table;

@@ -143,7 +143,7 @@ fn state_hangs_on_no_machine_s_functions() {
         0x3ff1_8640_8c31_dded,
         0x4005_7859_131b_3ab0,
         0x4063_c000_0000_0000,
-        0x4158_8005_8000_0000,
+        0x4158_8a86_4000_0000,
     ];
     assert_eq!(bits, fixed, "{bits:#x?}");
 }
