@@ -190,7 +190,10 @@ impl Engine {
                 let second = second_of(watermark);
                 self.table.set_frozen(index, false, second, second);
                 let (hot, mut warm) = self.table.parts_mut(index);
-                hot.forget_excess(warm.as_deref_mut());
+                // A note must not: whoever gives cause for some would never be seen to drain a key.
+                if case.freezes() {
+                    hot.forget_excess(warm.as_deref_mut());
+                }
                 if let (Some(peak), Some(warm)) = (case.lone_peak(), warm) {
                     warm.remember_peak(second / 3600, peak);
                 }
