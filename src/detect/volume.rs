@@ -23,7 +23,7 @@ pub const GROUP_PRIOR: f64 = 10.0;
 /// is for five minutes, and a window meets one pane more than it is long.
 const QUOTAS: [u32; 3] = [20, 20, 130];
 /// The group has a part in what its keys do if the others are used so many times as usual.
-const UP: f64 = 1.2;
+const UP: f64 = 1.5;
 /// The group explains at most this many times the usual.
 const GROUP_MAX: f64 = 30.0;
 
