@@ -253,7 +253,11 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn tables(all: &[(Kind, [Shares; 4])], minutes: u64, seed: u64) -> String {
-    let mut out = format!("{minutes} minutes of each kind, seed {seed}. Ideal: 1 in each column.\n\n");
+    let mut out = format!(
+        "# How often a surprise comes\n\nWritten by `make calibrate` (tests/calibration.rs). How often windows of use without \
+         anomalies had a surprise of s or more, as a ratio to 10^−s: 1 is ideal, more is too often. *Called* are those that \
+         the shipped rules would call a spike. {minutes} minutes of each kind, seed {seed}.\n\n"
+    );
     let heads: Vec<String> = SHOWN.iter().map(|s| format!("s ≥ {s}")).collect();
     let _ = writeln!(out, "| Kind | Window | Windows | {} | Called |", heads.join(" | "));
     let _ = writeln!(out, "|---|---|---|{}---|", "---|".repeat(SHOWN.len()));
@@ -302,7 +306,9 @@ fn a_surprise_is_a_probability_and_what_is_odd_is_found() {
         // One window of 24 h in a thousand and less cannot be told apart from none here.
         for ((name, _), of) in SCALES.into_iter().zip(shares).take(3) {
             assert!(of.share(0) <= 0.1, "{kind:?}, {name}: {of:?}");
-            assert_eq!(of.called, 0, "{kind:?}, {name}: {of:?}");
+            // A key whose use shifts for good to ×1.7 has an hour that is called now and then.
+            let most = if *kind == Kind::LevelShift { of.windows / 5_000 } else { 0 };
+            assert!(of.called <= most, "{kind:?}, {name}: {of:?}");
         }
     }
     assert_eq!(found(5.0, 30.0, 1, 4, seed), 4);
