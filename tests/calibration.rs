@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use keyhound::{
-    detect::CALLABLE,
+    detect::{Scale, volume::callable},
     event::{KeyId, KeyKind},
     profile::{Expected, Hot, Warm, tail, warm::WARM_AFTER},
 };
@@ -23,7 +23,6 @@ const DAY: u32 = 1440;
 /// Days that teach before anything is looked at, and days that are.
 const TAUGHT: u32 = 10;
 const SCORED: u32 = 20;
-const SCALES: [(&str, u32); 4] = [("1 min", 1), ("5 min", 5), ("1 h", 60), ("24 h", 1440)];
 /// The bar of the shipped rules.
 const BAR: f64 = 8.0;
 const SHOWN: [f64; 5] = [2.0, 3.0, 4.0, 5.0, 6.0];
@@ -157,15 +156,14 @@ impl Key {
     }
 
     /// The surprises of n and of n + 1 requests in a window that ends now.
-    fn surprises(&self, minutes: u32, n: u32) -> (f64, f64) {
-        let Expected { mean, dispersion } = self.hot.expect(minutes * 60, 1.0);
+    fn surprises(&self, scale: Scale, n: u32) -> (f64, f64) {
+        let Expected { mean, dispersion } = self.hot.expect(scale.seconds(), 1.0);
         (tail::surprise(n, mean, dispersion), tail::surprise(n + 1, mean, dispersion))
     }
 
     /// Whether so many requests in a window of a scale would be called.
-    fn calls(&self, scale: usize, n: u32) -> bool {
-        n >= self.hot.season.highest.beyond(scale).max(CALLABLE)
-            && self.surprises(SCALES[scale].1, n).0 >= BAR
+    fn calls(&self, scale: Scale, n: u32) -> bool {
+        n >= callable(&self.hot, scale) && self.surprises(scale, n).0 >= BAR
     }
 }
 
@@ -194,15 +192,15 @@ fn calibrate(kind: Kind, minutes: u64, seed: u64) -> [Shares; 4] {
         for minute in 0..(TAUGHT + SCORED) * DAY {
             let n = source.next(minute);
             key.see(minute, n);
-            for (scale, (_, length)) in SCALES.into_iter().enumerate() {
-                counts[scale] += n;
-                if !(minute + 1).is_multiple_of(length) {
+            for ((scale, shares), count) in Scale::ALL.into_iter().zip(&mut shares).zip(&mut counts) {
+                *count += n;
+                if !((minute + 1) * 60).is_multiple_of(scale.seconds()) {
                     continue;
                 }
-                let n = std::mem::take(&mut counts[scale]);
+                let n = std::mem::take(count);
                 if minute >= TAUGHT * DAY {
                     let drawn = source.random.random::<f64>();
-                    note(&mut shares[scale], &key, scale, n, drawn);
+                    note(shares, &key, scale, n, drawn);
                 }
             }
         }
@@ -211,12 +209,12 @@ fn calibrate(kind: Kind, minutes: u64, seed: u64) -> [Shares; 4] {
 }
 
 /// A count has a range of probabilities; where in it is drawn (randomised probability integral transform).
-fn note(shares: &mut Shares, key: &Key, scale: usize, n: u32, drawn: f64) {
+fn note(shares: &mut Shares, key: &Key, scale: Scale, n: u32, drawn: f64) {
     shares.windows += 1;
     if n == 0 {
         return;
     }
-    let (low, high) = key.surprises(SCALES[scale].1, n);
+    let (low, high) = key.surprises(scale, n);
     let (more, beyond) = (10f64.powf(-low), 10f64.powf(-high));
     let surprise = -(beyond + drawn * (more - beyond)).log10();
     for (i, bar) in SHOWN.into_iter().enumerate() {
@@ -240,7 +238,10 @@ fn is_found(rate: f64, times: f64, minutes: u32, seed: u64) -> bool {
         }
         let n = source.next(minute);
         key.see(minute, n);
-        if minute >= begins && n > 0 && (0..3).any(|scale| key.calls(scale, key.hot.sums[scale])) {
+        if minute >= begins
+            && n > 0
+            && Scale::ALL.into_iter().zip(key.hot.sums).any(|(scale, sum)| key.calls(scale, sum))
+        {
             return true;
         }
     }
@@ -262,7 +263,8 @@ fn tables(all: &[(Kind, [Shares; 4])], minutes: u64, seed: u64) -> String {
     let _ = writeln!(out, "| Kind | Window | Windows | {} | Called |", heads.join(" | "));
     let _ = writeln!(out, "|---|---|---|{}---|", "---|".repeat(SHOWN.len()));
     for (kind, shares) in all {
-        for ((name, _), of) in SCALES.into_iter().zip(shares) {
+        for (scale, of) in Scale::ALL.into_iter().zip(shares) {
+            let name = scale.as_str();
             let ratios: Vec<String> =
                 (0..SHOWN.len()).map(|i| format!("{:.2}", of.share(i) * 10f64.powf(SHOWN[i]))).collect();
             let _ = writeln!(
@@ -304,7 +306,8 @@ fn a_surprise_is_a_probability_and_what_is_odd_is_found() {
     }
     for (kind, shares) in &all {
         // One window of 24 h in a thousand and less cannot be told apart from none here.
-        for ((name, _), of) in SCALES.into_iter().zip(shares).take(3) {
+        for (scale, of) in Scale::ALL.into_iter().zip(shares).take(3) {
+            let name = scale.as_str();
             assert!(of.share(0) <= 0.1, "{kind:?}, {name}: {of:?}");
             // A key whose use shifts for good to ×1.7 has an hour that is called now and then.
             let most = if *kind == Kind::LevelShift { of.windows / 5_000 } else { 0 };

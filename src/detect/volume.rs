@@ -62,8 +62,12 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
     for (((sum, threshold), scale), uses) in
         sums.into_iter().zip(thresholds).zip(Scale::ALL).zip(&watch.volume)
     {
+        if sum < *threshold {
+            continue;
+        }
         let least = callable(hot, scale);
-        if sum < (*threshold).max(least) {
+        if sum < least {
+            *threshold = least;
             continue;
         }
         let Some(table) = &uses.table else { continue };
@@ -76,7 +80,7 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
 }
 
 /// The least count that may be a spike: what the key did before is none.
-fn callable(hot: &Hot, scale: Scale) -> u32 {
+pub fn callable(hot: &Hot, scale: Scale) -> u32 {
     hot.season.highest.beyond(scale as usize).max(CALLABLE)
 }
 
@@ -107,8 +111,7 @@ pub fn judge(
         if n < callable(hot, scale) || uses.bars.is_empty() {
             continue;
         }
-        let level_now = || hot.level_now(warm, watermark);
-        let Expected { mean, dispersion } = expected(hot, scale, n, groups, level_now);
+        let Expected { mean, dispersion } = expected((hot, warm), scale, n, groups, watermark);
         let raw = tail::surprise(n, mean, dispersion);
         let hour = hot.last_seen / 3600;
         let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
@@ -127,11 +130,11 @@ pub fn judge(
 
 /// `groups` are those that the key belongs to: the one that is most above its usual explains most.
 fn expected(
-    hot: &Hot,
+    (hot, warm): (&Hot, Option<&Warm>),
     scale: Scale,
     n: u32,
     groups: &[GroupUse],
-    level_now: impl FnOnce() -> f32,
+    watermark: u32,
 ) -> Expected {
     let alone = hot.expect(scale.seconds(), 1.0);
     // What the groups may have counted of the key itself.
@@ -143,7 +146,7 @@ fn expected(
         return hot.expect(scale.seconds(), others);
     }
     // A rise of the key alone excuses nothing; one that its group has part in does.
-    hot.expect_at(scale.seconds(), level_now(), others)
+    hot.expect_at(scale.seconds(), hot.level_now(warm, watermark), others)
 }
 
 /// What a key may still do while it is throttled: the 95th percentile of its usual minute, in requests a second.

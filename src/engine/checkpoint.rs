@@ -152,7 +152,7 @@ impl Engine {
                 self.routes.restore(route, &mut Reader::versioned(value)?)
             }
             b'n' => {
-                let counting = &self.now.watch.counting;
+                let counting = &self.now.reference.rules.watch.counting;
                 let key = id_of(rest)?;
                 self.counters.restore(key, counting, &mut Reader::versioned(value)?)?;
                 if self.table.find(&key).is_none() {

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    engine::{Engines, Input, Reference, testing::settings},
+    engine::{
+        Engines, Input, Reference,
+        testing::{play, settings},
+    },
     event::{KeyKind, testing::plain},
     rules::RuleSet,
 };
@@ -25,22 +28,15 @@ fn incidents(mut requests: Vec<u64>) -> (Vec<String>, BTreeSet<String>) {
     let mut effects = Vec::new();
     engines.apply(Input::Reference(&reference), &mut effects);
     let key = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
-    let (mut ids, mut open, mut watermark) = (Vec::new(), BTreeSet::new(), 0);
-    for ms in requests {
-        let event = plain(key, START.after(Duration::from_millis(ms)));
-        engines.apply_events(&[event], &mut effects);
-        if event.time.0 >= watermark + 5_000 {
-            watermark = event.time.0;
-            engines.apply(Input::Watermark(event.time), &mut effects);
-        }
-        engines.settle(&mut effects);
-        for effect in effects.drain(..) {
-            let Effect::Incident(incident) = effect else { continue };
-            if incident.closed_at.is_some() {
-                open.remove(&incident.id.0);
-            } else if open.insert(incident.id.0.clone()) {
-                ids.push(incident.id.0.clone());
-            }
+    let events = requests.into_iter().map(|ms| plain(key, START.after(Duration::from_millis(ms))));
+    play(&mut engines, events, &mut effects);
+    let (mut ids, mut open) = (Vec::new(), BTreeSet::new());
+    for effect in effects {
+        let Effect::Incident(incident) = effect else { continue };
+        if incident.closed_at.is_some() {
+            open.remove(&incident.id.0);
+        } else if open.insert(incident.id.0.clone()) {
+            ids.push(incident.id.0.clone());
         }
     }
     (ids, open)

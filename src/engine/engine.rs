@@ -20,7 +20,7 @@ use super::{
     tenants::Tenants,
 };
 use crate::{
-    detect::{GroupUse, Signal, Watch},
+    detect::{GroupUse, Signal},
     event::{EventTime, KeyId},
     incident::Case,
     profile::{KeyTable, RouteTable, routes::ROUTES_MAX},
@@ -122,7 +122,6 @@ impl Counts {
 #[derive(Clone, Debug, Default)]
 pub struct InForce {
     pub reference: Reference,
-    pub watch: Arc<Watch>,
     pub tenants: Tenants,
 }
 
@@ -130,7 +129,7 @@ impl InForce {
     /// Prepares reference data: the tenants' numbers.
     pub fn new(reference: Reference) -> Self {
         let tenants = Tenants::new(&reference.catalogue.tenants());
-        Self { watch: Arc::clone(&reference.rules.watch), reference, tenants }
+        Self { reference, tenants }
     }
 }
 
@@ -226,7 +225,7 @@ impl Engine {
             self.groups = tenants.moved(before, std::mem::take(&mut self.groups));
         }
         self.table.forget_groups();
-        self.counters.refer(&now.watch.counting);
+        self.counters.refer(&now.reference.rules.watch.counting);
         self.now = now;
     }
 
@@ -247,7 +246,7 @@ impl Engine {
         self.end_forces(self.watermark, effects);
         self.forget_lifts();
         self.close_cases(effects);
-        self.counters.sweep(&self.now.watch.counting, second_of(self.watermark));
+        self.counters.sweep(&self.now.reference.rules.watch.counting, second_of(self.watermark));
         self.routes.sweep(second_of(self.watermark) / 3600);
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     catalogue::{Catalogue, Entry, KeyClass},
-    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings},
+    engine::{Effect, Engines, IdKey, Input, MemoryLimits, Reference, Settings, testing::play},
     event::{
         ClientAddress, Country, Event, EventTime, KeyId, KeyKind, NetworkType, Place, Refusal, stable_hash,
         testing::plain,
@@ -51,18 +51,6 @@ fn from(event: Event<'static>, network: u64, asn: u32) -> Event<'static> {
     let network_type = if asn == RENTED { NetworkType::Hosting } else { NetworkType::Unknown };
     let place = Place { country, asn, network_type, ..Place::default() };
     Event { address: ClientAddress { prefix, hash: stable_hash(&prefix.to_be_bytes()) }, place, ..event }
-}
-
-fn play(engines: &mut Engines, events: impl Iterator<Item = Event<'static>>, effects: &mut Vec<Effect>) {
-    let mut watermark = 0;
-    for event in events {
-        engines.apply_events(&[event], effects);
-        if event.time.0 >= watermark + 5_000 {
-            watermark = event.time.0;
-            engines.apply(Input::Watermark(event.time), effects);
-        }
-        engines.settle(effects);
-    }
 }
 
 type Learnt = Vec<(Vec<u8>, Vec<u8>)>;

@@ -133,7 +133,7 @@ impl Engine {
         }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
-        detect::unreadable::judge(&self.now.watch, hot, warm, &mut signals);
+        detect::unreadable::judge(&self.now.reference.rules.watch, hot, warm, &mut signals);
         let shown = Shown::of(&Event { time: at, ..*event }, &self.inputs);
         self.take_in(index, at, &shown, &mut signals, effects);
         self.signals = signals;
@@ -208,7 +208,7 @@ impl Engine {
     }
 
     fn judge(&mut self, index: u32, event: &Event<'_>, beyond: Beyond, effects: &mut Vec<Effect>) {
-        let watch = &*self.now.watch;
+        let watch = &*self.now.reference.rules.watch;
         let (hot, mut warm) = self.table.parts_mut(index);
         let near = detect::volume::is_near(watch, hot, warm.as_deref_mut());
         // Made at most once, and only of what looks like something.
@@ -266,7 +266,13 @@ impl Engine {
         let own = self.groups.get(usize::from(hot.group)).copied().unwrap_or_default();
         let groups = [self.groups.first().copied().unwrap_or_default(), own];
         let key = (hot, self.table.warm(index));
-        detect::volume::judge(&self.now.watch, key, &groups, second_of(self.watermark), &mut signals);
+        detect::volume::judge(
+            &self.now.reference.rules.watch,
+            key,
+            &groups,
+            second_of(self.watermark),
+            &mut signals,
+        );
         self.take_in(index, at, shown, &mut signals, effects);
         self.signals = signals;
     }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Engines, IdKey, MemoryLimits, Settings, groups::second_of};
-use crate::respond::{Caps, FRESH_WITHIN};
+use super::{Effect, Engines, IdKey, Input, MemoryLimits, Settings, groups::second_of};
+use crate::{
+    event::Event,
+    respond::{Caps, FRESH_WITHIN},
+};
 
 /// Four partitions with room for a few keys.
 pub fn settings() -> Settings {
@@ -14,6 +17,19 @@ pub fn settings() -> Settings {
         throttle_for: Duration::from_hours(1),
         fresh_within: FRESH_WITHIN,
         caps: Caps::default(),
+    }
+}
+
+/// Takes events in, with a watermark at each that is 5 s newer than the one before.
+pub fn play(engines: &mut Engines, events: impl Iterator<Item = Event<'static>>, effects: &mut Vec<Effect>) {
+    let mut watermark = 0;
+    for event in events {
+        engines.apply_events(&[event], effects);
+        if event.time.0 >= watermark + 5_000 {
+            watermark = event.time.0;
+            engines.apply(Input::Watermark(event.time), effects);
+        }
+        engines.settle(effects);
     }
 }
 

@@ -167,7 +167,9 @@ impl Hot {
 
     /// What is expected of a window of `length` seconds that ends now; `others` as in [`Season::expect`].
     pub fn expect(&self, length: u32, others: f64) -> Expected {
-        self.expect_at(length, self.level(), others)
+        // Nothing is made of it in a longer window.
+        let level = if length < 3600 { self.level() } else { 1.0 };
+        self.expect_at(length, level, others)
     }
 
     /// [`Hot::expect`] at another level than that of the minutes that have closed.

@@ -202,7 +202,7 @@ impl Season {
         if count != UNKNOWN {
             self.highest.note(1, count);
             #[allow(clippy::cast_precision_loss)] // a count of five minutes
-            let off = clipped(count as f32, mean, self.dispersion_five());
+            let off = clipped(count as f32, mean, self.dispersion_five(), CLIP_LEAST);
             self.scatter_five = self.scatter_five * KEPT_OF_FIVE + off * off - mean;
         }
         if fives > 1 {
@@ -213,7 +213,7 @@ impl Season {
     }
 
     fn learn_scatter(&mut self, count: f32, mean: f32) {
-        let off = clipped(count, mean, self.dispersion_minute());
+        let off = clipped(count, mean, self.dispersion_minute(), CLIP_LEAST);
         self.scatter = self.scatter * (1.0 - SCATTER_RATE) + off * off - mean;
         self.scatter_weight = self.scatter_weight * (1.0 - SCATTER_RATE) + mean * mean;
     }
@@ -230,7 +230,7 @@ impl Season {
         #[allow(clippy::cast_precision_loss)]
         let count = count as f32;
         self.day_expected += self.bin_mean((hour % 24) as usize, since, hour * 3600).max(0.0);
-        let off = clipped(count, mean, self.dispersion_hour());
+        let off = clipped(count, mean, self.dispersion_hour(), CLIP_LEAST);
         self.scatter_hour = self.scatter_hour * (1.0 - SCATTER_RATE_HOUR) + off * off - mean;
         self.scatter_hour_weight = self.scatter_hour_weight * (1.0 - SCATTER_RATE_HOUR) + mean * mean;
         let days = (hour * 3600).saturating_sub(since) / 86_400;
@@ -369,9 +369,9 @@ fn gap(all: u32) -> f32 {
     (all - 1).min(10_000) as f32
 }
 
-/// How far a count is off its mean, cut at [`CLIP`] standard deviations, or [`CLIP_LEAST`].
-fn clipped(count: f32, mean: f32, dispersion: f32) -> f32 {
-    let most = (CLIP * (mean + dispersion * mean * mean).sqrt()).max(CLIP_LEAST);
+/// How far a count is off its mean, cut at [`CLIP`] standard deviations, but not at less than `least`.
+pub(super) fn clipped(count: f32, mean: f32, dispersion: f32, least: f32) -> f32 {
+    let most = (CLIP * (mean + dispersion * mean * mean).sqrt()).max(least);
     (count - mean).clamp(-most, most)
 }
 

@@ -5,6 +5,7 @@ use super::{
     fold::Open,
     key::{CALLABLE, Hot},
     panes::Panes,
+    season::clipped,
     sketch::{Distinct, Item, Top},
 };
 use crate::event::{Country, Event, NetworkType};
@@ -24,8 +25,6 @@ pub struct Peak {
 
 /// The least scatter that is believed: nearly every key's is as wide.
 const SCATTER_LEAST: f32 = 0.1;
-/// Deviations are clipped at so many standard deviations before they teach.
-const SCATTER_CLIP: f32 = 8.0;
 
 /// The usual number of different things in an hour, how it scatters, and how far it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -44,8 +43,7 @@ impl UsualCount {
         let value = value as f32;
         let mean = self.mean.max(1.0);
         if self.windows > 1 {
-            let most = SCATTER_CLIP * (mean + self.dispersion() * mean * mean).sqrt();
-            let off = (value - mean).clamp(-most, most);
+            let off = clipped(value, mean, self.dispersion(), 0.0);
             self.excess += rate * (off * off - mean - self.excess);
         }
         self.mean += rate * (value - self.mean);
