@@ -12,6 +12,7 @@ mod inspect_topic;
 mod kafka_away;
 mod kafka_behind;
 mod kafka_gaps;
+mod kafka_history;
 mod kafka_source;
 mod log_formats;
 mod prometheus;

@@ -72,8 +72,8 @@ fn incidents(keyhound: &Keyhound) -> Vec<serde_json::Value> {
 
 /// Waits until the topics are read to their ends and all that came of it is delivered.
 #[track_caller]
-fn wait_until_done(keyhound: &Keyhound, kafka: &Kafka, topic: &str, records: usize) {
-    eventually("all is read", LIMIT, || {
+pub fn wait_until_done(keyhound: &Keyhound, kafka: &Kafka, topic: &str, records: usize, limit: Duration) {
+    eventually("all is read", limit, || {
         #[allow(clippy::cast_precision_loss)] // a few hundred thousand
         let read = keyhound.metric("keyhound_records_total")? >= records as f64;
         read.then_some(())
@@ -107,7 +107,7 @@ fn check(
     kafka: &Kafka,
     (topic, prefix): (&str, &str),
 ) {
-    wait_until_done(keyhound, kafka, topic, records);
+    wait_until_done(keyhound, kafka, topic, records, LIMIT);
     let leaked = key_id(&story.leaked);
     let high = |alert: &serde_json::Value| {
         alert["labels"]["key_id"] == leaked && alert["labels"]["severity"] == "high"
@@ -220,7 +220,7 @@ fn killed_again_and_again_it_tells_what_it_tells_undisturbed() {
     let sources = sources(&kafka.plain, &[(&topic, "nginx")], "spine-killed", "");
     let under = |prefix: &str| settings(&sources, &places, prefix, "response: { fresh_within: 1h }");
     let undisturbed = Keyhound::start(&under("spine-whole."));
-    wait_until_done(&undisturbed, kafka, &topic, story.len());
+    wait_until_done(&undisturbed, kafka, &topic, story.len(), LIMIT);
     // It is measured once a second.
     let beat = undisturbed.metric("keyhound_heartbeat_timestamp_seconds").expect("it beats");
     let watermark = eventually("the last watermark is shown", LIMIT, || {
