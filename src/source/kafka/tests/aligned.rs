@@ -150,17 +150,15 @@ fn a_partition_without_a_leader_is_waited_for_and_passed_over() {
     let mut source = cluster.aligned(&mut table);
     let first = read(&mut source, &mut table, 1_000, 2);
     assert_eq!(first, [(0, "0".to_owned()), (60, "0".to_owned())], "the second partition may begin at 0");
-    until_at_its_end(&mut source, &mut table, 2);
+    until(&mut source, &mut table, "the third is at its end", |source| {
+        source.client.as_ref().unwrap().behind.iter().all(|one| one.place != 2)
+    });
     // What comes in a partition that is at its end does not wait.
     cluster.write(2, std::iter::once(9 * DAY));
     assert_eq!(read(&mut source, &mut table, 1_000, 1), [(9 * DAY, "2".to_owned())]);
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !source.waits(0) {
-        assert!(Instant::now() < deadline, "the first waits for the second");
-        assert_eq!(poll(&mut source, &mut table, 1_000, Duration::ZERO), []);
-    }
+    until(&mut source, &mut table, "the first waits for the second", |source| source.waits(0));
     assert!(!source.waits(1) && !source.waits(2) && !source.idle(1));
-    let mut seen = Vec::new();
+    let (mut seen, deadline) = (Vec::new(), Instant::now() + Duration::from_mins(1));
     while seen.len() < 2 * 1_440 - 2 {
         assert!(Instant::now() < deadline, "{} of the first", seen.len());
         seen.extend(poll(&mut source, &mut table, 1_000, Duration::from_secs(11)));
@@ -171,12 +169,12 @@ fn a_partition_without_a_leader_is_waited_for_and_passed_over() {
     assert!(seen.iter().all(|(_, partition)| partition == "1"));
 }
 
-/// Polls until a partition has been read to its end. Nothing else is ready meanwhile.
+/// Polls until something holds. Nothing is ready meanwhile.
 #[track_caller]
-fn until_at_its_end(source: &mut KafkaSource, table: &mut Table, place: usize) {
+fn until(source: &mut KafkaSource, table: &mut Table, what: &str, holds: impl Fn(&KafkaSource) -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
-    while source.client.as_ref().unwrap().behind.iter().any(|one| one.place == place) {
-        assert!(Instant::now() < deadline, "partition {place} is at its end");
+    while !holds(source) {
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
         assert_eq!(poll(source, table, 1_000, Duration::ZERO), []);
     }
 }
@@ -184,16 +182,10 @@ fn until_at_its_end(source: &mut KafkaSource, table: &mut Table, place: usize) {
 /// Polls until a partition that is behind waits with so many messages: records, and marks of the end.
 #[track_caller]
 fn until_it_waits(source: &mut KafkaSource, table: &mut Table, place: usize, count: usize) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
+    until(source, table, &format!("{count} wait in partition {place}"), |source| {
         let behind = &source.client.as_ref().unwrap().behind;
-        let found = behind.iter().find(|one| one.place == place).map(Behind::waiting);
-        if found == Some(count) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{found:?} of {count} wait");
-        assert_eq!(poll(source, table, 1_000, Duration::ZERO), []);
-    }
+        behind.iter().find(|one| one.place == place).map(Behind::waiting) == Some(count)
+    });
 }
 
 /// Two partitions, of which the first has no leader, so that the second waits after its first two records.
