@@ -25,8 +25,9 @@ use crate::{
         replay::{Exchange, Exchanged, Replayed},
     },
     config::Overrides,
-    evaluate::replay::{BacktestError, BacktestProgress, grouped},
+    evaluate::replay::{BacktestError, BacktestProgress},
     respond::Mode,
+    telemetry::grouped,
 };
 
 /// Where nobody watches, how far it is is said so often.

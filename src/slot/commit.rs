@@ -220,6 +220,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         for (source, lag) in &lags {
             self.arrivals.belongs(lag.input, *source);
         }
+        self.catch_ups.take(&lags);
         self.status.show_exclusions(&self.course.exclusions);
         self.arrivals.look(now, |input| self.log.idle(input));
         let lag_ms = |input| self.lag_ms(input, wall_ms);
@@ -228,6 +229,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let contacts = self.log.contacts(now);
         self.status.arrived(&mut self.arrivals, &contacts, now, &mut self.notices);
         self.status.contacts(contacts, wall_ms);
+        self.status.catch_up(&mut self.catch_ups, (now, wall_ms), &mut self.notices);
         self.status.notice(&mut self.notices);
     }
 }

@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod cadence;
+mod catch_up;
 mod commit;
 mod course;
 mod exclusion;
@@ -41,6 +42,7 @@ use tokio::sync::oneshot;
 use self::{
     arrivals::Arrivals,
     cadence::Cadence,
+    catch_up::CatchUps,
     commit::{Unfinished, Writes},
     course::{Course, runs_of},
     exclusion::watched,
@@ -153,6 +155,7 @@ pub struct Slot<L, J: Judge, C> {
     /// Inputs that have brought nothing with a usable time of late.
     timeless: BTreeMap<u32, Timeless>,
     arrivals: Arrivals,
+    catch_ups: CatchUps,
     ended: Vec<u32>,
     looked: Duration,
     notices: Vec<Notice>,
@@ -198,6 +201,7 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
             stalled: BTreeSet::new(),
             timeless: BTreeMap::new(),
             arrivals: Arrivals::new(settings.fresh_within),
+            catch_ups: CatchUps::default(),
             ended: Vec::new(),
             looked: now,
             notices: Vec::new(),

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     arrivals::{Arrivals, Brought},
+    catch_up::CatchUps,
     judge::Tally,
     quarantine::{Culprit, Quarantine},
     start::{Comparison, Return},
@@ -79,7 +80,7 @@ impl Status {
         let mut reading = locked(&self.reading);
         reading.restored = false;
         for source in &mut reading.sources {
-            source.connected = Some(false);
+            (source.connected, source.catch_up) = (Some(false), None);
             source.fault = Some("the engine starts again and reads nothing meanwhile".to_owned());
         }
         let mut counts = std::mem::take(&mut reading.engine);
@@ -271,6 +272,11 @@ impl Status {
             source.blocked_seconds = contact.blocked_for.as_secs_f64();
             source.fault = contact.fault;
         }
+    }
+
+    /// Takes down how long each source that is behind will take. The time is that of the slot's clock and the wall clock's.
+    pub(super) fn catch_up(&self, all: &mut CatchUps, at: (Duration, u64), notices: &mut Vec<Notice>) {
+        all.look(&mut locked(&self.reading).sources, at, notices);
     }
 
     /// An iteration of the main loop took so long, without the wait for records. `now` is the time by the slot's clock.

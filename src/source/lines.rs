@@ -111,6 +111,11 @@ impl<R: Read> LineReader<R> {
         &mut self.input
     }
 
+    /// The stream itself.
+    pub const fn stream(&self) -> &R {
+        &self.input
+    }
+
     /// How far the stream itself has been read.
     pub const fn read_to(&self) -> u64 {
         self.offset + (self.end - self.start) as u64 + self.dropped

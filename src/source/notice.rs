@@ -25,6 +25,10 @@ pub enum Notice {
     ShortRetention { source: u16, topic: String, text: String },
     /// What a source brings is odd: nothing, no key, or times that cannot be right.
     Odd { source: u16, kind: &'static str, text: String },
+    /// How much of a source waits, and how long that will take.
+    Behind { source: u16, text: String },
+    /// A source that was behind is not any more.
+    CaughtUp { source: u16, text: String },
     /// How long a topic keeps its records could not be asked.
     RetentionUnknown { source: u16, topic: String, text: String },
 }
@@ -42,13 +46,21 @@ impl Notice {
             Self::Lost { .. } => "lost",
             Self::ShortRetention { .. } => "short_retention",
             Self::RetentionUnknown { .. } => "retention_unknown",
+            Self::Behind { .. } => "behind",
+            Self::CaughtUp { .. } => "caught_up",
             Self::Odd { kind, .. } => kind,
         }
     }
 
     /// Whether nobody has to do anything about it.
     pub const fn is_only_information(&self) -> bool {
-        matches!(self, Self::NewPartition { .. } | Self::RetentionUnknown { .. })
+        matches!(
+            self,
+            Self::NewPartition { .. }
+                | Self::RetentionUnknown { .. }
+                | Self::Behind { .. }
+                | Self::CaughtUp { .. }
+        )
     }
 
     /// The index of the source.
@@ -63,6 +75,8 @@ impl Notice {
             | Self::Lost { source, .. }
             | Self::ShortRetention { source, .. }
             | Self::Odd { source, .. }
+            | Self::Behind { source, .. }
+            | Self::CaughtUp { source, .. }
             | Self::RetentionUnknown { source, .. } => source,
         }
     }
@@ -72,7 +86,10 @@ impl fmt::Display for Notice {
     /// Without the source, which is named by whoever knows its name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transport { text, .. } | Self::Odd { text, .. } => f.write_str(text),
+            Self::Transport { text, .. }
+            | Self::Odd { text, .. }
+            | Self::Behind { text, .. }
+            | Self::CaughtUp { text, .. } => f.write_str(text),
             Self::NewPartition { topic, partition, .. } => {
                 write!(f, "{topic}/{partition} is new and is read from its beginning")
             }

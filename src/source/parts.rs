@@ -110,6 +110,11 @@ impl<R: Read> LogLines<R> {
         self.lines.input()
     }
 
+    /// The stream itself.
+    pub const fn stream(&self) -> &R {
+        self.lines.stream()
+    }
+
     /// How far the stream itself has been read.
     pub const fn read_to(&self) -> u64 {
         self.lines.read_to()

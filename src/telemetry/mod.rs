@@ -5,10 +5,12 @@
 //! that would be touched per event live in the slot as plain atomics; they are read at scrape time by [`Status`].
 
 pub mod build;
+mod catch_up;
 pub mod logs;
 pub mod metrics;
 pub mod reading;
 
+pub use catch_up::{CatchUp, Waiting, about, grouped};
 pub use logs::{LogFormat, LogSettings};
 pub use metrics::{Metrics, SlotTimers, faults, start_at_zero};
 pub use reading::{EngineCounts, PartitionReading, Reading, SourceReading, Status, TableReading};

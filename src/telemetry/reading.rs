@@ -4,7 +4,7 @@
 //! scrape, [`Status::read`] copies them here, and `metrics` sets what Prometheus sees. Counts only ever grow while
 //! the process lives; gauges are as they are.
 
-use super::SlotTimers;
+use super::{CatchUp, SlotTimers};
 
 /// Whoever can say where a slot stands. Called at each scrape and each readiness probe; must not block.
 pub trait Status: Send + Sync {
@@ -145,6 +145,8 @@ pub struct SourceReading {
     /// How far the newest event read is behind the wall clock, in seconds of event time; 0 where nothing waits, so that
     /// a quiet source is not a slow one; negative where its clock is ahead. `None` = not known yet.
     pub lag_seconds: Option<f64>,
+    /// What is known of how long it will take; `None` = it is not behind.
+    pub catch_up: Option<CatchUp>,
 }
 
 /// Where one partition's engine stands.

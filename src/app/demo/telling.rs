@@ -22,6 +22,7 @@ use crate::{
         Applied,
         view::{self, Effect, View},
     },
+    telemetry::grouped,
 };
 
 pub(super) fn opening(cast: &Cast, settings: &Settings, screen: &mut Screen) -> io::Result<()> {
@@ -221,17 +222,4 @@ fn minute_text(at: EventTime) -> String {
 /// The time of day of a record's text.
 fn clock(text: &str) -> &str {
     text.get(11..19).unwrap_or(text)
-}
-
-/// `3,012,332`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

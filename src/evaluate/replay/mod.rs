@@ -24,10 +24,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-pub use self::{
-    incidents::IncidentCounts,
-    summary::{BacktestSummary, grouped},
-};
+pub use self::{incidents::IncidentCounts, summary::BacktestSummary};
 use self::{
     incidents::IncidentLines,
     log::HistoryLog,

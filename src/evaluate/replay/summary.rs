@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::IncidentCounts;
-use crate::{event::EventTime, incident::Severity, telemetry};
+use crate::{
+    event::EventTime,
+    incident::Severity,
+    telemetry::{self, grouped},
+};
 
 /// What a replay came to.
 #[derive(Clone, Debug)]
@@ -97,17 +101,4 @@ fn list<'n>(counts: impl Iterator<Item = (&'n str, u64)>) -> String {
 /// `1 line`, `12,000 lines`.
 pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// Digits in groups of three.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

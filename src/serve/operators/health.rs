@@ -39,9 +39,15 @@ pub struct ReadySource {
     pub source: String,
     /// Known of topics.
     pub lag_records: Option<u64>,
-    /// Known of plain files.
+    /// Known of files; of gzip files, compressed bytes.
     pub lag_bytes: Option<u64>,
     pub lag_seconds: Option<f64>,
+    /// How far it is behind, how fast it is read and when it will have caught up, in words; absent if it is not behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<String>,
+    /// How long it will take, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up_seconds: Option<u64>,
     /// Whether everything that it reads is in reach; unknown until it is read.
     pub connected: Option<bool>,
     /// What is out of reach, and why.
@@ -100,6 +106,8 @@ fn report(reading: Option<Reading>, now: WallTime, lag_seconds_max: u32) -> Read
         lag_records: source.lag_records,
         lag_bytes: source.lag_bytes,
         lag_seconds: source.lag_seconds,
+        catch_up: source.catch_up.map(|catch_up| catch_up.text(now.0)),
+        catch_up_seconds: source.catch_up.and_then(|catch_up| catch_up.within).map(|within| within.as_secs()),
         connected: source.connected,
         fault: source.fault,
     });

@@ -36,6 +36,17 @@ impl Content {
         path.extension().is_some_and(|extension| extension == "gz")
     }
 
+    /// How many bytes of the file itself have been used.
+    pub fn used(&self) -> u64 {
+        match self {
+            Self::Plain(cursor) => cursor.at,
+            Self::Gzip(decoder) => {
+                let packed = decoder.get_ref();
+                packed.get_ref().at.saturating_sub(packed.buffer().len() as u64)
+            }
+        }
+    }
+
     /// The bytes from `offset` on.
     pub fn at(file: Arc<File>, gzip: bool, offset: u64) -> io::Result<Self> {
         if !gzip {

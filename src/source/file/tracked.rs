@@ -55,6 +55,8 @@ pub struct Tracked {
     record_bytes_max: usize,
     truncations: u32,
     gzip: bool,
+    /// The size of a compressed file when it was found: it has been written by then.
+    packed: u64,
     /// A compressed file is open only while it is its turn: there may be hundreds, and they are not deleted as soon as
     /// they are renamed.
     open: Option<Open>,
@@ -103,6 +105,7 @@ impl Tracked {
             record_bytes_max,
             truncations,
             gzip,
+            packed: if gzip { size } else { 0 },
             open: None,
             position,
             state: State::Reading,
@@ -213,18 +216,6 @@ impl Tracked {
     /// The patterns do not find it (any more).
     pub fn not_found(&mut self, now: Duration) {
         self.quiet_since.get_or_insert(now);
-    }
-
-    /// Bytes that have not been read; unknown for gzip.
-    pub fn bytes_behind(&self) -> Option<u64> {
-        match &self.open {
-            _ if self.gzip => None,
-            None => Some(0),
-            Some(open) => {
-                let size = open.file.metadata().ok()?.len();
-                Some(size.saturating_sub(open.position()))
-            }
-        }
     }
 
     /// Appends what is there, up to the batch's room and as `until` says.

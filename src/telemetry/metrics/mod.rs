@@ -122,8 +122,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::telemetry::{EngineCounts, PartitionReading, SourceReading, TableReading};
+    use crate::telemetry::{CatchUp, EngineCounts, PartitionReading, SourceReading, TableReading, Waiting};
 
     struct Fixed(std::sync::Mutex<Reading>, SlotTimers);
 
@@ -149,6 +151,11 @@ mod tests {
                 lag_records: Some(7),
                 lag_bytes: Some(900),
                 lag_seconds: Some(0.25),
+                catch_up: Some(CatchUp {
+                    waiting: Waiting::Records(7),
+                    per_second: Some(2.0),
+                    within: Some(Duration::from_secs(4)),
+                }),
                 ..SourceReading::default()
             }],
             partitions: vec![PartitionReading { partition: 3, watermark_ms: 9_000, keys: 4 }],
@@ -177,6 +184,7 @@ mod tests {
             "keyhound_source_lag_records{source=\"0:kong-logs\"} 7",
             "keyhound_source_lag_bytes{source=\"0:kong-logs\"} 900",
             "keyhound_source_lag_seconds{source=\"0:kong-logs\"} 0.25",
+            "keyhound_source_catch_up_seconds{source=\"0:kong-logs\"} 4",
             "keyhound_watermark_timestamp_seconds{partition=\"3\"} 9",
             "keyhound_outbox_records{dispatcher=\"alerts\"} 5",
             "keyhound_commit_duration_seconds_bucket{le=\"0.0025\"} 0",
@@ -218,6 +226,25 @@ mod tests {
             sources[0] = SourceReading { source: sources[0].source.clone(), ..SourceReading::default() };
         }
         assert_eq!(told(), 0);
+    }
+
+    #[test]
+    fn a_source_that_is_not_behind_has_nothing_to_catch_up_with() {
+        let (metrics, status) = full();
+        let told = |within: Option<Option<u64>>| {
+            let catch_up = within.map(|within| CatchUp {
+                waiting: Waiting::Records(7),
+                per_second: Some(2.0),
+                within: within.map(Duration::from_secs),
+            });
+            status.0.lock().unwrap().sources[0].catch_up = catch_up;
+            let text = metrics.render();
+            let line = text.lines().find(|line| line.starts_with("keyhound_source_catch_up_seconds"));
+            line.map(|line| line.rsplit(' ').next().unwrap().to_owned())
+        };
+        assert_eq!(told(Some(Some(90))).as_deref(), Some("90"));
+        assert_eq!(told(Some(None)), None, "it is behind, and nobody knows for how long");
+        assert_eq!(told(None).as_deref(), Some("0"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is read and understood, by source: set from the slot's counters at each scrape.
 
+use std::time::Duration;
+
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::family::{Families, raise, seconds, signed, start_at_zero};
@@ -35,6 +37,7 @@ pub(super) struct SourceMetrics {
     lag_records: IntGaugeVec,
     lag_bytes: IntGaugeVec,
     lag_seconds: GaugeVec,
+    catch_up_seconds: GaugeVec,
 }
 
 impl SourceMetrics {
@@ -115,10 +118,15 @@ impl SourceMetrics {
                 &["source"],
             ),
             lag_records: gauges("keyhound_source_lag_records", "Records that wait at a source."),
-            lag_bytes: gauges("keyhound_source_lag_bytes", "Bytes of plain files that wait at a source."),
+            lag_bytes: gauges("keyhound_source_lag_bytes", "Bytes of files that wait at a source; of gzip files, compressed bytes."),
             lag_seconds: f.real_gauges(
                 "keyhound_source_lag_seconds",
                 "Age of the newest event read of a source, in event time; 0 where nothing waits, negative where its clock is ahead.",
+                &["source"],
+            ),
+            catch_up_seconds: f.real_gauges(
+                "keyhound_source_catch_up_seconds",
+                "How long a source that is behind will take to catch up, at the last minute's rate; 0 = it is not behind.",
                 &["source"],
             ),
         }
@@ -170,6 +178,10 @@ impl SourceMetrics {
         match source.lag_seconds {
             Some(seconds) => self.lag_seconds.with_label_values(label).set(seconds),
             None => drop(self.lag_seconds.remove_label_values(label)),
+        }
+        match source.catch_up.map_or(Some(Duration::ZERO), |catch_up| catch_up.within) {
+            Some(within) => self.catch_up_seconds.with_label_values(label).set(within.as_secs_f64()),
+            None => drop(self.catch_up_seconds.remove_label_values(label)),
         }
     }
 }

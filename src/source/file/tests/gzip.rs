@@ -139,3 +139,29 @@ fn one_that_was_deleted_before_its_turn_is_told_and_let_go() {
     logs.check("");
     assert_eq!(logs.table.ended, [1]);
 }
+
+#[test]
+fn what_waits_of_gzip_files_is_told_in_compressed_bytes() {
+    let mut logs = Logs::new("*.gz");
+    // It does not compress to less than is read at a time.
+    let numbers: Vec<String> =
+        (0u64..40_000).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let text = numbers.join("\n") + "\n";
+    logs.gzip("a.gz", &text);
+    logs.gzip("b.gz", "one\n");
+    logs.aged("a.gz", 1_000);
+    let size = |name: &str| fs::metadata(logs.path(name)).unwrap().len();
+    let (first, second) = (size("a.gz"), size("b.gz"));
+    let waits = |logs: &mut Logs| -> Vec<u64> {
+        logs.source().lag().into_iter().map(|lag| lag.bytes_behind.unwrap()).collect()
+    };
+    logs.poll(1);
+    let begun = waits(&mut logs);
+    assert!(begun[0] > first / 2 && begun[0] < first && begun[1] == second, "{begun:?} of {first}, {second}");
+    logs.poll(20_000);
+    let half = waits(&mut logs);
+    assert!(half[0] > first / 3 && half[0] < first * 2 / 3, "{half:?} of {first}");
+    logs.poll(50_000);
+    logs.poll(50_000);
+    assert_eq!(waits(&mut logs), [0, 0]);
+}

@@ -53,6 +53,19 @@ impl HeldLine {
 }
 
 impl Tracked {
+    /// Bytes that have not been read; of gzip, compressed bytes.
+    pub fn bytes_behind(&self) -> Option<u64> {
+        match &self.open {
+            None if self.is_behind() => Some(self.packed),
+            None => Some(0),
+            Some(open) if self.gzip => Some(self.packed.saturating_sub(open.lines.stream().used())),
+            Some(open) => {
+                let size = open.file.metadata().ok()?.len();
+                Some(size.saturating_sub(open.position()))
+            }
+        }
+    }
+
     /// Opens it where reading goes on, if it is not open; whether it is.
     pub(super) fn opens(&mut self, notices: &mut Vec<Notice>) -> bool {
         if self.is_open() {
