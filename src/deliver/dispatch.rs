@@ -13,8 +13,8 @@ use crate::store::OutRecord;
 
 /// Records that one turn takes at most.
 const BATCH: usize = 512;
-/// How long a dispatcher waits for news if nobody rings.
-const IDLE: Duration = Duration::from_millis(50);
+/// How long a dispatcher waits for news if nobody rings: each commit with outputs does.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long it waits after a failure before it tries again.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -157,6 +157,11 @@ impl<D: Deliver> Dispatcher<D> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        time::Instant,
+    };
+
     use super::*;
     use crate::{deliver::outbox::MemoryOutbox, store::Topic};
 
@@ -214,6 +219,48 @@ mod tests {
         let got = dispatcher.destination.got.clone();
         dispatcher.turn().unwrap();
         assert_eq!(*got.lock().unwrap(), [2]);
+    }
+
+    /// Counts how often it is read.
+    #[derive(Default)]
+    struct Counted {
+        records: MemoryOutbox,
+        reads: AtomicUsize,
+    }
+
+    impl Outbox for Counted {
+        fn after(&self, seq: u64, limit: usize) -> Result<Vec<OutRecord>, OutboxError> {
+            self.reads.fetch_add(1, Relaxed);
+            self.records.after(seq, limit)
+        }
+
+        fn acknowledged(&self, dispatcher: &str) -> Result<u64, OutboxError> {
+            self.records.acknowledged(dispatcher)
+        }
+
+        fn acknowledge(&self, dispatcher: &str, seq: u64) -> Result<(), OutboxError> {
+            self.records.acknowledge(dispatcher, seq)
+        }
+    }
+
+    #[test]
+    fn an_outbox_is_read_when_there_is_news_and_once_a_second_else() {
+        let (outbox, stop) = (Arc::new(Counted::default()), Stop::default());
+        let dispatcher = Dispatcher::new(outbox.clone(), Fragile::default()).unwrap();
+        std::thread::scope(|threads| {
+            threads.spawn(|| dispatcher.run(&stop).unwrap());
+            let started = Instant::now();
+            while outbox.reads.load(Relaxed) < 2 {
+                std::thread::yield_now();
+            }
+            assert!(started.elapsed() > Duration::from_millis(500), "nobody rang: {:?}", started.elapsed());
+            outbox.records.append(Topic::Incidents, "a", b"");
+            stop.ring();
+            while outbox.acknowledged("fragile").unwrap() < 1 {
+                std::thread::yield_now();
+            }
+            stop.stop();
+        });
     }
 
     #[test]

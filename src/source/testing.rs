@@ -1,6 +1,6 @@
 //! A table of inputs in memory, for the tests of the sources.
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 use super::{InputName, Inputs};
 
@@ -11,6 +11,8 @@ pub struct Table {
     pub ended: Vec<u32>,
     pub newest_ms: HashMap<u32, u64>,
     pub finished: HashMap<u32, u64>,
+    /// How often it was looked through.
+    pub looks: Cell<usize>,
 }
 
 impl Table {
@@ -45,6 +47,7 @@ impl Inputs for Table {
     }
 
     fn each_known(&self, source: u16, see: &mut dyn FnMut(u32, &str)) {
+        self.looks.set(self.looks.get() + 1);
         let known = (0..).zip(&self.names).filter(|(_, (s, n))| *s == source && !n.0.is_empty());
         known.for_each(|(input, (_, name))| see(input, &name.0));
     }

@@ -7,7 +7,12 @@ use std::{
     time::SystemTime,
 };
 
-use super::{super::SourceError, FileSettings, content::Content, identity::Identity};
+use super::{
+    super::{Inputs, SourceError},
+    FileSettings,
+    content::Content,
+    identity::Identity,
+};
 
 /// A file that is there. Sorted by age.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +22,13 @@ pub struct Found {
     pub identity: Identity,
     /// Whether it is compressed, and no pattern asks for that.
     pub by_the_way: bool,
+}
+
+/// The files that a source has read before, as far as they are not forgotten.
+pub fn known(source: u16, inputs: &dyn Inputs) -> HashSet<Identity> {
+    let mut known = HashSet::new();
+    inputs.each_known(source, &mut |_, name| known.extend(Identity::of_input(name)));
+    known
 }
 
 /// Every regular file that a pattern finds; one that two patterns find twice.

@@ -27,6 +27,12 @@ impl Identity {
         })
     }
 
+    /// The file that has an input of this name, whatever was truncated of it; `None` = it is no file's.
+    pub fn of_input(name: &str) -> Option<Self> {
+        let file = name.strip_prefix("file:")?;
+        Some(Self(file.split_once('+').map_or(file, |(file, _)| file).to_owned()))
+    }
+
     /// How often this file had been truncated when it had this name; `None` = the name is another file's.
     pub fn truncations(&self, name: &str) -> Option<u32> {
         let rest = name.strip_prefix("file:")?.strip_prefix(&self.0)?;

@@ -16,7 +16,7 @@ mod tracked;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io::Take,
     path::{Path, PathBuf},
     time::Duration,
@@ -133,12 +133,16 @@ impl FileSource {
         self.closed.retain(|path, _| paths.contains(path));
         // What is there at the very first start is history; what appears while Keyhound is down is new.
         let never_ran = first && !inputs.knows_any(self.source);
+        // Looked up once, and only if it is asked for: there may be thousands of files, and of inputs that are kept.
+        let (mut known, source) = (None, self.source);
+        let mut is_known = |file: &Found, inputs: &dyn Inputs| {
+            known.get_or_insert_with(|| found::known(source, inputs)).contains(&file.identity)
+        };
         let mut fresh: Vec<Found> = Vec::new();
-        for file in found {
-            let tracked = self.files.iter_mut().find(|tracked| tracked.identity == file.identity);
-            if let Some(tracked) = tracked {
-                tracked.found_at(&file.path);
-            } else if file.by_the_way && !never_ran && !self.is_known(&file, inputs) {
+        for (place, file) in self.places(&found).into_iter().zip(found) {
+            if let Some(place) = place {
+                self.files[place].found_at(&file.path);
+            } else if file.by_the_way && !never_ran && !is_known(&file, inputs) {
                 self.leave(&file.path);
             } else {
                 fresh.push(file);
@@ -147,7 +151,7 @@ impl FileSource {
         if first {
             // What was being read when Keyhound stopped may have been renamed since.
             let beside = found::beside_patterns(&self.settings)?;
-            fresh.extend(beside.into_iter().filter(|file| self.is_known(file, inputs)));
+            fresh.extend(beside.into_iter().filter(|file| is_known(file, inputs)));
         }
         fresh.sort();
         for file in fresh {
@@ -191,12 +195,11 @@ impl FileSource {
         }
     }
 
-    fn is_known(&self, file: &Found, inputs: &dyn Inputs) -> bool {
-        let mut is_known = false;
-        inputs.each_known(self.source, &mut |_, name| {
-            is_known |= file.identity.truncations(name).is_some();
-        });
-        is_known
+    /// For each file that was found, its place among those that are read.
+    fn places(&self, found: &[Found]) -> Vec<Option<usize>> {
+        let places: HashMap<&Identity, usize> =
+            self.files.iter().enumerate().map(|(place, file)| (&file.identity, place)).collect();
+        found.iter().map(|file| places.get(&file.identity).copied()).collect()
     }
 
     fn leave(&mut self, path: &Path) {

@@ -165,3 +165,23 @@ fn what_waits_of_gzip_files_is_told_in_compressed_bytes() {
     logs.poll(50_000);
     assert_eq!(waits(&mut logs), [0, 0]);
 }
+
+#[test]
+fn however_many_compressed_files_are_left_alone_what_is_known_is_looked_through_once() {
+    let mut logs = Logs::new("access.log*");
+    logs.write("access.log", "one\n");
+    logs.check("one");
+    for n in 0..50 {
+        logs.gzip(&format!("access.log.{n}.gz"), "old\n");
+    }
+    logs.check("");
+    let before = logs.table.looks.get();
+    logs.poll(10);
+    assert_eq!(logs.table.looks.get() - before, 1);
+    assert_eq!(logs.notices().len(), 50, "each is told");
+    // One that had been read is known again, whatever it is called by then.
+    logs.restart();
+    logs.rename("access.log", "access.log.x");
+    logs.write("access.log.x", "two\n");
+    logs.check("two");
+}
