@@ -4,7 +4,7 @@ mod daemon;
 
 use std::{
     fmt::Write as _,
-    fs,
+    fs::{self, File},
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -57,22 +57,30 @@ fn take(mut stream: TcpStream, told: &Mutex<Vec<String>>) {
     }
 }
 
-/// Four days of two servers' steady use, each tried out by a stranger for three minutes, up to the present second.
-fn log() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+/// A line of nginx's: when, of which key, with which status.
+fn line(text: &mut String, (at, key, status): (u64, &str, u16)) {
+    let _ = writeln!(
+        text,
+        r#"{{"msec":"{at}.000","status":"{status}","method":"GET","uri":"/v1/a","api_key":"{key}","remote_addr":"203.0.113.7"}}"#
+    );
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+/// Four days of steady use of each key, tried out by a stranger for the three minutes before `last`.
+fn log(keys: &[(&str, u64)]) -> String {
+    let now = seconds();
     let mut lines = Vec::new();
-    for (key, last) in [(THEN, now - 10 * 3_600), (NOW, now)] {
+    for &(key, last) in keys {
         lines.extend((now - 4 * 86_400..now).step_by(20).map(|at| (at, key, 200)));
         lines.extend((last - 180..last).step_by(2).map(|at| (at, key, 403)));
     }
     lines.sort_unstable();
-    lines.iter().fold(String::new(), |mut text, (at, key, status)| {
-        let _ = writeln!(
-            text,
-            r#"{{"msec":"{at}.000","status":"{status}","method":"GET","uri":"/v1/a","api_key":"{key}","remote_addr":"203.0.113.7"}}"#
-        );
-        text
-    })
+    let mut text = String::new();
+    lines.into_iter().for_each(|one| line(&mut text, one));
+    text
 }
 
 #[track_caller]
@@ -91,7 +99,9 @@ fn a_backlog_is_listed_and_pages_nobody_while_a_live_leak_pages() {
     let more = format!("alertmanagers: [\"{url}\"]\nresponse: {{ fresh_within: 10m }}");
     let source = FileSource { name: "access.json", format: "nginx", key: "raw" };
     let site = Site::new(&[source], true, &more);
-    fs::write(site.path("access.json"), log()).expect("written");
+    let now = seconds();
+    let text = log(&[(THEN, now - 10 * 3_600), (NOW, now)]);
+    fs::write(site.path("access.json"), text).expect("written");
     let daemon = site.start(&[]);
     let (then, now) = (key_id(THEN), key_id(NOW));
 
@@ -119,4 +129,32 @@ fn a_backlog_is_listed_and_pages_nobody_while_a_live_leak_pages() {
     assert!(daemon.stop().success());
     let bodies = told.lock().expect("no panic").join("\n");
     assert!(!bodies.contains(&then), "{bodies}");
+}
+
+#[test]
+fn a_live_leak_pages_while_another_source_brings_a_week_of_history() {
+    let (url, told) = alertmanager();
+    let more = format!("alertmanagers: [\"{url}\"]\nresponse: {{ fresh_within: 10m }}");
+    let sources =
+        ["access.json", "history.json"].map(|name| FileSource { name, format: "nginx", key: "raw" });
+    let site = Site::new(&sources, true, &more);
+    fs::write(site.path("access.json"), log(&[(NOW, seconds())])).expect("written");
+    let mut history = File::create(site.path("history.json")).expect("made");
+    let (mut at, end) = (seconds() - 7 * 86_400, seconds() - 86_400);
+    let mut goes_on = || {
+        let mut text = String::new();
+        (at..at + 50).for_each(|at| line(&mut text, (at, THEN, 200)));
+        history.write_all(text.as_bytes()).expect("written");
+        at += 50;
+        assert!(at < end, "the history is over");
+    };
+    goes_on();
+    let daemon = site.start(&[]);
+    // There is always more of the history, so that its source never comes near the present.
+    let now = key_id(NOW);
+    until(&site, "the live leak pages", || {
+        goes_on();
+        told.lock().expect("no panic").iter().any(|body| body.contains(&now))
+    });
+    assert!(daemon.stop().success());
 }
