@@ -18,6 +18,7 @@ use crate::{
         folder::Folder,
         kafka::{Kafka, kafka},
         keyhound::{Keyhound, key_id},
+        program::eventually,
     },
     spine_kafka::wait_until_done,
 };
@@ -83,6 +84,16 @@ fn told(traffic: &mut Traffic, partitions: i32) -> BTreeSet<String> {
     ));
     wait_until_done(&keyhound, kafka, &topic, count, LIMIT);
     let took = started.elapsed();
+    eventually("it is told that the source has caught up", LIMIT, || {
+        // How far it was is told only if that took more than a moment.
+        let log = keyhound.log();
+        let told = |kind: &str| log.contains(&format!("\"kind\":\"{kind}\""));
+        let is_behind = keyhound.metric("keyhound_source_catch_up_seconds") != Some(0.0);
+        (!is_behind && (told("caught_up") || !told("behind"))).then_some(())
+    });
+    for line in keyhound.log().lines().filter(|line| line.contains("source_event")) {
+        eprintln!("  {line}");
+    }
     let sum = |name: &str| keyhound.metric(name).expect("the metric is there");
     // The last word is rejected.
     let events = sum("keyhound_events_total");
