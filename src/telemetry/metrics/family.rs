@@ -2,7 +2,8 @@
 
 use prometheus::{
     Counter, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, core::Collector,
+    Opts, Registry,
+    core::{Atomic, Collector, GenericGaugeVec},
 };
 
 /// Makes metrics and registers each. A clash of names or a bad label is a mistake in `metrics`, found by its tests.
@@ -74,6 +75,15 @@ pub(super) fn raise(counter: &IntCounter, to: u64) {
 
 pub(super) fn raise_real(counter: &Counter, to: f64) {
     counter.inc_by((to - counter.get()).max(0.0));
+}
+
+/// Sets a gauge to what is known. What is not known any more, as the lag of files that are gone, must not stay as it was;
+/// that there is nothing to remove is no error.
+pub(super) fn set_or_remove<A: Atomic>(gauges: &GenericGaugeVec<A>, label: &[&str], known: Option<A::T>) {
+    match known {
+        Some(value) => gauges.with_label_values(label).set(value),
+        None => drop(gauges.remove_label_values(label)),
+    }
 }
 
 pub(super) fn signed(count: u64) -> i64 {

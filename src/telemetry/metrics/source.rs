@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
-use super::family::{Families, raise, seconds, signed, start_at_zero};
+use super::family::{Families, raise, seconds, set_or_remove, signed, start_at_zero};
 use crate::{decode::Reject, telemetry::reading::SourceReading};
 
 /// What can be odd about what a source brings; `slot/arrivals.rs` has the same.
@@ -161,27 +161,11 @@ impl SourceMetrics {
             let is_so = source.warnings.iter().any(|(found, _)| *found == kind);
             self.warning.with_label_values(&[source.source.as_str(), kind]).set(i64::from(is_so));
         }
-        match source.clock_offset_seconds {
-            Some(seconds) => self.clock_offset.with_label_values(label).set(seconds),
-            None => drop(self.clock_offset.remove_label_values(label)),
-        }
-        // A lag that is not known any more, as of files that are gone, must not stay as it was. That there is nothing
-        // to remove is no error.
-        match source.lag_records {
-            Some(records) => self.lag_records.with_label_values(label).set(signed(records)),
-            None => drop(self.lag_records.remove_label_values(label)),
-        }
-        match source.lag_bytes {
-            Some(bytes) => self.lag_bytes.with_label_values(label).set(signed(bytes)),
-            None => drop(self.lag_bytes.remove_label_values(label)),
-        }
-        match source.lag_seconds {
-            Some(seconds) => self.lag_seconds.with_label_values(label).set(seconds),
-            None => drop(self.lag_seconds.remove_label_values(label)),
-        }
-        match source.catch_up.map_or(Some(Duration::ZERO), |catch_up| catch_up.within) {
-            Some(within) => self.catch_up_seconds.with_label_values(label).set(within.as_secs_f64()),
-            None => drop(self.catch_up_seconds.remove_label_values(label)),
-        }
+        set_or_remove(&self.clock_offset, label, source.clock_offset_seconds);
+        set_or_remove(&self.lag_records, label, source.lag_records.map(signed));
+        set_or_remove(&self.lag_bytes, label, source.lag_bytes.map(signed));
+        set_or_remove(&self.lag_seconds, label, source.lag_seconds);
+        let catch_up = source.catch_up.map_or(Some(Duration::ZERO), |catch_up| catch_up.within);
+        set_or_remove(&self.catch_up_seconds, label, catch_up.map(|within| within.as_secs_f64()));
     }
 }
