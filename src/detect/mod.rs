@@ -6,6 +6,7 @@
 
 pub mod breadth;
 pub mod cost;
+pub mod crowd;
 pub mod count;
 pub mod counting;
 pub mod errors;
@@ -19,13 +20,13 @@ pub mod watch;
 
 pub use count::Count;
 pub use counting::{CountUse, Counting};
+pub use crowd::GroupUse;
 pub use finding::{Family, Finding};
 pub use settings::{
     BeyondRoute, Detector, FanOut, NewPlace, ParameterError, RefusedShare, Scale, UnreadableShare,
     VolumeSpike,
 };
 pub use signal::Signal;
-pub use volume::GroupUse;
 pub use watch::Watch;
 
 pub use crate::profile::key::CALLABLE;

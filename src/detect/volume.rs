@@ -2,6 +2,7 @@
 
 use super::{
     CALLABLE, Scale,
+    crowd::{GroupUse, Rise},
     signal::{Signal, count_text},
     watch::Watch,
 };
@@ -9,36 +10,6 @@ use crate::profile::{
     Expected, Hot, Warm,
     tail::{self},
 };
-
-/// How the mature keys of a group are used, for each scale up to the hour: requests observed and expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct GroupUse {
-    pub observed: [f64; 3],
-    pub expected: [f64; 3],
-}
-
-/// Requests that the group's usual use is worth as a prior.
-pub const GROUP_PRIOR: f64 = 10.0;
-/// No group counts more of a key than this many of its quotas in a window of each scale: [`crate::profile::Hot::group_quota`]
-/// is for five minutes, and a window meets one pane more than it is long.
-const QUOTAS: [u32; 3] = [20, 20, 130];
-/// The group has a part in what its keys do if the others are used so many times as usual.
-const UP: f64 = 1.5;
-/// The group explains at most this many times the usual.
-const GROUP_MAX: f64 = 30.0;
-
-impl GroupUse {
-    /// How many times its usual the rest of the group is used, this key's share left out. At least 1.
-    fn others(&self, scale: Scale, key_observed: f64, key_expected: f64) -> f64 {
-        let i = scale as usize;
-        if i >= 3 {
-            return 1.0;
-        }
-        let observed = (self.observed[i] - key_observed).max(0.0);
-        let expected = (self.expected[i] - key_expected).max(0.0);
-        ((observed + GROUP_PRIOR) / (expected + GROUP_PRIOR)).clamp(1.0, GROUP_MAX)
-    }
-}
 
 /// Whether a window has come near a count that a rule would call; sets the sums at which to look again.
 pub fn is_near(watch: &Watch, hot: &Hot, warm: Option<&mut Warm>) -> bool {
@@ -71,7 +42,7 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
             continue;
         }
         let Some(table) = &uses.table else { continue };
-        let e = hot.expect(scale.seconds(), 1.0);
+        let e = hot.expect(scale.seconds());
         let found = table.threshold(e.mean, e.dispersion).max(least);
         near |= sum >= found;
         *threshold = next_look(sum, found);
@@ -111,10 +82,13 @@ pub fn judge(
         if n < callable(hot, scale) || uses.bars.is_empty() {
             continue;
         }
-        let Expected { mean, dispersion } = expected((hot, warm), scale, n, groups, watermark);
+        let Expected { mean, dispersion } = expected((hot, warm), scale, groups, watermark);
         let raw = tail::surprise(n, mean, dispersion);
         let hour = hot.last_seen / 3600;
         let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
+        if raw > 7.0 && std::env::var("DBG").is_ok() {
+            eprintln!("DBG {} n={n} mean={mean:.2} disp={dispersion:.3} quota={} sec={} panes={:?} rises={:?} groups={:?}", scale.as_str(), hot.group_quota, hot.last_seen % 300, [0,1,2].map(|a| hot.hour.ago(hot.last_seen, a)), groups.iter().map(|g| g.rise_without(hot, scale)).collect::<Vec<_>>(), groups);
+        }
         for (rule, bar) in &uses.bars {
             if score >= *bar {
                 signals.push(Signal {
@@ -132,26 +106,20 @@ pub fn judge(
 fn expected(
     (hot, warm): (&Hot, Option<&Warm>),
     scale: Scale,
-    n: u32,
     groups: &[GroupUse],
     watermark: u32,
 ) -> Expected {
-    let alone = hot.expect(scale.seconds(), 1.0);
-    // What the groups may have counted of the key itself.
-    let quotas = QUOTAS.get(scale as usize).map_or(0, |quotas| u32::from(hot.group_quota) * quotas);
-    let own = if hot.group_quota == 0 { 0.0 } else { alone.mean };
-    let others =
-        groups.iter().map(|group| group.others(scale, f64::from(n.min(quotas)), own)).fold(1.0, f64::max);
-    if others < UP {
-        return hot.expect(scale.seconds(), others);
-    }
+    let rises = groups.iter().map(|group| group.rise_without(hot, scale));
+    let rise = rises.fold(Rise::NONE, |most, rise| if rise.times > most.times { rise } else { most });
     // A rise of the key alone excuses nothing; one that its group has part in does.
-    hot.expect_at(scale.seconds(), hot.level_now(warm, watermark), others)
+    let level = if rise.is_up { hot.level_now(warm, watermark) } else { hot.level() };
+    let Expected { mean, dispersion } = hot.expect_at(scale.seconds(), level, rise.times);
+    Expected { mean, dispersion: dispersion + rise.dispersion() }
 }
 
 /// What a key may still do while it is throttled: the 95th percentile of its usual minute, in requests a second.
 pub fn usual_rate(hot: &Hot) -> f64 {
-    let e = hot.expect(60, 1.0);
+    let e = hot.expect(60);
     let p95 = tail::smallest_surprising(e.mean, e.dispersion, 1.301_03);
     (f64::from(p95) / 60.0 * 100.0).ceil() / 100.0
 }

@@ -11,17 +11,13 @@ use std::collections::HashMap;
 
 use super::seam::{Context, GroupCount, Partial};
 use crate::{
-    detect::{GroupUse, Scale, volume::GROUP_PRIOR},
+    detect::{GroupUse, Scale},
     event::EventTime,
     profile::{CodecError, Reader, Season, Writer, panes::Panes},
 };
 
 /// Groups that are told apart; tenants beyond belong to the fleet alone.
 pub const GROUPS_MAX: usize = 10_000;
-/// The wide quota, in quotas.
-pub const WIDE: u32 = 10;
-/// A group is up if its use within the quotas is so many times its usual.
-const UP: f64 = 2.0;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Group {
@@ -30,8 +26,8 @@ struct Group {
     first_seen: u32,
     last_seen: u32,
     season: Season,
-    /// Requests within the strict quotas.
-    strict: (Panes<u32, 12, 5>, Panes<u32, 10, 30>),
+    /// Requests within the strict quotas, by the five minutes of the clock for which a quota is.
+    strict: Panes<u32, 2, 300>,
     minute: Panes<u32, 12, 5>,
     five: Panes<u32, 10, 30>,
     hour: Panes<u32, 12, 300>,
@@ -47,8 +43,7 @@ impl Group {
             self.first_seen = second;
         } else {
             self.season.advance(from, second, self.first_seen, false);
-            self.strict.0.advance(from, second);
-            self.strict.1.advance(from, second);
+            self.strict.advance(from, second);
             self.minute.advance(from, second);
             self.five.advance(from, second);
             self.hour.advance(from, second);
@@ -57,8 +52,7 @@ impl Group {
     }
 
     fn count(&mut self, second: u32, count: GroupCount) {
-        self.strict.0.add(self.last_seen, second, count.strict);
-        self.strict.1.add(self.last_seen, second, count.strict);
+        self.strict.add(self.last_seen, second, count.strict);
         let n = if self.is_up() { count.wide } else { count.strict };
         self.minute.add(self.last_seen, second, n);
         self.five.add(self.last_seen, second, n);
@@ -72,20 +66,20 @@ impl Group {
     }
 
     fn is_up(&self) -> bool {
-        let rise = |sum: u32, scale| (f64::from(sum) + GROUP_PRIOR) / (self.expected(scale) + GROUP_PRIOR);
-        rise(self.strict.0.sum(), Scale::Minute) >= UP || rise(self.strict.1.sum(), Scale::FiveMinutes) >= UP
+        self.now().is_up()
     }
 
     fn now(&self) -> GroupUse {
         GroupUse {
+            second: self.last_seen,
+            strict: f64::from(self.strict.sum()),
             observed: [self.minute.sum(), self.five.sum(), self.hour.sum()].map(f64::from),
             expected: [Scale::Minute, Scale::FiveMinutes, Scale::Hour].map(|scale| self.expected(scale)),
         }
     }
 
     fn raw(&self) -> impl Iterator<Item = u32> {
-        let (minute, five) = (self.strict.0.raw(), self.strict.1.raw());
-        minute.chain(five).chain(self.minute.raw()).chain(self.five.raw()).chain(self.hour.raw())
+        self.strict.raw().chain(self.minute.raw()).chain(self.five.raw()).chain(self.hour.raw())
     }
 }
 
@@ -160,10 +154,7 @@ impl Groups {
                 first_seen: input.u32()?,
                 last_seen: input.u32()?,
                 season: Season::read(input)?,
-                strict: (
-                    Panes::from_raw(input.counts(12)?.into_iter()),
-                    Panes::from_raw(input.counts(10)?.into_iter()),
-                ),
+                strict: Panes::from_raw(input.counts(2)?.into_iter()),
                 minute: Panes::from_raw(input.counts(12)?.into_iter()),
                 five: Panes::from_raw(input.counts(10)?.into_iter()),
                 hour: Panes::from_raw(input.counts(12)?.into_iter()),

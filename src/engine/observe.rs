@@ -3,7 +3,7 @@
 use super::{
     admit::is_success,
     engine::Engine,
-    groups::{WIDE, second_of},
+    groups::second_of,
     seam::{Effect, Partial},
     shown::Shown,
 };
@@ -142,7 +142,7 @@ impl Engine {
     fn count_for_group(&mut self, index: u32, event: &Event<'_>) {
         let hot = self.table.hot(index);
         let (n, quota) = (hot.hour.at(hot.last_seen), u32::from(hot.group_quota));
-        if n > WIDE * quota {
+        if n > detect::crowd::WIDE * quota {
             return;
         }
         let group = self.group_of(index, event);

@@ -77,7 +77,7 @@ impl Hot {
     }
 
     /// The level that the season has come to where minutes begin to be open.
-    pub(super) fn level(&self) -> f32 {
+    pub fn level(&self) -> f32 {
         let from = self.mark().unwrap_or(self.open_from);
         self.season.level_at(from * 60, self.open_from * 60, self.first_seen)
     }

@@ -55,7 +55,7 @@ impl Key {
 
     /// What is expected of the minute that ends with the newest request.
     fn minute(&self) -> f64 {
-        self.hot.expect(60, 1.0).mean
+        self.hot.expect(60).mean
     }
 
     /// What an hour that begins then is expected to have, whatever happened just before.

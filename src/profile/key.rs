@@ -165,14 +165,15 @@ impl Hot {
         }
     }
 
-    /// What is expected of a window of `length` seconds that ends now; `others` as in [`Season::expect`].
-    pub fn expect(&self, length: u32, others: f64) -> Expected {
+    /// What is expected of a window of `length` seconds that ends now.
+    pub fn expect(&self, length: u32) -> Expected {
         // Nothing is made of it in a longer window.
         let level = if length < 3600 { self.level() } else { 1.0 };
-        self.expect_at(length, level, others)
+        self.expect_at(length, level, 1.0)
     }
 
-    /// [`Hot::expect`] at another level than that of the minutes that have closed.
+    /// [`Hot::expect`] at another level than that of the minutes that have closed, and with the rise of the key's group:
+    /// `others` as in [`Season::expect`].
     pub fn expect_at(&self, length: u32, level: f32, others: f64) -> Expected {
         let expected = self.season.expect(self.last_seen, length, self.first_seen, level, others);
         if self.season.knows_any() {

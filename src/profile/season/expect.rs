@@ -32,10 +32,7 @@ impl Season {
         };
         // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
         let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
-        let dispersion = f64::from(scatter)
-            + 1.0 / known
-            + 0.6 * libm::exp(-age_days)
-            + if others > 1.2 { 0.1 } else { 0.0 };
+        let dispersion = f64::from(scatter) + 1.0 / known + 0.6 * libm::exp(-age_days);
         Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
     }
 }

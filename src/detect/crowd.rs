@@ -1,0 +1,136 @@
+//! Crowds: how far the rest of a key's group is above its usual use, and what that lets one expect of the key.
+
+use super::Scale;
+use crate::profile::Hot;
+
+/// The wide quota, in quotas.
+pub const WIDE: u32 = 10;
+/// Quotas are for so many seconds of the clock.
+const QUOTA_SECONDS: u32 = 300;
+/// What is within a quota comes first in its five minutes: a part of them that is shorter counts as so many seconds.
+const BEGUN_MIN: u32 = 100;
+/// Requests that the group's usual use is worth as a prior.
+const PRIOR: f64 = 4.0;
+/// A group is up if its use within the quotas is so many times its usual.
+const UP: f64 = 2.0;
+/// The group explains at most this many times the usual.
+const TIMES_MAX: f64 = 30.0;
+/// A crowd does not use all keys alike: if the group is up `t` times, its keys are up `t` to the power of a factor whose
+/// standard deviation is this.
+const UNEVEN: f64 = 0.35;
+
+/// How the mature keys of a group are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupUse {
+    /// When, in seconds.
+    pub second: u32,
+    /// Requests, each key within its quota, in the five minutes of the clock that have begun and those before.
+    pub strict: f64,
+    /// Requests, each key within its quota, or within the wide one while the group was up, for each scale up to the hour.
+    pub observed: [f64; 3],
+    /// Requests that are usual, for each scale up to the hour.
+    pub expected: [f64; 3],
+}
+
+/// How far a group is up.
+#[derive(Clone, Copy, Debug)]
+pub struct Rise {
+    /// How many times its usual it is used; at least 1.
+    pub times: f64,
+    /// Whether that is so much that its keys are part of a crowd.
+    pub is_up: bool,
+    /// Requests that this is known by.
+    known_by: f64,
+}
+
+impl Rise {
+    pub const NONE: Self = Self { times: 1.0, is_up: false, known_by: 0.0 };
+
+    /// What is added to the dispersion of a key's count because of the group's rise: shares in a crowd scatter, and the
+    /// rise itself is known by some requests only.
+    pub fn dispersion(&self) -> f64 {
+        let ln = libm::log(self.times) * *K_UNEVEN;
+        libm::expm1(ln * ln) + (1.0 - 1.0 / self.times) / (*K_P + self.known_by)
+    }
+}
+
+fn times(observed: f64, expected: f64, prior_times: f64) -> f64 {
+    (observed + *K_P * prior_times) / (expected + *K_P)
+}
+
+impl GroupUse {
+    /// How many times its usual the group is used within the quotas.
+    fn strict_times(&self) -> f64 {
+        let begun = (self.second % QUOTA_SECONDS).max(BEGUN_MIN);
+        let panes = 1.0 + f64::from(begun) / f64::from(QUOTA_SECONDS);
+        times(self.strict, self.expected[Scale::FiveMinutes as usize] * panes, 1.0)
+    }
+
+    /// Whether so much of the group is above its usual that it is a crowd.
+    pub fn is_up(&self) -> bool {
+        self.strict_times() >= *K_UP
+    }
+
+    /// How far the group is up without this key: what a thief does excuses nothing.
+    pub fn rise_without(&self, hot: &Hot, scale: Scale) -> Rise {
+        let i = scale as usize;
+        if i >= 3 {
+            return Rise::NONE;
+        }
+        let rest = self.without(hot);
+        let is_up = rest.is_up();
+        let of = |i: usize, prior_times| times(rest.observed[i], rest.expected[i], prior_times);
+        let times = match scale {
+            Scale::Minute | Scale::FiveMinutes if !is_up => rest.strict_times(),
+            // A minute has few requests: before they are looked at, what the five say is likely.
+            Scale::Minute => of(0, of(1, 1.0)),
+            _ => of(i, 1.0),
+        };
+        Rise { times: times.clamp(1.0, TIMES_MAX), is_up, known_by: rest.observed[i] }
+    }
+
+    /// The group without what it has counted of a key, and expects of it, at most.
+    fn without(&self, hot: &Hot) -> Self {
+        let quota = u32::from(hot.group_quota);
+        if quota == 0 {
+            return *self;
+        }
+        let newest = hot.last_seen / QUOTA_SECONDS;
+        let counted = |ago: u32, quota: u32| hot.hour.ago(hot.last_seen, ago).min(quota);
+        // The group was summed a few seconds before or after, perhaps in other five minutes.
+        let of_group = self.second / QUOTA_SECONDS;
+        let strict: u32 = [of_group.saturating_sub(1), of_group]
+            .into_iter()
+            .filter_map(|pane| newest.checked_sub(pane))
+            .filter(|ago| *ago < 12)
+            .map(|ago| counted(ago, quota))
+            .sum();
+        let wide = |panes: u32| (0..panes).map(|ago| counted(ago, quota * WIDE)).sum::<u32>();
+        let within_wide = |panes, scale: usize| wide(panes).min(hot.sums[scale]);
+        let rest = |all: f64, part: u32| (all - f64::from(part)).max(0.0);
+        // As the group expects it: without the key's level.
+        let expected = |scale: Scale| hot.expect_at(scale.seconds(), 1.0, 1.0).mean;
+        let [minute, five, hour] = self.expected;
+        Self {
+            second: self.second,
+            strict: rest(self.strict, strict),
+            observed: [
+                rest(self.observed[0], within_wide(2, 0)),
+                rest(self.observed[1], within_wide(2, 1)),
+                rest(self.observed[2], within_wide(12, 2)),
+            ],
+            expected: [
+                (minute - expected(Scale::Minute)).max(0.0),
+                (five - expected(Scale::FiveMinutes)).max(0.0),
+                (hour - expected(Scale::Hour)).max(0.0),
+            ],
+        }
+    }
+}
+
+pub fn knob(name: &str, or: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
+}
+pub static K_P: std::sync::LazyLock<f64> = std::sync::LazyLock::new(|| knob("K_P", 4.0));
+pub static K_UP: std::sync::LazyLock<f64> = std::sync::LazyLock::new(|| knob("K_UP", 2.0));
+pub static K_UNEVEN: std::sync::LazyLock<f64> = std::sync::LazyLock::new(|| knob("K_UNEVEN", 0.35));
