@@ -12,7 +12,7 @@ const BEGUN_MIN: u32 = 100;
 /// Requests that the group's usual use is worth as a prior.
 const PRIOR: f64 = 4.0;
 /// A group is up if its use within the quotas is so many times its usual.
-const UP: f64 = 2.0;
+const UP: f64 = 1.5;
 /// The group explains at most this many times the usual.
 const TIMES_MAX: f64 = 30.0;
 /// A crowd does not use all keys alike: if the group is up `t` times, its keys are up `t` to the power of a factor whose
@@ -49,13 +49,13 @@ impl Rise {
     /// What is added to the dispersion of a key's count because of the group's rise: shares in a crowd scatter, and the
     /// rise itself is known by some requests only.
     pub fn dispersion(&self) -> f64 {
-        let ln = libm::log(self.times) * *K_UNEVEN;
-        libm::expm1(ln * ln) + (1.0 - 1.0 / self.times) / (*K_P + self.known_by)
+        let ln = libm::log(self.times) * UNEVEN;
+        libm::expm1(ln * ln) + (1.0 - 1.0 / self.times) / (PRIOR + self.known_by)
     }
 }
 
 fn times(observed: f64, expected: f64, prior_times: f64) -> f64 {
-    (observed + *K_P * prior_times) / (expected + *K_P)
+    (observed + PRIOR * prior_times) / (expected + PRIOR)
 }
 
 impl GroupUse {
@@ -68,7 +68,7 @@ impl GroupUse {
 
     /// Whether so much of the group is above its usual that it is a crowd.
     pub fn is_up(&self) -> bool {
-        self.strict_times() >= *K_UP
+        self.strict_times() >= UP
     }
 
     /// How far the group is up without this key: what a thief does excuses nothing.
@@ -127,10 +127,3 @@ impl GroupUse {
         }
     }
 }
-
-pub fn knob(name: &str, or: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
-}
-pub static K_P: std::sync::LazyLock<f64> = std::sync::LazyLock::new(|| knob("K_P", 4.0));
-pub static K_UP: std::sync::LazyLock<f64> = std::sync::LazyLock::new(|| knob("K_UP", 2.0));
-pub static K_UNEVEN: std::sync::LazyLock<f64> = std::sync::LazyLock::new(|| knob("K_UNEVEN", 0.35));

@@ -86,9 +86,6 @@ pub fn judge(
         let raw = tail::surprise(n, mean, dispersion);
         let hour = hot.last_seen / 3600;
         let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
-        if raw > 7.0 && std::env::var("DBG").is_ok() {
-            eprintln!("DBG {} n={n} mean={mean:.2} disp={dispersion:.3} quota={} sec={} panes={:?} rises={:?} groups={:?}", scale.as_str(), hot.group_quota, hot.last_seen % 300, [0,1,2].map(|a| hot.hour.ago(hot.last_seen, a)), groups.iter().map(|g| g.rise_without(hot, scale)).collect::<Vec<_>>(), groups);
-        }
         for (rule, bar) in &uses.bars {
             if score >= *bar {
                 signals.push(Signal {
