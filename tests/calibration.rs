@@ -157,7 +157,7 @@ impl Key {
 
     /// The surprises of n and of n + 1 requests in a window that ends now.
     fn surprises(&self, scale: Scale, n: u32) -> (f64, f64) {
-        let Expected { mean, dispersion } = self.hot.expect(scale.seconds(), 1.0);
+        let Expected { mean, dispersion } = self.hot.expect(scale.seconds());
         (tail::surprise(n, mean, dispersion), tail::surprise(n + 1, mean, dispersion))
     }
 
