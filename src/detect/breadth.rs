@@ -7,8 +7,8 @@ use super::{
 };
 use crate::profile::{
     Warm,
+    half_hours::UsualCount,
     tail::{self, SURPRISE_MAX},
-    warm::UsualCount,
 };
 
 /// Half hours that must have been seen before anything is called usual.
@@ -16,8 +16,8 @@ const WINDOWS_KNOWN: u16 = 4;
 
 /// Judges how widely the key is spread over the last 30 to 60 min.
 pub fn judge(watch: &Watch, warm: &Warm, signals: &mut Vec<Signal>) {
-    one(&watch.addresses, "addresses", warm.address_count(), warm.addresses_usual, signals);
-    one(&watch.networks, "networks (/24, /48)", warm.prefix_count(), warm.prefixes_usual, signals);
+    one(&watch.addresses, "addresses", warm.address_count(), warm.usual.addresses, signals);
+    one(&watch.networks, "networks (/24, /48)", warm.prefix_count(), warm.usual.prefixes, signals);
 }
 
 fn one(uses: &[Use<FanOut>], what: &str, count: f64, usual: UsualCount, signals: &mut Vec<Signal>) {

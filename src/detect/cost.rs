@@ -15,11 +15,11 @@ const SCATTER: f64 = 0.2;
 /// Judges the last five minutes after a request that was beyond its route.
 pub fn judge(watch: &Watch, hot: &Hot, warm: &Warm, beyond: Beyond, signals: &mut Vec<Signal>) {
     if beyond.slow {
-        let usual = warm.slow_usual.max(beyond.slow_share);
+        let usual = warm.usual.slow.max(beyond.slow_share);
         one(&watch.slow, "slower", warm.slow.sum(), hot, usual, signals);
     }
     if beyond.large {
-        let usual = warm.large_usual.max(beyond.large_share);
+        let usual = warm.usual.large.max(beyond.large_share);
         one(&watch.large, "larger", warm.large.sum(), hot, usual, signals);
     }
 }

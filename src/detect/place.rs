@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::{Event, NetworkType},
-    profile::{Hot, Warm, sketch::Top, warm::KNOWN_AFTER_HOURS, warm::country_code},
+    profile::{Hot, Warm, places::Places, warm::country_code},
 };
 
 /// Judges the place of one request that has just been noted in `warm`.
@@ -52,16 +52,12 @@ pub fn judge(watch: &Watch, event: &Event<'_>, hot: &Hot, warm: &Warm, signals: 
 }
 
 /// −log10 of the chance of a new place on a day, plus up to 1 for being used ten times.
-fn newness<const N: usize>(top: &Top<N>, what: u32, hot: &Hot) -> f64 {
-    let first_day = hot.first_seen / 3600 + KNOWN_AFTER_HOURS;
-    let moved =
-        top.items.iter().filter(|item| item.what != 0 && item.what != what && item.since_hour > first_day);
-    let days = hot.age_days();
-    let moved = u32::try_from(moved.count()).unwrap_or(u32::MAX);
-    let rate = (f64::from(moved) + 0.5) / (days + 1.0);
+fn newness<const N: usize, const M: usize>(places: &Places<N, M>, what: u32, hot: &Hot) -> f64 {
+    let moves = places.moves - places.moved_to(what).min(places.moves);
+    let rate = (f64::from(moves) + 0.5) / (hot.age_days() + 1.0);
     let chance = 1.0 - libm::exp(-rate);
-    let uses = top.get(what).map_or(1.0, |item| f64::from(item.weight));
-    -libm::log10(chance) + libm::log10(uses.max(1.0)).min(1.0)
+    let uses = f64::from(places.uses(what)).max(1.0);
+    -libm::log10(chance) + libm::log10(uses).min(1.0)
 }
 
 fn type_bonus(kind: NetworkType, warm: &Warm) -> f64 {
@@ -72,5 +68,63 @@ fn type_bonus(kind: NetworkType, warm: &Warm) -> f64 {
         NetworkType::Tor => 1.5,
         NetworkType::Hosting | NetworkType::Vpn => 1.0,
         _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        detect::settings::NewPlace,
+        event::{EventTime, KeyId, KeyKind, Place, testing::plain},
+    };
+
+    const DAY: u32 = 86_400;
+
+    /// Plays a key's requests, each by its second and its network. Gives what was told: the day and the network.
+    fn told(surprise: f64, requests: impl Iterator<Item = (u32, u32)>) -> BTreeSet<(u32, u32)> {
+        let watch = Watch { network: vec![(0, NewPlace { surprise })], ..Watch::default() };
+        let key = KeyId { kind: KeyKind::Raw, hash: [1; 16] };
+        let mut hot = Hot::new(key, DAY);
+        let mut warm = Warm::new(&hot);
+        let mut told = BTreeSet::new();
+        let mut signals = Vec::new();
+        for (second, asn) in requests {
+            let event = Event {
+                place: Place { asn, ..Place::default() },
+                ..plain(key, EventTime(u64::from(second) * 1000))
+            };
+            let is_open = hot.advance(second, second, Some(&mut warm));
+            hot.count(second, is_open, Some(&mut warm));
+            warm.advance(second);
+            warm.note_place(&event, second, hot.first_seen / 3600);
+            judge(&watch, &event, &hot, &warm, &mut signals);
+            if signals.drain(..).count() > 0 {
+                told.insert((second / DAY, asn));
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_key_that_changes_between_more_networks_than_are_kept_is_not_new_in_each() {
+        // Another of eight networks each day, with a day's weight.
+        let requests = (DAY / 60..40 * DAY / 60).map(|minute| (minute * 60, 100 + minute / 1440 % 8));
+        let told = told(2.0, requests);
+        assert!(told.iter().all(|(day, _)| *day < 16), "{told:?}");
+    }
+
+    #[test]
+    fn a_stranger_does_not_make_a_network_of_the_key_new() {
+        let owner = (DAY / 600..40 * DAY / 600).map(|minutes| (minutes * 600, 100 + minutes % 6));
+        // From the twentieth day on, some requests an hour from another network each.
+        let stranger = (20 * 24..40 * 24).flat_map(|hour| [1, 2, 3].map(|n| (hour * 3600 + n, 1_000 + hour)));
+        let mut all: Vec<(u32, u32)> = owner.chain(stranger).collect();
+        all.sort_unstable();
+        let told = told(1.0, all.into_iter());
+        assert!(told.iter().any(|(day, _)| *day == 20), "the stranger is told");
+        assert!(told.iter().all(|(_, asn)| *asn >= 1_000), "{told:?}");
     }
 }

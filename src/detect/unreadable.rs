@@ -15,11 +15,13 @@ const LEAST_USUAL: f64 = 0.01;
 
 /// Judges the last five minutes after a record that was cut or could not be read.
 pub fn judge(watch: &Watch, hot: &Hot, warm: &Warm, signals: &mut Vec<Signal>) {
+    // What was always so is nothing, and that is not known before a half hour has closed.
+    let Some(known) = warm.usual.unreadable() else { return };
     let n = warm.unreadable.sum();
     // Records that are cut are among the requests that were counted; those that cannot be read are not.
     let all = hot.sums[1].saturating_add(n);
     let share = f64::from(n) / f64::from(all.max(1));
-    let usual = f64::from(warm.unreadable_usual).max(LEAST_USUAL);
+    let usual = f64::from(known).max(LEAST_USUAL);
     for (rule, p) in &watch.unreadable {
         if n < p.at_least || share < p.share {
             continue;
@@ -33,7 +35,7 @@ pub fn judge(watch: &Watch, hot: &Hot, warm: &Warm, signals: &mut Vec<Signal>) {
                     "{n} records that are cut or cannot be read, beside {} requests",
                     hot.sums[1]
                 ),
-                expected: format!("usual {}", share_text(f64::from(warm.unreadable_usual))),
+                expected: format!("usual {}", share_text(f64::from(known))),
             });
         }
     }

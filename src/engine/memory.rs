@@ -76,7 +76,7 @@ mod tests {
             let all = full * u64::from(partitions);
             assert!((bytes / 100 * 99..=bytes).contains(&all), "{bytes} {partitions}: {all} {limits:?}");
         }
-        assert_eq!(MemoryLimits::shared(300_000_000, 8).keys * 8, 198_712);
+        assert_eq!(MemoryLimits::shared(300_000_000, 8).keys * 8, 169_968);
     }
 
     #[test]

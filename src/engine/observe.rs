@@ -117,7 +117,7 @@ impl Engine {
         let (hot, warm) = self.table.parts_mut(index);
         let second = if event.time.0 == 0 { hot.last_seen } else { second_of(event.time) };
         let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
-        hot.advance(second, watermark, warm);
+        let is_open = hot.advance(second, watermark, warm);
         self.table.note_hour(index, hour);
         let hot = self.table.hot(index);
         let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
@@ -126,8 +126,8 @@ impl Engine {
         }
         let (hot, warm) = self.table.parts_mut(index);
         let Some(warm) = warm else { return };
-        warm.advance(second, hot.frozen);
-        warm.note_readable(second, true, hot.total, hot.frozen);
+        warm.advance(second);
+        warm.note_unreadable(second, is_open);
         if !is_worth_a_look(warm.unreadable.sum()) {
             return;
         }
@@ -189,21 +189,27 @@ impl Engine {
             hot.count_refusal(second, is_open, warm.as_deref_mut());
         }
         let Some(warm) = warm else { return };
-        warm.advance(second, hot.frozen);
-        if is_served(event.status) {
+        warm.advance(second);
+        let is_served = is_served(event.status);
+        if is_served {
             warm.count(second);
         }
-        warm.note_readable(second, event.flags.has(Flags::CUT), hot.total, hot.frozen);
-        warm.note_place(event, hot.last_seen / 3600, hot.first_seen / 3600, hot.frozen);
+        let is_cut = event.flags.has(Flags::CUT);
+        if is_cut {
+            warm.unreadable.add(warm.last_second, second, 1);
+        }
+        if is_open {
+            warm.half_hours.note_readable(second, is_cut);
+            warm.note_place(event, second, hot.first_seen / 3600);
+            if is_served {
+                warm.half_hours.note_cost(second, beyond.slow, beyond.large);
+            }
+        }
         if beyond.slow {
             warm.slow.add(warm.last_second, second, 1);
         }
         if beyond.large {
             warm.large.add(warm.last_second, second, 1);
-        }
-        if !hot.frozen && is_served(event.status) {
-            warm.slow_usual += 0.002 * (f32::from(u8::from(beyond.slow)) - warm.slow_usual);
-            warm.large_usual += 0.002 * (f32::from(u8::from(beyond.large)) - warm.large_usual);
         }
     }
 
@@ -224,7 +230,7 @@ impl Engine {
             detect::errors::judge(watch, hot, &mut signals);
         }
         if let Some(warm) = warm {
-            let uses = warm.networks.get(event.place.asn).map_or(1.0, |item| item.weight);
+            let uses = warm.networks.uses(event.place.asn);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count, and not negative
             if is_worth_a_look(uses as u32) {
                 detect::place::judge(watch, event, hot, warm, &mut signals);

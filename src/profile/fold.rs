@@ -15,7 +15,7 @@ use super::{
     key::Hot,
     panes::{Count, Panes},
     season::{FIVE, SILENT_HOURS_MAX},
-    warm::Warm,
+    warm::{WARM_AFTER, Warm},
 };
 
 /// How long a minute stays open after its end, in seconds of the watermark.
@@ -85,7 +85,7 @@ impl Hot {
     /// The level that it would have come to if all minutes before `watermark` were closed: as far as is known now.
     pub fn level_now(&self, warm: Option<&Warm>, watermark: u32) -> f32 {
         let mut ahead = *self;
-        ahead.fold(watermark.min(self.last_seen) / 60, warm);
+        ahead.fold_counts(watermark.min(self.last_seen) / 60, warm);
         ahead.level()
     }
 
@@ -97,7 +97,7 @@ impl Hot {
     /// Moves time on from one minute to another. Says whether the minute of `second` is open.
     pub(super) fn turn_minute(&mut self, second: u32, watermark: u32, mut warm: Option<&mut Warm>) -> bool {
         let from = self.last_seen;
-        self.fold(first_open(watermark, second.max(from)), warm.as_deref());
+        self.fold(first_open(watermark, second.max(from)), warm.as_deref_mut());
         if second < from {
             return second / 60 >= self.open_from;
         }
@@ -110,7 +110,7 @@ impl Hot {
     }
 
     /// Closes the minutes that can be closed.
-    pub fn close_minutes(&mut self, watermark: u32, warm: Option<&Warm>) {
+    pub fn close_minutes(&mut self, watermark: u32, warm: Option<&mut Warm>) {
         self.fold(first_open(watermark, self.last_seen), warm);
     }
 
@@ -121,7 +121,7 @@ impl Hot {
             return;
         }
         self.frozen = frozen;
-        self.close_minutes(watermark, Some(warm));
+        self.close_minutes(watermark, Some(&mut *warm));
         let (from, until) = warm.unknown;
         warm.unknown = if frozen {
             (if until >= self.open_from { from.min(self.open_from) } else { self.open_from }, u32::MAX)
@@ -131,7 +131,22 @@ impl Hot {
     }
 
     /// Closes the minutes before `to`.
-    fn fold(&mut self, to: u32, warm: Option<&Warm>) {
+    fn fold(&mut self, to: u32, mut warm: Option<&mut Warm>) {
+        let from = self.open_from;
+        if to <= from {
+            return;
+        }
+        if let Some(warm) = warm.as_deref_mut().filter(|warm| warm.learns_from == u32::MAX) {
+            warm.learns_from = self.learns_from(from, to, warm);
+        }
+        self.fold_counts(to, warm.as_deref());
+        if let Some(warm) = warm {
+            warm.close(from, to, self.first_seen / 3600);
+        }
+    }
+
+    /// Learns what was counted in the minutes before `to`.
+    fn fold_counts(&mut self, to: u32, warm: Option<&Warm>) {
         let from = self.open_from;
         if to <= from {
             return;
@@ -170,6 +185,23 @@ impl Hot {
             }
         }
         self.pass_hours(to, mark);
+    }
+
+    /// The first hour of which the warm part learns, if the minute that has the fiftieth request closes: two hours later, since
+    /// by then all were counted in the warm part, whatever the order in which they came.
+    #[cold]
+    fn learns_from(&self, from: u32, to: u32, warm: &Warm) -> u32 {
+        let newest = self.last_seen / 60;
+        let served = |minute: u32| warm.open.served.at(minute * 60);
+        let open: u32 = (from..=newest).map(served).sum();
+        let mut closed = self.total.saturating_sub(open);
+        for minute in from..to.min(newest + 1) {
+            closed += served(minute);
+            if closed >= WARM_AFTER {
+                return minute / 60 + 2;
+            }
+        }
+        u32::MAX
     }
 
     /// Moves the season to each full hour up to the hour of `minute`.

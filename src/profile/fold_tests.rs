@@ -65,7 +65,7 @@ impl Key {
 
     /// What was learnt, once all is closed that can be closed at this watermark.
     fn learnt(mut self, watermark: u32) -> (Season, Vec<u32>) {
-        self.hot.close_minutes(watermark, self.warm.as_ref());
+        self.hot.close_minutes(watermark, self.warm.as_mut());
         let open: Vec<u32> = match &self.warm {
             Some(warm) => warm.open.served.raw().chain(warm.open.refused.raw()).collect(),
             None => self.hot.open.served.raw().chain(self.hot.open.refused.raw()).collect(),
@@ -145,7 +145,7 @@ proptest! {
         let mut watermark = 0;
         for ((_, second), look) in arrivals.iter().zip(looks.iter().cycle()) {
             if *look {
-                shuffled.hot.close_minutes(watermark, shuffled.warm.as_ref());
+                shuffled.hot.close_minutes(watermark, shuffled.warm.as_mut());
             }
             shuffled.see(*second, watermark);
             watermark = watermark.max(second.saturating_sub(10));

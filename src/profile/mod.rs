@@ -6,8 +6,10 @@
 
 pub mod codec;
 pub mod fold;
+pub mod half_hours;
 pub mod key;
 pub mod panes;
+pub mod places;
 pub mod routes;
 pub mod season;
 pub mod sketch;

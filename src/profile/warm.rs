@@ -1,12 +1,16 @@
 //! What a key has once it has been seen fifty times: its day, its places, how widely it is spread, what it costs.
+//!
+//! Half hours and hours are learnt when all of their minutes have closed ([`super::fold`]), and not at all if one of them is
+//! unknown. The first that is learnt is two hours after the fiftieth request: which were the first fifty to come must not
+//! matter.
 
 use super::{
     codec::{CodecError, Reader, Writer},
     fold::Open,
+    half_hours::{HalfHours, Usual},
     key::{CALLABLE, Hot},
     panes::Panes,
-    season::clipped,
-    sketch::{Distinct, Item, Top},
+    places::{Item, Places},
 };
 use crate::event::{Country, Event, NetworkType};
 
@@ -23,40 +27,7 @@ pub struct Peak {
     pub surprise: u8,
 }
 
-/// The least scatter that is believed: nearly every key's is as wide.
-const SCATTER_LEAST: f32 = 0.1;
-
-/// The usual number of different things in an hour, how it scatters, and how far it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct UsualCount {
-    pub mean: f32,
-    /// Mean of the squared excess over what a Poisson count of that mean has.
-    pub excess: f32,
-    pub windows: u16,
-}
-
-impl UsualCount {
-    fn learn(&mut self, value: f64) {
-        self.windows = self.windows.saturating_add(1);
-        let rate = 1.0 / f32::from(self.windows.min(50));
-        #[allow(clippy::cast_possible_truncation)] // a small count
-        let value = value as f32;
-        let mean = self.mean.max(1.0);
-        if self.windows > 1 {
-            let off = clipped(value, mean, self.dispersion(), 0.0);
-            self.excess += rate * (off * off - mean - self.excess);
-        }
-        self.mean += rate * (value - self.mean);
-    }
-
-    /// How it scatters from one half hour to the next, as a dispersion.
-    pub fn dispersion(&self) -> f32 {
-        let mean = self.mean.max(1.0);
-        (self.excess / (mean * mean)).clamp(SCATTER_LEAST, 10.0)
-    }
-}
-
-/// The rest of a key's profile. At most 640 bytes.
+/// The rest of a key's profile. At most 816 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Warm {
     pub day: Panes<u32, 24, 3600>,
@@ -67,30 +38,28 @@ pub struct Warm {
     pub(super) open: Open<u32, u16>,
     /// Minutes of which nothing is known, since an incident was open: from the first, and until before the second.
     pub(super) unknown: (u32, u32),
-    pub networks: Top<6>,
-    pub countries: Top<4>,
-    /// Kinds of network that the key is known from, a bit each.
-    pub known_types: u8,
-    /// Half hour of event time that the first of each pair of sketches is for.
-    pub half_hour: u32,
-    pub addresses: [Distinct<32>; 2],
-    pub prefixes: [Distinct<16>; 2],
-    pub addresses_usual: UsualCount,
-    pub prefixes_usual: UsualCount,
+    /// The first hour that is learnt; `u32::MAX` while fifty requests have not closed.
+    pub(super) learns_from: u32,
+    pub networks: Places<6, 3>,
+    pub countries: Places<4, 2>,
+    /// Kinds of network that the key is known from, a bit each, and those that it was seen in, in networks that are known, in
+    /// the hours that are open.
+    known_types: u8,
+    open_types: [u8; 2],
+    /// What is counted by half hour.
+    pub half_hours: HalfHours,
+    pub usual: Usual,
     /// Requests slower, and larger, than the route's 99th percentile, over 5 min.
     pub slow: Panes<u16, 10, 30>,
     pub large: Panes<u16, 10, 30>,
-    pub slow_usual: f32,
-    pub large_usual: f32,
-    /// Records that are cut or cannot be read, over 5 min, and their usual share.
+    /// Records that are cut or cannot be read, over 5 min.
     pub unreadable: Panes<u16, 5, 60>,
-    pub unreadable_usual: f32,
     pub peaks: [Peak; 6],
     /// Second of the newest event seen by this part.
     pub last_second: u32,
 }
 
-const _: () = assert!(size_of::<Warm>() <= 640, "the warm part of a key is over its budget");
+const _: () = assert!(size_of::<Warm>() <= 816, "the warm part of a key is over its budget");
 
 impl Warm {
     /// The warm part of a key that had none.
@@ -105,27 +74,23 @@ impl Warm {
             thresholds: [CALLABLE; 4],
             open: Open::default(),
             unknown: (0, 0),
-            networks: Top::default(),
-            countries: Top::default(),
+            learns_from: u32::MAX,
+            networks: Places::default(),
+            countries: Places::default(),
             known_types: 0,
-            half_hour: second / 1800,
-            addresses: [Distinct::default(); 2],
-            prefixes: [Distinct::default(); 2],
-            addresses_usual: UsualCount::default(),
-            prefixes_usual: UsualCount::default(),
+            open_types: [0; 2],
+            half_hours: HalfHours::default(),
+            usual: Usual::default(),
             slow: Panes::default(),
             large: Panes::default(),
-            slow_usual: 0.01,
-            large_usual: 0.01,
             unreadable: Panes::default(),
-            unreadable_usual: 0.0,
             peaks: [Peak::default(); 6],
             last_second: second,
         }
     }
 
     /// Moves time on to `second` if it is newer.
-    pub fn advance(&mut self, second: u32, frozen: bool) {
+    pub fn advance(&mut self, second: u32) {
         let from = self.last_second;
         if second <= from {
             return;
@@ -151,23 +116,6 @@ impl Warm {
             self.day_sum -= self.day.advance(from, second).min(self.day_sum);
             self.thresholds[3] = CALLABLE;
         }
-        let half_hour = second / 1800;
-        if half_hour != self.half_hour {
-            self.turn_sketches(half_hour, frozen);
-        }
-    }
-
-    fn turn_sketches(&mut self, half_hour: u32, frozen: bool) {
-        if !frozen {
-            self.addresses_usual.learn(self.address_count());
-            self.prefixes_usual.learn(self.prefix_count());
-        }
-        let next = half_hour == self.half_hour + 1;
-        self.addresses[1] = if next { self.addresses[0] } else { Distinct::default() };
-        self.prefixes[1] = if next { self.prefixes[0] } else { Distinct::default() };
-        self.addresses[0] = Distinct::default();
-        self.prefixes[0] = Distinct::default();
-        self.half_hour = half_hour;
     }
 
     /// Counts a request of `second`, which may be late, served by the upstream.
@@ -175,42 +123,68 @@ impl Warm {
         self.day_sum += self.day.add(self.last_second, second, 1);
     }
 
-    /// Notes whether a record of `second` could be read whole. The usual share is that of the key's first records, and
-    /// follows the last few hundred. `total`: the key's requests so far.
-    pub fn note_readable(&mut self, second: u32, is_unreadable: bool, total: u32, frozen: bool) {
-        if is_unreadable {
-            self.unreadable.add(self.last_second, second, 1);
+    /// Learns from the hours and half hours whose minutes have all closed, in `from..to`. `first_hour` is that of the key's
+    /// first request.
+    pub(super) fn close(&mut self, from: u32, to: u32, first_hour: u32) {
+        // What is open lies within two half hours and two hours.
+        let first = from / 30;
+        for half_hour in (first..to / 30).take(2) {
+            let is_learnt = self.is_learnt(half_hour * 30, 30);
+            self.half_hours.close(half_hour, is_learnt.then_some(&mut self.usual));
         }
-        if !frozen {
-            let rate = match total.saturating_sub(WARM_AFTER) {
-                500.. => 0.002,
-                #[allow(clippy::cast_precision_loss)] // under 500
-                known => 1.0 / (known + 1) as f32,
-            };
-            self.unreadable_usual += rate * (f32::from(u8::from(is_unreadable)) - self.unreadable_usual);
+        if to / 30 > first + 2 {
+            self.half_hours.forget(first + 1);
+        }
+        for hour in (from / 60..to / 60).take(2) {
+            let types = std::mem::take(&mut self.open_types[hour as usize % 2]);
+            if self.is_learnt(hour * 60, 60) {
+                self.known_types |= types;
+                let is_first_day = hour <= first_hour + KNOWN_AFTER_HOURS;
+                self.networks.close_hour(hour, is_first_day);
+                self.countries.close_hour(hour, is_first_day);
+            } else {
+                self.networks.forget_hour(hour, |item| is_known(Some(item), hour, first_hour));
+                self.countries.forget_hour(hour, |item| is_known(Some(item), hour, first_hour));
+            }
         }
     }
 
-    /// Notes where a request came from. `frozen`: what is new stays new.
-    /// `first_hour` is that of the key's first request.
-    pub fn note_place(&mut self, event: &Event<'_>, hour: u32, first_hour: u32, frozen: bool) {
-        self.addresses[0].add(event.address.hash);
-        self.prefixes[0].add_number(event.address.prefix);
-        note(&mut self.networks, event.place.asn, hour, first_hour, frozen);
-        note(&mut self.countries, country_code(event.place.country), hour, first_hour, frozen);
-        if self.network_known(event.place.asn, hour, first_hour) {
-            self.known_types |= type_bit(event.place.network_type);
+    /// Whether minutes are learnt: so many from this one on.
+    fn is_learnt(&self, minute: u32, minutes: u32) -> bool {
+        let (from, until) = self.unknown;
+        minute / 60 >= self.learns_from && (minute + minutes <= from || until <= minute)
+    }
+
+    /// Notes a record of `second` that could not be read.
+    pub fn note_unreadable(&mut self, second: u32, is_open: bool) {
+        self.unreadable.add(self.last_second, second, 1);
+        if is_open {
+            self.half_hours.note_readable(second, true);
+        }
+    }
+
+    /// Notes where a request of `second` came from, whose minute is open. `first_hour` is that of the key's first request.
+    pub fn note_place(&mut self, event: &Event<'_>, second: u32, first_hour: u32) {
+        self.half_hours.note_address(second, event.address.hash, event.address.prefix);
+        let hour = second / 3600;
+        self.networks.count(event.place.asn, hour);
+        self.countries.count(country_code(event.place.country), hour);
+        // Whether the hour before, which may have brought the network, has closed must not matter.
+        let is_at_home = |item: &Item| item.since_hour + 2 <= hour && is_known(Some(item), hour, first_hour);
+        let is_first_day = event.place.asn != 0 && hour <= first_hour + KNOWN_AFTER_HOURS;
+        if is_first_day || self.networks.get(event.place.asn).is_some_and(is_at_home) {
+            self.open_types[hour as usize % 2] |= type_bit(event.place.network_type);
         }
     }
 
     /// Whether the network has been in the profile for a day, or since the key's first day.
     pub fn network_known(&self, asn: u32, hour: u32, first_hour: u32) -> bool {
-        self.networks.get(asn).is_some_and(|item| is_known(item, hour, first_hour))
+        is_known(self.networks.get(asn), hour, first_hour)
     }
 
     /// Whether the country has been in the profile for a day, or since the key's first day.
     pub fn country_known(&self, country: Country, hour: u32, first_hour: u32) -> bool {
-        self.countries.get(country_code(country)).is_some_and(|item| is_known(item, hour, first_hour))
+        is_known(self.countries.get(country_code(country)), hour, first_hour)
     }
 
     /// Whether the key was ever at home in this kind of network.
@@ -220,12 +194,12 @@ impl Warm {
 
     /// About how many different addresses in the last 30 to 60 min.
     pub fn address_count(&self) -> f64 {
-        self.addresses[0].estimate_with(&self.addresses[1])
+        self.half_hours.address_count(self.last_second / 1800)
     }
 
     /// About how many different /24 or /48 in the last 30 to 60 min.
     pub fn prefix_count(&self) -> f64 {
-        self.prefixes[0].estimate_with(&self.prefixes[1])
+        self.half_hours.prefix_count(self.last_second / 1800)
     }
 
     /// Remembers a spike that ended without any other evidence, in place of the oldest.
@@ -261,24 +235,41 @@ impl Warm {
         out.counts(windows.chain(self.unreadable.raw()));
         out.counts(self.thresholds.into_iter());
         self.open.write(out);
-        out.counts([self.unknown.0, self.unknown.1, self.half_hour, self.last_second].into_iter());
-        out.raw(&[self.known_types]);
+        out.counts([self.unknown.0, self.unknown.1, self.learns_from, self.last_second].into_iter());
+        out.raw(&[self.known_types, self.open_types[0], self.open_types[1]]);
         self.networks.write(out);
         self.countries.write(out);
-        self.addresses.iter().for_each(|sketch| sketch.write(out));
-        self.prefixes.iter().for_each(|sketch| sketch.write(out));
-        for usual in [self.addresses_usual, self.prefixes_usual] {
-            out.float(usual.mean);
-            out.float(usual.excess);
-            out.uint(u64::from(usual.windows));
-        }
-        out.float(self.slow_usual);
-        out.float(self.large_usual);
-        out.float(self.unreadable_usual);
+        self.half_hours.write(out);
+        self.usual.write(out);
         for peak in &self.peaks {
             out.uint(u64::from(peak.hour));
             out.raw(&[peak.surprise]);
         }
+    }
+
+    /// What is learnt and what is not closed: what does not depend on the order of records.
+    #[cfg(test)]
+    pub fn write_learnt(&self, open_from: u32, out: &mut Writer) {
+        let mut learnt = *self;
+        for hour in (open_from / 60..=open_from / 60 + 1).filter(|hour| *hour < self.learns_from) {
+            learnt.networks.forget_hour(hour, |_| true);
+            learnt.countries.forget_hour(hour, |_| true);
+            learnt.open_types[hour as usize % 2] = 0;
+        }
+        let first = open_from / 30;
+        for half_hour in (first..=first + 1).filter(|half_hour| half_hour / 2 < self.learns_from) {
+            learnt.half_hours.close(half_hour, None);
+            learnt.half_hours.forget(half_hour);
+        }
+        // A kind that is known already may have been seen before or after the network gave way.
+        learnt.open_types = learnt.open_types.map(|types| types & !learnt.known_types);
+        learnt.networks.sort_newcomers();
+        learnt.countries.sort_newcomers();
+        // Windows hold what came since the key has this part.
+        learnt.day = Panes::default();
+        (learnt.slow, learnt.large, learnt.unreadable) = Default::default();
+        learnt.thresholds = [0; 4];
+        learnt.write(out);
     }
 
     /// Reads what [`Warm::write`] wrote.
@@ -294,21 +285,14 @@ impl Warm {
         }
         warm.open = Open::read(input)?;
         warm.unknown = (input.u32()?, input.u32()?);
-        warm.half_hour = input.u32()?;
+        warm.learns_from = input.u32()?;
         warm.last_second = input.u32()?;
         warm.known_types = input.byte()?;
-        warm.networks = Top::read(input)?;
-        warm.countries = Top::read(input)?;
-        warm.addresses = [Distinct::read(input)?, Distinct::read(input)?];
-        warm.prefixes = [Distinct::read(input)?, Distinct::read(input)?];
-        for usual in [&mut warm.addresses_usual, &mut warm.prefixes_usual] {
-            usual.mean = input.float()?;
-            usual.excess = input.float()?;
-            usual.windows = input.u16()?;
-        }
-        warm.slow_usual = input.float()?;
-        warm.large_usual = input.float()?;
-        warm.unreadable_usual = input.float()?;
+        warm.open_types = input.array()?;
+        warm.networks = Places::read(input)?;
+        warm.countries = Places::read(input)?;
+        warm.half_hours = HalfHours::read(input)?;
+        warm.usual = Usual::read(input)?;
         for peak in &mut warm.peaks {
             *peak = Peak { hour: input.u32()?, surprise: input.byte()? };
         }
@@ -316,52 +300,17 @@ impl Warm {
     }
 }
 
-/// A country as an item of [`Top`]; 0 = unknown.
+/// A country as a place of [`Places`]; 0 = unknown.
 pub fn country_code(country: Country) -> u32 {
     u32::from(u16::from_be_bytes(country.0))
 }
 
-fn is_known(item: &Item, hour: u32, first_hour: u32) -> bool {
-    item.since_hour + KNOWN_AFTER_HOURS <= hour || item.since_hour <= first_hour + KNOWN_AFTER_HOURS
+/// A place that is not kept yet is as good as seen first in this hour.
+fn is_known(item: Option<&Item>, hour: u32, first_hour: u32) -> bool {
+    let since_hour = item.map_or(hour, |item| item.since_hour);
+    since_hour + KNOWN_AFTER_HOURS <= hour || since_hour <= first_hour + KNOWN_AFTER_HOURS
 }
 
 const fn type_bit(kind: NetworkType) -> u8 {
     1 << kind as u8
-}
-
-fn note<const N: usize>(top: &mut Top<N>, what: u32, hour: u32, first_hour: u32, frozen: bool) {
-    if what == 0 {
-        return;
-    }
-    top.add(what, hour);
-    if frozen
-        && let Some(item) = top.items.iter_mut().find(|item| item.what == what)
-        && item.since_hour + KNOWN_AFTER_HOURS > hour
-        && item.since_hour > first_hour + KNOWN_AFTER_HOURS
-    {
-        item.since_hour = hour;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_count_with_a_peak_each_day_scatters_as_wide_as_it_does() {
-        let learn = |of: fn(u32) -> f64| {
-            let mut usual = UsualCount::default();
-            (0..48 * 7).for_each(|half_hour| usual.learn(of(half_hour)));
-            usual
-        };
-        let even = learn(|_| 30.0);
-        assert!((even.mean - 30.0).abs() < 1.0 && even.dispersion() <= 0.1, "{even:?}");
-        // Four of 24 hours have 110, the others ten.
-        let peaks = learn(|half_hour| if half_hour % 48 < 8 { 110.0 } else { 10.0 });
-        assert!(peaks.dispersion() > 0.5, "{peaks:?} {}", peaks.dispersion());
-        let surprise = |n| {
-            crate::profile::tail::surprise(n, f64::from(peaks.mean).max(1.0), f64::from(peaks.dispersion()))
-        };
-        assert!(surprise(120) < 5.0 && surprise(1500) > 6.0, "{} {}", surprise(120), surprise(1500));
-    }
 }

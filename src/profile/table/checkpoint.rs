@@ -156,14 +156,14 @@ impl KeyTable {
         let places = self.shards.iter().flat_map(|shard| shard.index.iter());
         let learnt = places.map(|place| {
             let mut hot = *self.hots.get(place.index);
-            let warm = self.warm(place.index);
-            hot.close_minutes(watermark, warm);
+            let mut warm = self.warm(place.index).copied();
+            hot.close_minutes(watermark, warm.as_mut());
             // When this is made new depends on when requests come.
             hot.group_quota = 0;
             let mut out = Writer::default();
             hot.write(&mut out);
             if let Some(warm) = warm {
-                warm.open.write(&mut out);
+                warm.write_learnt(hot.open_from, &mut out);
             }
             (hot.key, out)
         });
