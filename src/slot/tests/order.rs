@@ -25,6 +25,11 @@ use crate::{
 
 /// How far an input may be read ahead of the one that is furthest behind.
 const SKEW_MS: u64 = 5 * 60_000;
+/// How far the source reads one file ahead of another.
+const AHEAD_MS: u64 = 60_000;
+/// Findings of this rule may differ. Its window ends with the key's newest request, so that what comes a minute late may be
+/// outside, and one route decides.
+const COUNTING: &str = "key-denied-routes";
 /// Long after all that is read: history.
 const LATER_MS: u64 = 2_000_000_000_000;
 const KEYS: u8 = 5;
@@ -165,10 +170,21 @@ proptest! {
     }
 }
 
+/// What was told of some traffic.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// Keys with an incident of medium severity or above that was open at any time.
+    keys: BTreeSet<String>,
+    /// Keys and rules, of all findings.
+    findings: BTreeSet<(KeyId, String)>,
+}
+
 /// Reads traffic as one file, or dealt out to some that are read in turns of 200 lines, the one that is furthest behind
-/// first. Gives the keys with an incident of medium severity or above that was open at any time.
-fn told(traffic: &mut Traffic, files: usize) -> BTreeSet<String> {
-    let mut reading = reading(RuleSet::shipped(), servers(traffic));
+/// first, and no further than `ahead_ms` ahead of it.
+fn told(traffic: &mut Traffic, files: usize, ahead_ms: u64) -> Told {
+    let rules = RuleSet::shipped();
+    let names: Vec<String> = rules.rules.iter().map(|rule| rule.id.clone()).collect();
+    let mut reading = reading(rules, servers(traffic));
     let mut lines: Vec<VecDeque<(u64, Vec<u8>)>> = vec![VecDeque::new(); files];
     let mut n = 0usize;
     while let Some(line) = traffic.next_line() {
@@ -178,16 +194,20 @@ fn told(traffic: &mut Traffic, files: usize) -> BTreeSet<String> {
     }
     let mut marks = Watermarks::default();
     (0..).zip(&lines).for_each(|(input, _)| marks.open(input));
-    let (mut out, mut batch, mut told) = (Outcome::default(), Batch::new(200), BTreeSet::new());
+    let (mut out, mut batch, mut told) = (Outcome::default(), Batch::new(200), Told::default());
     let mut offset = 0;
     while let Some(file) = (0..files)
         .filter(|file| !lines[*file].is_empty())
         .min_by_key(|file| lines[*file].front().map(|(time, _)| *time))
     {
         let input = u32::try_from(file).unwrap();
+        let others = (0..files).filter(|other| *other != file);
+        let behind = others.filter_map(|other| lines[other].front()).map(|(time, _)| *time).min();
         let mut newest = 0;
         while batch.room() > 0
-            && let Some((time, bytes)) = lines[file].pop_front()
+            && let Some((time, bytes)) = lines[file].pop_front_if(|(time, _)| {
+                behind.is_none_or(|behind| *time <= behind.saturating_add(ahead_ms))
+            })
         {
             newest = time;
             let (next, bytes) = (offset + 1, bytes.as_slice());
@@ -207,10 +227,14 @@ fn told(traffic: &mut Traffic, files: usize) -> BTreeSet<String> {
             reading.settle(&mut out);
         }
         for effect in out.effects.drain(..) {
-            if let Effect::Incident(incident) = effect
-                && incident.severity >= Severity::Medium
-            {
-                told.insert(incident.subject.id.clone());
+            match effect {
+                Effect::Incident(incident) if incident.severity >= Severity::Medium => {
+                    told.keys.insert(incident.subject.id.clone());
+                }
+                Effect::Finding(key, finding) => {
+                    told.findings.insert((key, names[usize::from(finding.rule)].clone()));
+                }
+                _ => {}
             }
         }
     }
@@ -233,13 +257,13 @@ fn honest_traffic_opens_no_incident_however_many_files_it_is_in() {
     let days = u16::try_from(setting("KEYHOUND_ORDER_DAYS", 5)).unwrap();
     let keys = setting("KEYHOUND_ORDER_KEYS", 20);
     for files in [1, 8] {
-        assert_eq!(told(&mut traffic(days, keys), files), BTreeSet::new(), "in {files} files");
+        assert_eq!(told(&mut traffic(days, keys), files, u64::MAX).keys, BTreeSet::new(), "in {files} files");
     }
 }
 
 /// `KEYHOUND_ORDER_ATTACKS=50` is the whole of it.
 #[test]
-fn attacks_are_found_however_many_files_they_are_in() {
+fn attacks_are_found_by_the_same_rules_however_many_files_they_are_in() {
     let attacks = setting("KEYHOUND_ORDER_ATTACKS", 10);
     let attacked = || {
         let mut traffic = traffic(5, 2 * attacks);
@@ -251,7 +275,11 @@ fn attacks_are_found_however_many_files_they_are_in() {
         }
         traffic
     };
-    let (one, eight) = (told(&mut attacked(), 1), told(&mut attacked(), 8));
-    assert_eq!(one.len(), attacks, "in one file");
-    assert_eq!(one, eight);
+    let (one, eight) = (told(&mut attacked(), 1, AHEAD_MS), told(&mut attacked(), 8, AHEAD_MS));
+    assert_eq!(one.keys.len(), attacks, "in one file");
+    assert_eq!(one.keys, eight.keys);
+    let differ: Vec<_> =
+        one.findings.symmetric_difference(&eight.findings).filter(|(_, rule)| rule != COUNTING).collect();
+    assert!(differ.is_empty(), "not told of both: {differ:?}");
+    assert!(one.findings.len() >= 4 * attacks, "{}", one.findings.len());
 }
