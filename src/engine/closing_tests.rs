@@ -8,7 +8,7 @@ use crate::{
         Engines, Input, Reference,
         testing::{play, settings},
     },
-    event::{KeyKind, testing::plain},
+    event::{ClientAddress, Event, KeyKind, stable_hash, testing::plain},
     rules::RuleSet,
 };
 
@@ -20,15 +20,20 @@ fn even(from: u64, to: u64, every_ms: usize) -> Vec<u64> {
     (from * 1000..to * 1000).step_by(every_ms).collect()
 }
 
-/// The incidents that are told of these requests of one key, in order, and those that are open at the end.
+const KEY: KeyId = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
+
+/// The incidents that are told of requests of one key at these milliseconds, and those that are open at the end.
 fn incidents(mut requests: Vec<u64>) -> (Vec<String>, BTreeSet<String>) {
     requests.sort_unstable();
+    incidents_of(requests.into_iter().map(|ms| plain(KEY, START.after(Duration::from_millis(ms)))))
+}
+
+/// The incidents that are told of these requests, in order, and those that are open at the end.
+fn incidents_of(events: impl Iterator<Item = Event<'static>>) -> (Vec<String>, BTreeSet<String>) {
     let mut engines = Engines::new(settings());
     let reference = Reference { rules: Arc::new(RuleSet::shipped()), ..Reference::default() };
     let mut effects = Vec::new();
     engines.apply(Input::Reference(&reference), &mut effects);
-    let key = KeyId { kind: KeyKind::Credential, hash: [1; 16] };
-    let events = requests.into_iter().map(|ms| plain(key, START.after(Duration::from_millis(ms))));
     play(&mut engines, events, &mut effects);
     let (mut ids, mut open) = (Vec::new(), BTreeSet::new());
     for effect in effects {
@@ -59,4 +64,19 @@ fn an_attack_that_comes_again_is_told_again() {
         requests.extend(even(begins, begins + 1800, 150));
     }
     assert_eq!(incidents(requests).0.len(), 2);
+}
+
+#[test]
+fn addresses_that_are_many_every_four_hours_are_told_three_times() {
+    let at = |second: u64, address: u8| {
+        let address = ClientAddress { prefix: 1, hash: stable_hash(&[address]) };
+        Event { address, ..plain(KEY, START.after(Duration::from_secs(second))) }
+    };
+    let usual = (0..8 * DAY / 15).map(|n| at(n * 15, 1));
+    // From the seventh day on, 100 requests from as many addresses every four hours.
+    let bursts = (0..12).flat_map(|burst| (0..100).map(move |n| (6 * DAY + burst * 4 * 3600, n)));
+    let mut events: Vec<_> = usual.chain(bursts.map(|(second, n)| at(second, n + 2))).collect();
+    events.sort_by_key(|event| event.time);
+    let (told, open) = incidents_of(events.into_iter());
+    assert_eq!((told.len(), open.len()), (3, 0), "{told:?} {open:?}");
 }

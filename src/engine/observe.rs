@@ -236,7 +236,7 @@ impl Engine {
                 detect::place::judge(watch, event, hot, warm, &mut signals);
             }
             if hot.total.is_multiple_of(8) {
-                detect::breadth::judge(watch, warm, &mut signals);
+                detect::breadth::judge(watch, hot, warm, &mut signals);
             }
             let slow = beyond.slow && is_worth_a_look(warm.slow.sum());
             let large = beyond.large && is_worth_a_look(warm.large.sum());

@@ -216,11 +216,12 @@ impl Case {
         self.told.then_some(self.record)
     }
 
-    /// The surprise of a spike that ended without any other evidence.
+    /// The surprise of a spike that ended without evidence of a stranger: more requests, from more addresses perhaps, in
+    /// places that are known.
     pub fn lone_peak(&self) -> Option<f64> {
-        let only_volume = self.causes.iter().all(|cause| cause.family == Family::Volume);
+        let only = |cause: &Cause| matches!(cause.family, Family::Volume | Family::Breadth);
         // One that a restart took in may have none that a rule of today gives.
-        (only_volume && !self.causes.is_empty())
+        (!self.causes.is_empty() && self.causes.iter().all(only))
             .then(|| self.causes.iter().map(|cause| cause.score).fold(0.0, f64::max))
     }
 

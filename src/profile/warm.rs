@@ -202,7 +202,7 @@ impl Warm {
         self.half_hours.prefix_count(self.last_second / 1800)
     }
 
-    /// Remembers a spike that ended without any other evidence, in place of the oldest.
+    /// Remembers a spike that ended without evidence of a stranger, in place of the oldest.
     pub fn remember_peak(&mut self, hour: u32, surprise: f64) {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
         let surprise = surprise.clamp(0.0, 255.0) as u8;
