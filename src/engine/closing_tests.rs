@@ -8,7 +8,7 @@ use crate::{
         Engines, Input, Reference,
         testing::{play, settings},
     },
-    event::{ClientAddress, Event, KeyKind, stable_hash, testing::plain},
+    event::{ClientAddress, Event, KeyKind, Refusal, stable_hash, testing::plain},
     rules::RuleSet,
 };
 
@@ -79,4 +79,41 @@ fn addresses_that_are_many_every_four_hours_are_told_three_times() {
     events.sort_by_key(|event| event.time);
     let (told, open) = incidents_of(events.into_iter());
     assert_eq!((told.len(), open.len()), (3, 0), "{told:?} {open:?}");
+}
+
+/// Ten times the usual use from the seventh day on, for five days.
+fn ten_times(at: impl Fn(u64) -> Event<'static>) -> Vec<Event<'static>> {
+    let usual = (0..6 * DAY).step_by(60).map(plain_at);
+    usual.chain((6 * DAY..11 * DAY).step_by(6).map(at)).collect()
+}
+
+fn plain_at(second: u64) -> Event<'static> {
+    plain(KEY, START.after(Duration::from_secs(second)))
+}
+
+#[test]
+fn a_use_that_has_risen_for_good_is_told_once_and_learnt() {
+    let (told, open) = incidents_of(ten_times(plain_at).into_iter());
+    assert_eq!((told.len(), open.len()), (1, 0), "{told:?} {open:?}");
+}
+
+#[test]
+fn after_it_was_learnt_ten_times_as_much_again_is_told() {
+    let mut events = ten_times(plain_at);
+    let attack = (8 * DAY * 1000..(8 * DAY + 1800) * 1000).step_by(600);
+    events.extend(attack.map(|ms| plain(KEY, START.after(Duration::from_millis(ms)))));
+    events.sort_by_key(|event| event.time);
+    assert_eq!(incidents_of(events.into_iter()).0.len(), 2);
+}
+
+#[test]
+fn what_a_stranger_does_is_never_learnt() {
+    let refused = |second| {
+        if second % 30 > 0 {
+            return plain_at(second);
+        }
+        Event { status: Some(403), refusal: Refusal::Upstream, ..plain_at(second) }
+    };
+    let (told, open) = incidents_of(ten_times(refused).into_iter());
+    assert_eq!((told.len(), open.len()), (1, 1), "{told:?} {open:?}");
 }

@@ -48,7 +48,7 @@ impl Engine {
         let in_force = self.forces.get(&key).filter(stands);
         let in_force = in_force.map_or(Step::Observe, |force| force.decision.step);
         let late = self.is_late(at);
-        let Some(case) = self.cases.get_mut(&key) else { return };
+        let Some(case) = self.cases.get_mut(&key).filter(|case| !case.is_settled(at)) else { return };
         let tells_a_stranger = is_from_a_new_place(case, entry) || case.origins.are_many();
         let (step, rail) = rails::within_rails(wanted, mature, tells_a_stranger, entry);
         if let Some(rail) = rail {

@@ -180,7 +180,8 @@ impl Engine {
         let watermark = self.watermark;
         let forces = &self.forces;
         let over = |(key, case): (&KeyId, &Case)| {
-            (case.is_over(watermark) && !forces.contains_key(key)).then_some(*key)
+            let is_over = case.is_over(watermark) || case.is_settled(watermark);
+            (is_over && !forces.contains_key(key)).then_some(*key)
         };
         let over: Vec<KeyId> = self.cases.iter().filter_map(over).collect();
         for key in over {
@@ -190,6 +191,9 @@ impl Engine {
                 let second = second_of(watermark);
                 self.table.set_frozen(index, false, second, second);
                 let (hot, mut warm) = self.table.parts_mut(index);
+                if let Some(warm) = warm.as_deref_mut().filter(|_| case.is_settled(watermark)) {
+                    hot.accept_use(warm);
+                }
                 // A note must not: whoever gives cause for some would never be seen to drain a key.
                 if case.freezes() {
                     hot.forget_excess(warm.as_deref_mut());

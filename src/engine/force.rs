@@ -207,6 +207,9 @@ impl Engine {
                 continue;
             }
             let case = self.cases.get(&key);
+            if case.is_some_and(|case| case.is_settled(at)) {
+                continue;
+            }
             let is_stranger = case.is_some_and(|case| is_from_a_new_place(case, entry));
             if rails::may_be_public(entry) && !is_stranger {
                 // Whose requests are refused is not known: one client could keep all of them out for a day.

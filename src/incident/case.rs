@@ -16,8 +16,13 @@ use crate::{
 
 /// An incident without a finding for so long, and without a step in force, is over.
 pub const QUIET: Duration = Duration::from_mins(15);
+/// An incident without evidence of a stranger that has gone on for so long is taken for the key's use.
+pub const SETTLED_AFTER: Duration = Duration::from_hours(24);
 /// A finding that only repeats what is known is told no more often than this.
 const RETELL: Duration = Duration::from_mins(1);
+/// What the record of such an incident says when it closes.
+const SETTLED: &str =
+    "It went on for 24 h from places that the key is known from: it is taken for the key's use from now on.";
 const SAMPLES_MAX: usize = 6;
 const STEPS_MAX: usize = 20;
 
@@ -208,11 +213,22 @@ impl Case {
         watermark.since(EventTime(self.last_ms)) >= QUIET
     }
 
+    /// Whether it has gone on for so long, without evidence of a stranger, that it is taken for the key's use.
+    pub fn is_settled(&self, at: EventTime) -> bool {
+        self.freezes()
+            && self.lone_peak().is_some()
+            && EventTime::parse(&self.record.opened_at)
+                .is_some_and(|opened| at.since(opened) >= SETTLED_AFTER)
+    }
+
     /// Closes it; the last record, if it was ever told.
     pub fn close(mut self, at: EventTime) -> Option<Incident> {
         let at = self.not_before_the_last(at);
         self.record.updated_at = at.rfc3339();
         self.record.closed_at = Some(at.rfc3339());
+        if self.is_settled(at) {
+            self.record.doubts.push(SETTLED.to_owned());
+        }
         self.told.then_some(self.record)
     }
 

@@ -122,6 +122,9 @@ impl Hot {
         }
         self.frozen = frozen;
         self.close_minutes(watermark, Some(&mut *warm));
+        if frozen {
+            self.season.highest.begin_incident();
+        }
         let (from, until) = warm.unknown;
         warm.unknown = if frozen {
             (if until >= self.open_from { from.min(self.open_from) } else { self.open_from }, u32::MAX)
@@ -157,7 +160,7 @@ impl Hot {
         let mut mark = self.mark();
         self.learn(from, unknown_from, &mut mark, warm);
         if unknown_from < unknown_until {
-            self.pass_unknown(unknown_from, unknown_until, &mut mark);
+            self.pass_unknown(unknown_from, unknown_until, &mut mark, warm);
         }
         self.learn(unknown_until, to, &mut mark, warm);
         self.open_from = to;
@@ -222,7 +225,10 @@ impl Hot {
 
     /// Passes over minutes of which nothing is known. It does not matter in how many parts.
     #[cold]
-    fn pass_unknown(&mut self, from: u32, to: u32, mark: &mut Option<u32>) {
+    fn pass_unknown(&mut self, from: u32, to: u32, mark: &mut Option<u32>, warm: Option<&Warm>) {
+        for minute in from..to.min(self.last_seen / 60 + 1) {
+            self.season.highest.note_incident(self.served_in(minute, warm));
+        }
         self.silent_hours = 0;
         if let Some(mark) = mark {
             self.season.advance(*mark * 60, from * 60, self.first_seen, false);

@@ -42,6 +42,13 @@ impl UsualCount {
         self.mean += rate * (value - self.mean);
     }
 
+    /// At least so many are usual from now on.
+    pub(super) fn accept(&mut self, value: f64) {
+        #[allow(clippy::cast_possible_truncation)] // a small count
+        let value = value as f32;
+        self.mean = self.mean.max(value);
+    }
+
     /// How it scatters from one half hour to the next, as a dispersion.
     pub fn dispersion(&self) -> f32 {
         let mean = self.mean.max(1.0);

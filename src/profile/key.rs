@@ -199,6 +199,16 @@ impl Hot {
         }
     }
 
+    /// What the key has done since its incident began is its use from now on, as far as the highest counts go: the season
+    /// learns it at its own pace.
+    pub fn accept_use(&mut self, warm: &mut Warm) {
+        let minute = self.season.highest.of_incident().max(self.sums[0]);
+        let hour = warm.day.raw().fold(self.sums[2], u32::max);
+        let five = minute.saturating_mul(5).min(hour).max(self.sums[1]);
+        self.season.highest.accept([minute, five, hour, warm.day_sum]);
+        warm.accept_spread();
+    }
+
     /// How long the key has been known, in days.
     pub fn age_days(&self) -> f64 {
         f64::from(self.last_seen - self.first_seen) / 86_400.0

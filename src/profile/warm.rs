@@ -202,6 +202,12 @@ impl Warm {
         self.half_hours.prefix_count(self.last_second / 1800)
     }
 
+    /// So many addresses, and /24 or /48, as there are now are usual from now on.
+    pub(super) fn accept_spread(&mut self) {
+        self.usual.addresses.accept(self.address_count());
+        self.usual.prefixes.accept(self.prefix_count());
+    }
+
     /// Remembers a spike that ended without evidence of a stranger, in place of the oldest.
     pub fn remember_peak(&mut self, hour: u32, surprise: f64) {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped

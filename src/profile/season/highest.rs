@@ -12,34 +12,56 @@ const BEYOND: f32 = 2.5;
 /// What a day leaves of a root: the highest count halves in two weeks.
 const KEPT_OF_DAY: f32 = 0.9755;
 
-/// The highest counts of closed minutes, five minutes and hours: their roots as [`packed`].
+/// The highest counts of closed minutes, five minutes and hours, and of a day: their roots as [`packed`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Highest {
     /// Of the days that have closed, fading. Only these count: who holds a stolen key gets no further by a burst that is a
     /// little higher each quarter of an hour.
-    before: [u16; 3],
+    before: [u16; 4],
     today: [u16; 3],
+    /// Of a minute since the incident that is open, or was last, began.
+    incident_minute: u16,
 }
 
 impl Highest {
     /// A window of the scale has closed with this count.
     pub(super) fn note(&mut self, scale: usize, count: u32) {
-        #[allow(clippy::cast_precision_loss)] // a root is kept to a hundredth
-        let root = packed((count as f32).sqrt());
-        let highest = &mut self.today[scale];
-        if unpacked(root) > unpacked(*highest) {
-            *highest = root;
-        }
+        raise(&mut self.today[scale], count);
+    }
+
+    /// An incident begins.
+    pub fn begin_incident(&mut self) {
+        self.incident_minute = 0;
+    }
+
+    /// A minute of the incident has closed with this count.
+    pub fn note_incident(&mut self, count: u32) {
+        raise(&mut self.incident_minute, count);
+    }
+
+    /// The highest count of a minute of the last incident.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and cut by the cast
+    pub fn of_incident(&self) -> u32 {
+        let root = unpacked(self.incident_minute);
+        (root * root).ceil() as u32
+    }
+
+    /// From now on a window of each scale is no spike that has no more than this.
+    pub fn accept(&mut self, counts: [u32; 4]) {
+        self.before.iter_mut().zip(counts).for_each(|(highest, count)| raise(highest, count));
     }
 
     /// A day has closed.
     pub(super) fn close_day(&mut self) {
+        for before in &mut self.before {
+            *before = packed(unpacked(*before) * KEPT_OF_DAY);
+        }
         for (before, today) in self.before.iter_mut().zip(&mut self.today) {
-            *before = packed(unpacked(std::mem::take(today)).max(unpacked(*before) * KEPT_OF_DAY));
+            *before = packed(unpacked(std::mem::take(today)).max(unpacked(*before)));
         }
     }
 
-    /// The least count that is beyond what the key did: scales up to the hour.
+    /// The least count that is beyond what the key did. Of days, only what was accepted counts.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and cut by the cast
     pub fn beyond(&self, scale: usize) -> u32 {
         match self.before.get(scale) {
@@ -53,16 +75,26 @@ impl Highest {
 
     /// Appends the fields.
     pub(super) fn write(&self, out: &mut Writer) {
-        out.counts(self.before.into_iter().chain(self.today).map(u32::from));
+        let incident = std::iter::once(self.incident_minute);
+        out.counts(self.before.into_iter().chain(self.today).chain(incident).map(u32::from));
     }
 
     /// Reads what [`Highest::write`] wrote.
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut highest = Self::default();
-        for root in highest.before.iter_mut().chain(&mut highest.today) {
+        let Self { before, today, incident_minute } = &mut highest;
+        for root in before.iter_mut().chain(today).chain([incident_minute]) {
             *root = input.u16()?;
         }
         Ok(highest)
+    }
+}
+
+fn raise(highest: &mut u16, count: u32) {
+    #[allow(clippy::cast_precision_loss)] // a root is kept to a hundredth
+    let root = packed((count as f32).sqrt());
+    if unpacked(root) > unpacked(*highest) {
+        *highest = root;
     }
 }
 
