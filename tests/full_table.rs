@@ -34,10 +34,16 @@ fn lines(requests: &[(u64, &str)]) -> String {
     })
 }
 
-/// Four days of steady use of both keys, and of each two hundred times as much in the last three minutes.
+/// Keys that go on as ever, so that two that rise are no crowd.
+const QUIET: [&str; 6] = ["q-1", "q-2", "q-3", "q-4", "q-5", "q-6"];
+
+/// Four days of steady use of all keys, and of two of them two hundred times as much in the last three minutes.
 fn history() -> String {
     let now = now();
     let mut requests = Vec::new();
+    for key in QUIET {
+        requests.extend((now - 4 * 86_400..now).step_by(20).map(|at| (at, key)));
+    }
     for key in KEYS {
         requests.extend((now - 4 * 86_400..now).step_by(20).map(|at| (at, key)));
         requests.extend((now - 180..now).flat_map(|at| [(at, key); 10]));

@@ -18,6 +18,8 @@ const TIMES_MAX: f64 = 30.0;
 /// A crowd does not use all keys alike: if the group is up `t` times, its keys are up `t` to the power of a factor whose
 /// standard deviation is this.
 const UNEVEN: f64 = 0.35;
+/// A rise beyond this adds no more scatter: else two stolen keys of a small tenant would excuse each other, whatever they do.
+const UNEVEN_TIMES_MAX: f64 = 8.0;
 
 /// How the mature keys of a group are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,7 +51,7 @@ impl Rise {
     /// What is added to the dispersion of a key's count because of the group's rise: shares in a crowd scatter, and the
     /// rise itself is known by some requests only.
     pub fn dispersion(&self) -> f64 {
-        let ln = libm::log(self.times) * UNEVEN;
+        let ln = libm::log(self.times.min(UNEVEN_TIMES_MAX)) * UNEVEN;
         libm::expm1(ln * ln) + (1.0 - 1.0 / self.times) / (PRIOR + self.known_by)
     }
 }
@@ -125,5 +127,19 @@ impl GroupUse {
                 (hour - expected(Scale::Hour)).max(0.0),
             ],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::tail;
+
+    #[test]
+    fn two_keys_that_rise_together_do_not_excuse_whatever_they_do() {
+        let rise = Rise { times: TIMES_MAX, is_up: true, known_by: 1e4 };
+        let usual = 3.0;
+        let excused = |times: u32| tail::surprise(3 * times, usual * rise.times, rise.dispersion()) < 8.0;
+        assert!(excused(60) && !excused(600), "{}", rise.dispersion());
     }
 }
