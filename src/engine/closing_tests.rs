@@ -117,3 +117,16 @@ fn what_a_stranger_does_is_never_learnt() {
     let (told, open) = incidents_of(ten_times(refused).into_iter());
     assert_eq!((told.len(), open.len()), (1, 1), "{told:?} {open:?}");
 }
+
+#[test]
+fn a_spike_at_the_end_of_the_day_is_not_learnt_with_it() {
+    let mut events = ten_times(plain_at);
+    // Ten times as much again, half an hour before the incident would settle.
+    let begins = 7 * DAY - 900;
+    let attack = (begins * 1000..(begins + 3 * 3600) * 1000).step_by(600);
+    events.extend(attack.map(|ms| plain(KEY, START.after(Duration::from_millis(ms)))));
+    events.sort_by_key(|event| event.time);
+    let end = START.after(Duration::from_secs(begins + 3 * 3600));
+    let (told, open) = incidents_of(events.into_iter().filter(|event| event.time < end));
+    assert_eq!((told.len(), open.len()), (1, 1), "{told:?} {open:?}");
+}

@@ -16,10 +16,12 @@ use crate::{
 
 /// An incident without a finding for so long, and without a step in force, is over.
 pub const QUIET: Duration = Duration::from_mins(15);
-/// An incident without evidence of a stranger that has gone on for so long is taken for the key's use.
+/// An incident without evidence of a stranger that has gone on for so long and not grown is taken for the key's use.
 pub const SETTLED_AFTER: Duration = Duration::from_hours(24);
 /// A finding that only repeats what is known is told no more often than this.
 const RETELL: Duration = Duration::from_mins(1);
+/// How much more surprising than before a finding is by which an incident grows.
+const GROWTH: f64 = 1.25;
 /// What the record of such an incident says when it closes.
 const SETTLED: &str =
     "It went on for 24 h from places that the key is known from: it is taken for the key's use from now on.";
@@ -33,6 +35,10 @@ pub struct Case {
     pub record: Incident,
     pub causes: Vec<Cause>,
     last_ms: u64,
+    /// When the evidence last grew: a family came, or a rule found clearly more than before.
+    grew_ms: u64,
+    /// The highest score then.
+    grew_to: f64,
     told_ms: u64,
     told: bool,
     /// It was told as fresh, so that there is an alert to end.
@@ -55,6 +61,8 @@ impl Case {
             record,
             causes: Vec::new(),
             last_ms: at.0,
+            grew_ms: at.0,
+            grew_to: 0.0,
             told_ms: 0,
             told: false,
             paged: false,
@@ -70,6 +78,8 @@ impl Case {
         let told_ms = updated(&record).0;
         Self {
             last_ms: told_ms,
+            grew_ms: told_ms,
+            grew_to: causes.iter().map(|cause| cause.score).fold(0.0, f64::max),
             told_ms,
             told: true,
             paged: !record.stale,
@@ -114,11 +124,13 @@ impl Case {
         self.last_ms = self.last_ms.max(at.0);
         match self.causes.iter().position(|known| known.rule == cause.rule) {
             Some(i) if self.causes[i].score < cause.score => {
+                self.grow(at, cause.score, false);
                 self.causes[i] = cause;
                 self.record.reasons[i] = reason;
             }
             Some(_) => {}
             None => {
+                self.grow(at, cause.score, true);
                 self.causes.push(cause);
                 self.record.reasons.push(reason);
                 self.changed = true;
@@ -127,6 +139,14 @@ impl Case {
         let samples = &mut self.record.evidence.samples;
         if samples.len() < SAMPLES_MAX && samples.last().is_none_or(|last| last.at != sample.at) {
             samples.push(sample.clone());
+        }
+    }
+
+    /// Notes that the evidence grew, if it did: slowly or at once.
+    fn grow(&mut self, at: EventTime, score: f64, is_new: bool) {
+        if is_new || score >= self.grew_to * GROWTH {
+            self.grew_ms = self.grew_ms.max(at.0);
+            self.grew_to = self.grew_to.max(score);
         }
     }
 
@@ -213,12 +233,10 @@ impl Case {
         watermark.since(EventTime(self.last_ms)) >= QUIET
     }
 
-    /// Whether it has gone on for so long, without evidence of a stranger, that it is taken for the key's use.
+    /// Whether it has gone on for so long as it is, without evidence of a stranger, that it is taken for the key's use. What
+    /// is more than that begins anew: else a spike at the end would be taken for it too.
     pub fn is_settled(&self, at: EventTime) -> bool {
-        self.freezes()
-            && self.lone_peak().is_some()
-            && EventTime::parse(&self.record.opened_at)
-                .is_some_and(|opened| at.since(opened) >= SETTLED_AFTER)
+        self.freezes() && self.lone_peak().is_some() && at.since(EventTime(self.grew_ms)) >= SETTLED_AFTER
     }
 
     /// Closes it; the last record, if it was ever told.
