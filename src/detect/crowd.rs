@@ -98,7 +98,8 @@ impl GroupUse {
             return *self;
         }
         let newest = hot.last_seen / QUOTA_SECONDS;
-        let counted = |ago: u32, quota: u32| hot.hour.ago(hot.last_seen, ago).min(quota);
+        let counted =
+            |ago: u32, quota: u32| hot.hour.at(hot.last_seen.saturating_sub(ago * QUOTA_SECONDS)).min(quota);
         // The group was summed a few seconds before or after, perhaps in other five minutes.
         let of_group = self.second / QUOTA_SECONDS;
         let strict: u32 = [of_group.saturating_sub(1), of_group]

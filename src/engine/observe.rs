@@ -127,7 +127,7 @@ impl Engine {
         let (hot, warm) = self.table.parts_mut(index);
         let Some(warm) = warm else { return };
         warm.advance(second);
-        warm.note_unreadable(second, is_open);
+        warm.note_readable(second, true, is_open);
         if !is_worth_a_look(warm.unreadable.sum()) {
             return;
         }
@@ -194,12 +194,8 @@ impl Engine {
         if is_served {
             warm.count(second);
         }
-        let is_cut = event.flags.has(Flags::CUT);
-        if is_cut {
-            warm.unreadable.add(warm.last_second, second, 1);
-        }
+        warm.note_readable(second, event.flags.has(Flags::CUT), is_open);
         if is_open {
-            warm.half_hours.note_readable(second, is_cut);
             warm.note_place(event, second, hot.first_seen / 3600);
             if is_served {
                 warm.half_hours.note_cost(second, beyond.slow, beyond.large);

@@ -17,7 +17,7 @@ use crate::{
 /// An incident without a finding for so long, and without a step in force, is over.
 pub const QUIET: Duration = Duration::from_mins(15);
 /// An incident without evidence of a stranger that has gone on for so long and not grown is taken for the key's use.
-pub const SETTLED_AFTER: Duration = Duration::from_hours(24);
+const SETTLED_AFTER: Duration = Duration::from_hours(24);
 /// A finding that only repeats what is known is told no more often than this.
 const RETELL: Duration = Duration::from_mins(1);
 /// How much more surprising than before a finding is by which an incident grows.
@@ -35,7 +35,7 @@ pub struct Case {
     pub record: Incident,
     pub causes: Vec<Cause>,
     last_ms: u64,
-    /// When the evidence last grew: a family came, or a rule found clearly more than before.
+    /// When the evidence last grew: a rule found something for the first time, or clearly more than was known.
     grew_ms: u64,
     /// The highest score then.
     grew_to: f64,

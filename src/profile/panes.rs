@@ -80,11 +80,6 @@ impl<C: Count, const N: usize, const WIDTH: u32> Panes<C, N, WIDTH> {
         self.panes[Self::pane_of(second) as usize % N].into()
     }
 
-    /// The count of the pane that was current so many panes before that of `now`, which must be within the window.
-    pub fn ago(&self, now: u32, panes: u32) -> u32 {
-        self.panes[Self::pane_of(now).wrapping_sub(panes) as usize % N].into()
-    }
-
     /// Cuts each pane of the window that ends at `now` to what `most` says of it, by the second at which it begins. Gives the
     /// sum that is left.
     pub fn cut(&mut self, now: u32, most: impl Fn(u32) -> u32) -> u32 {

@@ -107,11 +107,9 @@ impl Warm {
         if second / 300 != from / 300 {
             self.thresholds[2] = CALLABLE;
         }
-        {
-            self.slow.advance(from, second);
-            self.large.advance(from, second);
-            self.unreadable.advance(from, second);
-        }
+        self.slow.advance(from, second);
+        self.large.advance(from, second);
+        self.unreadable.advance(from, second);
         if second / 3600 != from / 3600 {
             self.day_sum -= self.day.advance(from, second).min(self.day_sum);
             self.thresholds[3] = CALLABLE;
@@ -155,11 +153,13 @@ impl Warm {
         minute / 60 >= self.learns_from && (minute + minutes <= from || until <= minute)
     }
 
-    /// Notes a record of `second` that could not be read.
-    pub fn note_unreadable(&mut self, second: u32, is_open: bool) {
-        self.unreadable.add(self.last_second, second, 1);
+    /// Notes whether a record of `second` could be read whole.
+    pub fn note_readable(&mut self, second: u32, is_unreadable: bool, is_open: bool) {
+        if is_unreadable {
+            self.unreadable.add(self.last_second, second, 1);
+        }
         if is_open {
-            self.half_hours.note_readable(second, true);
+            self.half_hours.note_readable(second, is_unreadable);
         }
     }
 

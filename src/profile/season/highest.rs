@@ -40,10 +40,8 @@ impl Highest {
     }
 
     /// The highest count of a minute of the last incident.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and cut by the cast
     pub fn of_incident(&self) -> u32 {
-        let root = unpacked(self.incident_minute);
-        (root * root).ceil() as u32
+        squared(unpacked(self.incident_minute))
     }
 
     /// From now on a window of each scale is no spike that has no more than this.
@@ -62,14 +60,10 @@ impl Highest {
     }
 
     /// The least count that is beyond what the key did. Of days, only what was accepted counts.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and cut by the cast
     pub fn beyond(&self, scale: usize) -> u32 {
         match self.before.get(scale) {
             None | Some(0) => 0,
-            Some(highest) => {
-                let root = unpacked(*highest) + BEYOND;
-                (root * root).ceil() as u32
-            }
+            Some(highest) => squared(unpacked(*highest) + BEYOND),
         }
     }
 
@@ -88,6 +82,11 @@ impl Highest {
         }
         Ok(highest)
     }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and cut by the cast
+fn squared(root: f32) -> u32 {
+    (root * root).ceil() as u32
 }
 
 fn raise(highest: &mut u16, count: u32) {
