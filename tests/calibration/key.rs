@@ -1,0 +1,65 @@
+//! A key, its profile, and how the shipped rules judge it. `base/key.rs` is the same for an older commit.
+
+use keyhound::{
+    detect::{
+        Scale, Watch,
+        volume::{self, callable},
+    },
+    event::{KeyId, KeyKind},
+    profile::{Expected, Hot, Warm, tail, warm::WARM_AFTER},
+};
+
+/// The bar of the shipped rules.
+const BAR: f64 = 8.0;
+
+#[derive(Clone)]
+pub struct Key {
+    hot: Hot,
+    warm: Option<Warm>,
+}
+
+impl Key {
+    /// `minute` is counted since the epoch.
+    pub fn new(minute: u32) -> Self {
+        Self { hot: Hot::new(KeyId { kind: KeyKind::Raw, hash: [1; 16] }, minute * 60), warm: None }
+    }
+
+    /// `n` requests, evenly over a minute since the epoch.
+    pub fn see(&mut self, minute: u32, n: u32) {
+        for i in 0..n {
+            let second = minute * 60 + i * 60 / n;
+            let is_open = self.hot.advance(second, second, self.warm.as_mut());
+            self.hot.count(second, is_open, self.warm.as_mut());
+            if self.hot.total == WARM_AFTER {
+                self.warm = Some(Warm::new(&self.hot));
+            }
+            if let Some(warm) = &mut self.warm {
+                warm.advance(second);
+                warm.count(second);
+            }
+        }
+    }
+
+    /// The surprises of n and of n + 1 requests in a window that ends with `minute`.
+    pub fn surprises(&self, scale: Scale, n: u32, minute: u32) -> (f64, f64) {
+        let mut hot = self.hot;
+        if n == 0 {
+            hot.last_seen = minute * 60 + 59;
+        }
+        let Expected { mean, dispersion } = hot.expect(scale.seconds());
+        (tail::surprise(n, mean, dispersion), tail::surprise(n + 1, mean, dispersion))
+    }
+
+    /// Whether n requests in a window that ends with `minute` would be called.
+    pub fn calls(&self, scale: Scale, n: u32, minute: u32) -> bool {
+        n >= callable(&self.hot, scale) && self.surprises(scale, n, minute).0 >= BAR
+    }
+
+    /// Whether one of the rules calls what the key does now.
+    pub fn is_called(&self, watch: &Watch) -> bool {
+        let mut signals = Vec::new();
+        let key = (&self.hot, self.warm.as_ref());
+        volume::judge(watch, key, &[], self.hot.last_seen, &mut signals);
+        !signals.is_empty()
+    }
+}

@@ -1,0 +1,106 @@
+//! How often a window has a surprise of s or more.
+
+use keyhound::detect::Scale;
+use rand::{Rng, SeedableRng};
+
+use crate::{
+    key::Key,
+    source::{DAY, Random},
+};
+
+/// Surprises are told apart to a quarter, up to 7.
+pub const STEPS_PER_UNIT: usize = 4;
+const STEPS: usize = 7 * STEPS_PER_UNIT + 1;
+
+/// The windows of one kind of use and one scale.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shares {
+    pub windows: u64,
+    /// How many had a surprise of so many quarters, cut.
+    by_step: [u64; STEPS],
+    /// How many the shipped rules would call.
+    pub called: u64,
+}
+
+impl Shares {
+    /// How many windows had a surprise of so many quarters or more.
+    pub fn at_least(&self, step: usize) -> u64 {
+        self.by_step[step..].iter().sum()
+    }
+
+    /// [`Shares::at_least`] as a ratio to what it should be.
+    pub fn ratio(&self, step: usize) -> f64 {
+        self.at_least(step) as f64 / self.ideal(step)
+    }
+
+    /// How many windows should have had a surprise of so many quarters or more.
+    pub fn ideal(&self, step: usize) -> f64 {
+        self.windows.max(1) as f64 * 10f64.powf(-(step as f64) / STEPS_PER_UNIT as f64)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.windows += other.windows;
+        self.called += other.called;
+        self.by_step.iter_mut().zip(other.by_step).for_each(|(sum, n)| *sum += n);
+    }
+}
+
+/// What is known of one or more keys of a kind.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// By scale.
+    pub shares: [Shares; 4],
+    /// Requests a minute of each key.
+    pub rates: Vec<f64>,
+}
+
+impl Played {
+    pub fn add(&mut self, other: &Self) {
+        self.shares.iter_mut().zip(&other.shares).for_each(|(sum, shares)| sum.add(shares));
+        self.rates.extend(&other.rates);
+    }
+}
+
+/// The time that a key is looked at: minutes since the epoch, from midnight on; the first days only teach.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub start: u32,
+    pub taught: u32,
+    pub scored: u32,
+}
+
+/// Plays a key, given its requests in each minute since the start.
+pub fn play(span: Span, seed: u64, mut next: impl FnMut(u32) -> u32) -> Played {
+    assert!(span.start.is_multiple_of(DAY), "windows end with a day: {span:?}");
+    let mut drawn = Random::seed_from_u64(seed);
+    let (mut key, mut counts, mut shares) = (Key::new(span.start), [0u32; 4], [Shares::default(); 4]);
+    let mut requests = 0.0;
+    for minute in 0..(span.taught + span.scored) * DAY {
+        let n = next(minute);
+        let minute = span.start + minute;
+        key.see(minute, n);
+        requests += f64::from(n);
+        for ((scale, shares), count) in Scale::ALL.into_iter().zip(&mut shares).zip(&mut counts) {
+            *count += n;
+            if !((minute + 1) * 60).is_multiple_of(scale.seconds()) {
+                continue;
+            }
+            let n = std::mem::take(count);
+            if minute >= span.start + span.taught * DAY {
+                note(shares, &key, scale, n, minute, drawn.random::<f64>());
+            }
+        }
+    }
+    Played { shares, rates: vec![requests / f64::from((span.taught + span.scored) * DAY)] }
+}
+
+/// A count has a range of probabilities; where in it is drawn (randomised probability integral transform).
+fn note(shares: &mut Shares, key: &Key, scale: Scale, n: u32, minute: u32, drawn: f64) {
+    let (low, high) = key.surprises(scale, n, minute);
+    let (more, beyond) = (10f64.powf(-low), 10f64.powf(-high));
+    let surprise = -(beyond + drawn * (more - beyond)).log10();
+    let step = (surprise * STEPS_PER_UNIT as f64).max(0.0) as usize;
+    shares.windows += 1;
+    shares.by_step[step.min(STEPS - 1)] += 1;
+    shares.called += u64::from(key.calls(scale, n, minute));
+}
