@@ -1,6 +1,6 @@
 //! The detectors that a rule can name, and their parameters with valid ranges.
 //!
-//! A rule says `detector: volume.spike` and `with: { scale: 1m, surprise: 8 }`. Holding a [`Detector`] means that
+//! A rule says `detector: volume.spike` and `with: { scale: 1m, surprise: 6 }`. Holding a [`Detector`] means that
 //! its parameters are valid.
 
 use schemars::JsonSchema;

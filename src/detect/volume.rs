@@ -83,9 +83,11 @@ pub fn judge(
             continue;
         }
         let Expected { mean, dispersion } = expected((hot, warm), scale, groups, watermark);
-        let raw = tail::surprise(n, mean, dispersion);
-        let hour = hot.last_seen / 3600;
-        let score = warm.map_or(raw, |warm| warm.calibrated(raw, hour, hot.age_days(), scale.seconds()));
+        let by_model = tail::surprise(n, mean, dispersion);
+        let score = warm.map_or(by_model, |warm| {
+            let own = warm.own_tail.surprise(scale as usize, by_model);
+            warm.calibrated(own, hot.last_seen / 3600, hot.age_days(), scale.seconds())
+        });
         for (rule, bar) in &uses.bars {
             if score >= *bar {
                 signals.push(Signal {

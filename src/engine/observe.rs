@@ -95,8 +95,9 @@ impl Engine {
         if !is_success(event.status) {
             return Beyond::default();
         }
-        let hour = second_of(event.time) / 3600;
-        self.routes.observe(event.route.hash, hour, event.latency_us, event.response_bytes, frozen)
+        let (second, watermark) = (second_of(event.time), second_of(self.watermark));
+        let (latency, bytes) = (event.latency_us, event.response_bytes);
+        self.routes.observe(event.route.hash, second, watermark, latency, bytes, frozen)
     }
 
     /// A request whose minute is closed, or that is older than its key's day.

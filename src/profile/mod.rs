@@ -8,6 +8,7 @@ pub mod codec;
 pub mod fold;
 pub mod half_hours;
 pub mod key;
+pub mod own_tail;
 pub mod panes;
 pub mod places;
 pub mod routes;

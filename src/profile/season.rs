@@ -120,6 +120,11 @@ impl Season {
         (self.five_count != UNKNOWN).then_some(self.five_count)
     }
 
+    /// Requests of the hour that is open; `None` if not all are known.
+    pub fn hour_count(&self) -> Option<u32> {
+        (self.hour_count != UNKNOWN).then_some(self.hour_count)
+    }
+
     /// Moves time on, closing the minutes, hours and days in between. `unknown` means that it is not known what happened in
     /// between: no minute of it is learnt, nor an hour or five minutes that it meets.
     ///
@@ -290,7 +295,7 @@ impl Season {
     }
 
     /// The level over the profile of the twenty minutes or so before what is open, from 0.2 to 5.
-    fn level(&self) -> f32 {
+    pub(super) fn level(&self) -> f32 {
         level_of(self.observed, self.expected)
     }
 
@@ -309,11 +314,11 @@ impl Season {
     }
 
     fn dispersion_five(&self) -> f32 {
-        ((self.scatter_five + 0.2) / (5.0 * self.scatter_weight + 2.0)).clamp(0.01, SCATTER_MAX)
+        ((self.scatter_five + 0.2) / (5.0 * self.scatter_weight + 2.0)).clamp(0.02, SCATTER_MAX)
     }
 
     fn dispersion_hour(&self) -> f32 {
-        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(0.01, SCATTER_MAX_HOUR)
+        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(0.03, SCATTER_MAX_HOUR)
     }
 
     fn weekday_factor(&self, day: u32) -> f32 {

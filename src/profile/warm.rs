@@ -9,6 +9,7 @@ use super::{
     fold::Open,
     half_hours::{HalfHours, Usual},
     key::{CALLABLE, Hot},
+    own_tail::OwnTail,
     panes::Panes,
     places::{Item, Places},
 };
@@ -27,7 +28,7 @@ pub struct Peak {
     pub surprise: u8,
 }
 
-/// The rest of a key's profile. At most 816 bytes.
+/// The rest of a key's profile. At most 836 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Warm {
     pub day: Panes<u32, 24, 3600>,
@@ -55,11 +56,12 @@ pub struct Warm {
     /// Records that are cut or cannot be read, over 5 min.
     pub unreadable: Panes<u16, 5, 60>,
     pub peaks: [Peak; 6],
+    pub own_tail: OwnTail,
     /// Second of the newest event seen by this part.
     pub last_second: u32,
 }
 
-const _: () = assert!(size_of::<Warm>() <= 816, "the warm part of a key is over its budget");
+const _: () = assert!(size_of::<Warm>() <= 836, "the warm part of a key is over its budget");
 
 impl Warm {
     /// The warm part of a key that had none.
@@ -85,6 +87,7 @@ impl Warm {
             large: Panes::default(),
             unreadable: Panes::default(),
             peaks: [Peak::default(); 6],
+            own_tail: OwnTail::default(),
             last_second: second,
         }
     }
@@ -251,6 +254,7 @@ impl Warm {
             out.uint(u64::from(peak.hour));
             out.raw(&[peak.surprise]);
         }
+        self.own_tail.write(out);
     }
 
     /// What is learnt and what is not closed: what does not depend on the order of records.
@@ -302,6 +306,7 @@ impl Warm {
         for peak in &mut warm.peaks {
             *peak = Peak { hour: input.u32()?, surprise: input.byte()? };
         }
+        warm.own_tail = OwnTail::read(input)?;
         Ok(warm)
     }
 }

@@ -9,6 +9,14 @@ pub struct Expected {
     pub dispersion: f64,
 }
 
+impl Expected {
+    /// Whether a count is so far above the mean that it may be one in a hundred.
+    pub(in crate::profile) fn may_be_beyond(&self, n: u32) -> bool {
+        let off = f64::from(n) - self.mean;
+        off > 0.0 && off * off >= 2.0 * (self.mean + self.dispersion * self.mean * self.mean)
+    }
+}
+
 impl Season {
     /// What is expected of a window of `length` seconds that ends at `now`.
     ///
@@ -16,6 +24,15 @@ impl Season {
     /// how many times its usual the rest of the key's group is used now (1 = as usual): where it is above the
     /// key's own level, it takes its place.
     pub fn expect(&self, now: u32, length: u32, since: u32, level: f32, others: f64) -> Expected {
+        let Expected { mean, dispersion } = self.expect_if_known(now, length, since, level, others);
+        let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
+        // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
+        let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
+        Expected { mean, dispersion: dispersion + 1.0 / known + 0.6 * libm::exp(-age_days) }
+    }
+
+    /// [`Season::expect`] as if what is learnt were all there is to know: the least that a count scatters.
+    pub fn expect_if_known(&self, now: u32, length: u32, since: u32, level: f32, others: f64) -> Expected {
         let hours = f64::from(length) / 3600.0;
         let mean = if length >= 86_400 {
             f64::from(self.daily(now, since)) * f64::from(length) / 86_400.0
@@ -24,15 +41,11 @@ impl Season {
         };
         let level = if length < 3600 { f64::from(level) } else { 1.0 };
         let mean = mean * level.max(others);
-        let age_days = f64::from(now.saturating_sub(since)) / 86_400.0;
         let scatter = match length {
             ..=60 => self.dispersion_minute(),
             61..=300 => self.dispersion_five(),
             _ => self.dispersion_hour(),
         };
-        // The predictive of a Gamma-distributed mean: what has been seen little of is known badly.
-        let known = 5.0 + f64::from(self.bins_total()).min(1000.0) / 2.0;
-        let dispersion = f64::from(scatter) + 1.0 / known + 0.6 * libm::exp(-age_days);
-        Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion }
+        Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion: f64::from(scatter) }
     }
 }
