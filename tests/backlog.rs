@@ -7,6 +7,7 @@ use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    path::Path,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -156,5 +157,81 @@ fn a_live_leak_pages_while_another_source_brings_a_week_of_history() {
         goes_on();
         told.lock().expect("no panic").iter().any(|body| body.contains(&now))
     });
+    assert!(daemon.stop().success());
+}
+
+/// Gateways that write the history, and logs of each, one after the other.
+const GATEWAYS: u64 = 6;
+const LOGS: u64 = 10;
+const WEEK: u64 = 7 * 86_400;
+
+/// One log of a gateway's: its part of the history of a week that ends a minute ago, of a thousand keys.
+fn write_log(path: &Path, lines: u64, gateway: u64, log: u64) {
+    let file = File::create(path).expect("made");
+    let mut file = flate2::write::GzEncoder::new(std::io::BufWriter::new(file), flate2::Compression::fast());
+    let start = seconds() - WEEK - 60;
+    let mut text = String::new();
+    for n in lines * log / LOGS..lines * (log + 1) / LOGS {
+        let key = (n * 7 + gateway) % 1_000;
+        line(&mut text, (start + WEEK * n / lines, &format!("sk_live_key_number_{key}"), 200));
+        if text.len() > 1 << 16 {
+            file.write_all(text.as_bytes()).expect("written");
+            text.clear();
+        }
+    }
+    file.write_all(text.as_bytes()).expect("written");
+    file.finish().expect("written").flush().expect("written");
+}
+
+/// `KEYHOUND_BACKLOG_LINES=100000000`, with `--release` and `--nocapture`, is the whole of it: 11 GB are read.
+#[test]
+fn a_week_in_gzip_files_is_told_of_and_read_whole_and_in_order() {
+    let lines =
+        std::env::var("KEYHOUND_BACKLOG_LINES").map_or(30_000, |lines| lines.parse().expect("a number"));
+    let source = FileSource { name: "history-*.gz", format: "nginx", key: "raw" };
+    let site = Site::new(&[source], true, "");
+    let made = Instant::now();
+    thread::scope(|scope| {
+        for gateway in 0..GATEWAYS {
+            let site = &site;
+            scope.spawn(move || {
+                for log in 0..LOGS {
+                    let path = site.path(&format!("history-{gateway}-{log}.gz"));
+                    write_log(&path, lines / GATEWAYS, gateway, log);
+                }
+            });
+        }
+    });
+    let bytes: u64 = site.files().iter().map(|path| fs::metadata(path).map_or(0, |data| data.len())).sum();
+    println!("{lines} lines in {} files, {} MB, made in {:?}", GATEWAYS * LOGS, bytes >> 20, made.elapsed());
+
+    let mut daemon = site.start(&[]);
+    let (started, all) = (Instant::now(), lines / GATEWAYS * GATEWAYS);
+    let (mut told, mut read) = (None, 0);
+    while read < all {
+        assert!(daemon.end_within(Duration::ZERO).is_none(), "{}", site.last_words());
+        thread::sleep(Duration::from_millis(200));
+        read = site.metric("keyhound_events_total").unwrap_or(0);
+        let text = daemon::http::get(&site.listen, "/readyz").unwrap_or_default();
+        let ready: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let Some(words) = ready.pointer("/sources/0/catch_up").and_then(|words| words.as_str()) else {
+            continue;
+        };
+        if told.is_none() {
+            println!("told after {:?}: {words}", started.elapsed());
+            told = Some(words.to_owned());
+        }
+    }
+    let took = started.elapsed();
+    #[allow(clippy::cast_precision_loss)] // far below
+    let rate = all as f64 / took.as_secs_f64();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap_or_default();
+    let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    println!("read in {took:?}, {rate:.0} lines a second; {memory}");
+    assert_eq!(site.metric("keyhound_events_total"), Some(all));
+    for none in ["keyhound_events_late_total", "keyhound_events_behind_watermark_total"] {
+        assert_eq!(site.metric(none), Some(0), "{none}");
+    }
+    assert!(site.incidents().lines().count() < 3, "{}", site.incidents());
     assert!(daemon.stop().success());
 }

@@ -34,9 +34,13 @@ pub fn play(engines: &mut Engines, events: impl Iterator<Item = Event<'static>>,
 }
 
 impl Engines {
-    /// What the keys of all partitions have learnt, in the order of partitions and keys.
+    /// What was learnt of keys and routes, in the order of partitions, keys and routes.
     pub fn learnt(&self) -> Vec<Vec<u8>> {
-        let learnt = self.engines.iter().flat_map(|engine| engine.table.learnt(second_of(engine.watermark)));
-        learnt.map(|(_, written)| written.0).collect()
+        let learnt = self.engines.iter().flat_map(|engine| {
+            let watermark = second_of(engine.watermark);
+            let keys = engine.table.learnt(watermark).into_values();
+            keys.chain(engine.routes.learnt(watermark).into_values())
+        });
+        learnt.map(|written| written.0).collect()
     }
 }

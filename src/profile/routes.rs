@@ -1,12 +1,17 @@
 //! How long each route takes and how much it sends, by hdrhistogram.
 //!
-//! One generation is recorded while the 99th percentile of the one before is compared against; a generation is
-//! ten thousand requests or a day. Counters are u32 and a generation is short, so that none can saturate (a
-//! saturated bucket makes `value_at_quantile` answer 0).
+//! Requests are recorded by the hour in which they were made. When an hour closes ([`first_open`]) it joins the generation,
+//! and when that has ten thousand requests its 99th percentile is what requests are compared with. So what is learnt does
+//! not depend on the order in which records come. Counters are u32 and a generation is short, so that none can saturate (a
+//! saturated bucket makes `value_at_quantile` answer 0). With one significant digit a percentile is at most a sixteenth too
+//! high.
 
 use hdrhistogram::Histogram;
 
-use super::codec::{CodecError, Reader, Writer};
+use super::{
+    codec::{CodecError, Reader, Writer},
+    fold::first_open,
+};
 
 /// Routes that a partition keeps; requests on others are counted and not judged.
 pub const ROUTES_MAX: usize = 256;
@@ -19,20 +24,80 @@ const FIRST: u32 = 500;
 const LATENCY_MAX: u64 = 600_000;
 const SIZE_MAX: u64 = 1 << 20;
 
+/// How long some requests took and how much they sent.
+#[derive(Clone, Debug)]
+struct Distributions {
+    latency: Histogram<u32>,
+    size: Histogram<u32>,
+    /// Requests, those too that say neither.
+    count: u32,
+}
+
+impl Distributions {
+    fn new() -> Self {
+        let histogram =
+            |most| Histogram::new_with_bounds(1, most, 1).unwrap_or_else(|_| unreachable!("constant bounds"));
+        Self { latency: histogram(LATENCY_MAX), size: histogram(SIZE_MAX), count: 0 }
+    }
+
+    fn reset(&mut self) {
+        self.latency.reset();
+        self.size.reset();
+        self.count = 0;
+    }
+
+    /// Takes all from another, which has none then.
+    fn take_in(&mut self, other: &mut Self) {
+        for (all, part) in [(&mut self.latency, &other.latency), (&mut self.size, &other.size)] {
+            all.add(part).unwrap_or_else(|_| unreachable!("equal bounds"));
+        }
+        self.count = self.count.saturating_add(other.count);
+        other.reset();
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.uint(u64::from(self.count));
+        for histogram in [&self.latency, &self.size] {
+            let values: Vec<(u64, u32)> =
+                histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
+            out.uint(values.len() as u64);
+            for (value, count) in values {
+                out.uint(value);
+                out.uint(u64::from(count));
+            }
+        }
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut read = Self::new();
+        read.count = input.u32()?;
+        for histogram in [&mut read.latency, &mut read.size] {
+            for _ in 0..input.uint()? {
+                let value = input.uint()?;
+                histogram.saturating_record_n(value, input.u32()?);
+            }
+        }
+        Ok(read)
+    }
+}
+
 /// One route's distributions.
 #[derive(Clone, Debug)]
 pub struct Route {
-    latency: Histogram<u32>,
-    size: Histogram<u32>,
-    count: u32,
+    /// The generation that is not complete, of hours that have closed.
+    closed: Distributions,
+    /// The hours that are open, of which there are two at most: by whether their number is odd.
+    open: [Distributions; 2],
+    /// The first hour that is open.
+    open_from: u32,
     /// The 99th percentiles of the last generation; `u32::MAX` before the first.
     latency_p99_ms: u32,
     size_p99_units: u32,
     /// The recent shares of all requests beyond them.
     slow_share: f32,
     large_share: f32,
-    /// The hour, since the epoch, of the last request that taught something.
-    last_hour: u32,
+    /// The newest second of a request that taught something.
+    newest: u32,
 }
 
 /// What one request was, against its route.
@@ -47,22 +112,48 @@ pub struct Beyond {
 
 impl Route {
     fn new() -> Self {
-        let histogram =
-            |most| Histogram::new_with_bounds(1, most, 2).unwrap_or_else(|_| unreachable!("constant bounds"));
         Self {
-            latency: histogram(LATENCY_MAX),
-            size: histogram(SIZE_MAX),
-            count: 0,
+            closed: Distributions::new(),
+            open: [Distributions::new(), Distributions::new()],
+            open_from: 0,
             latency_p99_ms: u32::MAX,
             size_p99_units: u32::MAX,
             slow_share: 0.01,
             large_share: 0.01,
-            last_hour: 0,
+            newest: 0,
         }
     }
 
-    /// What the record does not say is neither slow nor large, and teaches nothing.
-    fn observe(&mut self, hour: u32, latency_us: Option<u32>, bytes: Option<u32>, frozen: bool) -> Beyond {
+    /// Hours close whose minutes have, where event time has come to `watermark`. The first few with enough requests, and then
+    /// each generation, say what is slow and what is large.
+    fn close_hours(&mut self, watermark: u32) {
+        let to = first_open(watermark, self.newest) / 60;
+        for hour in (self.open_from..to).take(2) {
+            self.closed.take_in(&mut self.open[hour as usize % 2]);
+            let is_first = self.latency_p99_ms == u32::MAX && self.size_p99_units == u32::MAX;
+            if self.closed.count >= GENERATION || (self.closed.count >= FIRST && is_first) {
+                self.turn();
+            }
+        }
+        self.open_from = self.open_from.max(to);
+    }
+
+    /// What the record does not say is neither slow nor large, and teaches nothing. Nor does a request whose hour is closed.
+    fn observe(
+        &mut self,
+        second: u32,
+        watermark: u32,
+        latency_us: Option<u32>,
+        bytes: Option<u32>,
+        frozen: bool,
+    ) -> Beyond {
+        if !frozen {
+            let before = self.newest;
+            self.newest = before.max(second);
+            if self.newest / 60 != before / 60 {
+                self.close_hours(watermark);
+            }
+        }
         let (latency, units) = (latency_us.map(|us| us / 1000), bytes.map(|bytes| bytes / 64));
         let slow = latency.is_some_and(|latency| latency > self.latency_p99_ms);
         let large = units.is_some_and(|units| units > self.size_p99_units);
@@ -70,19 +161,22 @@ impl Route {
         if frozen {
             return before;
         }
-        self.last_hour = self.last_hour.max(hour);
-        if let Some(latency) = latency {
+        if latency.is_some() {
             self.slow_share += 0.002 * (f32::from(u8::from(slow)) - self.slow_share);
-            self.latency.saturating_record(u64::from(latency.max(1)));
         }
-        if let Some(units) = units {
+        if units.is_some() {
             self.large_share += 0.002 * (f32::from(u8::from(large)) - self.large_share);
-            self.size.saturating_record(u64::from(units.max(1)));
         }
-        self.count += 1;
-        let is_first = self.latency_p99_ms == u32::MAX && self.size_p99_units == u32::MAX;
-        if self.count >= GENERATION || (self.count == FIRST && is_first) {
-            self.turn();
+        let hour = second / 3600;
+        if hour >= self.open_from {
+            let open = &mut self.open[hour as usize % 2];
+            if let Some(latency) = latency {
+                open.latency.saturating_record(u64::from(latency.max(1)));
+            }
+            if let Some(units) = units {
+                open.size.saturating_record(u64::from(units.max(1)));
+            }
+            open.count = open.count.saturating_add(1);
         }
         before
     }
@@ -93,44 +187,31 @@ impl Route {
             let enough = histogram.len() >= u64::from(FIRST);
             if enough { u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX) } else { last }
         };
-        self.latency_p99_ms = p99(&self.latency, self.latency_p99_ms);
-        self.size_p99_units = p99(&self.size, self.size_p99_units);
-        if self.count >= GENERATION {
-            self.latency.reset();
-            self.size.reset();
-            self.count = 0;
+        self.latency_p99_ms = p99(&self.closed.latency, self.latency_p99_ms);
+        self.size_p99_units = p99(&self.closed.size, self.size_p99_units);
+        if self.closed.count >= GENERATION {
+            self.closed.reset();
         }
     }
 
     fn write(&self, out: &mut Writer) {
-        out.counts([self.count, self.latency_p99_ms, self.size_p99_units, self.last_hour].into_iter());
+        out.counts([self.latency_p99_ms, self.size_p99_units, self.newest, self.open_from].into_iter());
         out.float(self.slow_share);
         out.float(self.large_share);
-        for histogram in [&self.latency, &self.size] {
-            let values: Vec<(u64, u32)> =
-                histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
-            out.uint(values.len() as u64);
-            for (value, count) in values {
-                out.uint(value);
-                out.uint(u64::from(count));
-            }
-        }
+        self.closed.write(out);
+        self.open.iter().for_each(|open| open.write(out));
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut route = Self::new();
-        route.count = input.u32()?;
         route.latency_p99_ms = input.u32()?;
         route.size_p99_units = input.u32()?;
-        route.last_hour = input.u32()?;
+        route.newest = input.u32()?;
+        route.open_from = input.u32()?;
         route.slow_share = input.float()?;
         route.large_share = input.float()?;
-        for histogram in [&mut route.latency, &mut route.size] {
-            for _ in 0..input.uint()? {
-                let value = input.uint()?;
-                histogram.saturating_record_n(value, input.u32()?);
-            }
-        }
+        route.closed = Distributions::read(input)?;
+        route.open = [Distributions::read(input)?, Distributions::read(input)?];
         Ok(route)
     }
 }
@@ -148,12 +229,13 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// Compares a request with its route, then adds it to the route's history unless `frozen`. `hour` is the request's,
-    /// since the epoch.
+    /// Compares a request of `second` with its route, then adds it to the route's history unless `frozen`. Event time has
+    /// come to `watermark`, in seconds.
     pub fn observe(
         &mut self,
         route: u64,
-        hour: u32,
+        second: u32,
+        watermark: u32,
         latency_us: Option<u32>,
         bytes: Option<u32>,
         frozen: bool,
@@ -178,7 +260,7 @@ impl RouteTable {
         };
         let (_, state, dirty) = &mut self.routes[at];
         *dirty |= !frozen;
-        state.observe(hour, latency_us, bytes, frozen)
+        state.observe(second, watermark, latency_us, bytes, frozen)
     }
 
     /// If there are as many as there may be, forgets those that are not used any more at `hour`.
@@ -186,7 +268,7 @@ impl RouteTable {
         if self.routes.len() < ROUTES_MAX {
             return;
         }
-        let is_used = |route: &Route| route.last_hour + UNUSED_HOURS > hour;
+        let is_used = |route: &Route| route.newest / 3600 + UNUSED_HOURS > hour;
         let gone = self.routes.iter().filter(|(_, state, _)| !is_used(state)).map(|(route, ..)| *route);
         let from = self.gone.len();
         self.gone.extend(gone);
@@ -227,6 +309,20 @@ impl RouteTable {
         }
     }
 
+    /// What is learnt and what is not closed of each route, where event time has come to `watermark`. The shares of the newest
+    /// requests are of the order in which they came.
+    #[cfg(test)]
+    pub fn learnt(&self, watermark: u32) -> std::collections::BTreeMap<u64, Writer> {
+        let learnt = self.routes.iter().map(|(hash, route, _)| {
+            let mut route = Route { slow_share: 0.0, large_share: 0.0, ..(**route).clone() };
+            route.close_hours(watermark);
+            let mut out = Writer::default();
+            route.write(&mut out);
+            (*hash, out)
+        });
+        learnt.collect()
+    }
+
     /// Puts a route back from a checkpoint. Entries may come in any order.
     pub fn restore(&mut self, route: u64, input: &mut Reader<'_>) -> Result<(), CodecError> {
         let state = Route::read(input)?;
@@ -239,12 +335,13 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::fold::LATENESS;
 
     /// A table that is full of routes that were used in hour 10.
     fn full() -> RouteTable {
         let mut table = RouteTable::default();
         for route in 1..=ROUTES_MAX as u64 {
-            table.observe(route, 10, Some(1_000), Some(64), false);
+            table.observe(route, 10 * 3600, 0, Some(1_000), Some(64), false);
         }
         table
     }
@@ -259,15 +356,15 @@ mod tests {
     fn a_full_table_forgets_what_was_not_used_for_a_day_and_takes_others() {
         let mut table = full();
         assert_eq!(written(&mut table).len(), ROUTES_MAX);
-        table.observe(7, 20, Some(1_000), Some(64), false);
-        table.observe(1_000, 20, Some(1_000), Some(64), false);
+        table.observe(7, 20 * 3600, 0, Some(1_000), Some(64), false);
+        table.observe(1_000, 20 * 3600, 0, Some(1_000), Some(64), false);
         assert_eq!((table.len(), table.unjudged), (ROUTES_MAX, 1));
         table.sweep(10 + UNUSED_HOURS - 1);
         assert_eq!(table.len(), ROUTES_MAX, "all were used within the day");
         table.sweep(10 + UNUSED_HOURS);
         assert_eq!(table.len(), 1);
-        table.observe(1_000, 35, Some(1_000), Some(64), false);
-        table.observe(9, 35, Some(1_000), Some(64), false);
+        table.observe(1_000, 35 * 3600, 0, Some(1_000), Some(64), false);
+        table.observe(9, 35 * 3600, 0, Some(1_000), Some(64), false);
         assert_eq!((table.len(), table.unjudged), (3, 1));
         let entries = written(&mut table);
         let kept: Vec<u64> = entries.iter().filter(|(_, kept)| *kept).map(|(route, _)| *route).collect();
@@ -276,12 +373,29 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_teaches_when_it_has_closed_whatever_comes_first() {
+        let p99 = |table: &RouteTable| table.routes[0].1.latency_p99_ms;
+        let hour = 10 * 3600;
+        let mut table = RouteTable::default();
+        for n in 0..FIRST {
+            // The last ones are 15 min late.
+            let second = hour + 3_599 - n % 900;
+            table.observe(1, second, second, Some(5_000), Some(64), false);
+        }
+        table.observe(1, hour + 3600 + LATENESS - 60, hour + 3600 + LATENESS - 1, Some(9_000), None, false);
+        assert_eq!(p99(&table), u32::MAX, "late ones may come yet");
+        table.observe(1, hour + 3600 + LATENESS + 60, hour + 3600 + LATENESS, Some(9_000), None, false);
+        assert_eq!(p99(&table), 5);
+        assert!(table.observe(1, hour + 3600, hour + 3600 + LATENESS, Some(9_000), None, true).slow);
+    }
+
+    #[test]
     fn what_teaches_nothing_takes_no_place() {
         let mut table = RouteTable::default();
-        table.observe(1, 10, Some(1_000), Some(64), true);
+        table.observe(1, 10 * 3600, 0, Some(1_000), Some(64), true);
         assert_eq!(table.len(), 0);
-        table.observe(1, 10, Some(1_000), Some(64), false);
-        table.observe(1, 11, Some(9_000), Some(64), true);
+        table.observe(1, 10 * 3600, 0, Some(1_000), Some(64), false);
+        table.observe(1, 11 * 3600, 0, Some(9_000), Some(64), true);
         let bytes = |table: &mut RouteTable| {
             let mut entries = Vec::new();
             table.checkpoint(|route, state| entries.push((route, state.map(|state| state.0))));
@@ -292,7 +406,7 @@ mod tests {
             restored.restore(route, &mut Reader::versioned(&state.unwrap()).unwrap()).unwrap();
         }
         for table in [&mut table, &mut restored] {
-            table.observe(1, 12, Some(2_000), Some(64), false);
+            table.observe(1, 12 * 3600, 0, Some(2_000), Some(64), false);
         }
         assert_eq!(bytes(&mut table), bytes(&mut restored), "as if it had never been away");
     }

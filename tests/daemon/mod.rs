@@ -54,7 +54,7 @@ impl Site {
                 text,
                 "- file: {{ paths: [{path:?}], follow: {follow} }}\n  format: {format}\n  key: {key}\n  \
                  namespace: {}",
-                name.replace('.', "-")
+                name.replace(['.', '*'], "-")
             );
         }
         let _ = write!(

@@ -62,6 +62,9 @@ fn event(arrival: &Arrival, input: u32) -> Event<'static> {
         network_type: NetworkType::Hosting,
         ..Place::default()
     };
+    event.route.hash = 1 + u64::from(n % 2);
+    event.latency_us = Some(u32::from(from) * 1_000);
+    event.response_bytes = (from % 3 > 0).then(|| u32::from(from) * 100);
     if cut {
         event.flags.set(Flags::CUT);
     }
@@ -164,7 +167,7 @@ proptest! {
         for (n, (in_order, dealt)) in in_order.0.iter().zip(&dealt.0).enumerate() {
             let other = in_order.iter().zip(dealt).position(|(a, b)| a != b);
             // Not what was learnt itself: it is long.
-            prop_assert!(in_order == dealt, "key {n}: another order taught something else, from byte {other:?} on");
+            prop_assert!(in_order == dealt, "key or route {n}: another order taught something else, from byte {other:?} on");
         }
         prop_assert_eq!(in_order.0.len(), dealt.0.len());
     }
