@@ -9,8 +9,10 @@ use keyhound::{
     profile::{Expected, Hot, Warm, tail, warm::WARM_AFTER},
 };
 
-/// The bar of the shipped rules.
-const BAR: f64 = 8.0;
+/// The bar of the shipped rules for a scale.
+const fn bar(scale: Scale) -> f64 {
+    if matches!(scale, Scale::Day) { 8.0 } else { 6.0 }
+}
 
 #[derive(Clone)]
 pub struct Key {
@@ -40,7 +42,7 @@ impl Key {
         }
     }
 
-    /// The surprises of n and of n + 1 requests in a window that ends with `minute`.
+    /// The surprises of n and of n + 1 requests in a window that ends with `minute`, by the model.
     pub fn surprises(&self, scale: Scale, n: u32, minute: u32) -> (f64, f64) {
         let mut hot = self.hot;
         if n == 0 {
@@ -50,9 +52,14 @@ impl Key {
         (tail::surprise(n, mean, dispersion), tail::surprise(n + 1, mean, dispersion))
     }
 
+    /// What the key's own tail makes of a surprise by the model.
+    pub fn own(&self, scale: Scale, by_model: f64) -> f64 {
+        self.warm.as_ref().map_or(by_model, |warm| warm.own_tail.surprise(scale as usize, by_model))
+    }
+
     /// Whether n requests in a window that ends with `minute` would be called.
     pub fn calls(&self, scale: Scale, n: u32, minute: u32) -> bool {
-        n >= callable(&self.hot, scale) && self.surprises(scale, n, minute).0 >= BAR
+        n >= callable(&self.hot, scale) && self.own(scale, self.surprises(scale, n, minute).0) >= bar(scale)
     }
 
     /// Whether one of the rules calls what the key does now.

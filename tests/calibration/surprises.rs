@@ -98,7 +98,7 @@ pub fn play(span: Span, seed: u64, mut next: impl FnMut(u32) -> u32) -> Played {
 fn note(shares: &mut Shares, key: &Key, scale: Scale, n: u32, minute: u32, drawn: f64) {
     let (low, high) = key.surprises(scale, n, minute);
     let (more, beyond) = (10f64.powf(-low), 10f64.powf(-high));
-    let surprise = -(beyond + drawn * (more - beyond)).log10();
+    let surprise = key.own(scale, -(beyond + drawn * (more - beyond)).log10());
     let step = (surprise * STEPS_PER_UNIT as f64).max(0.0) as usize;
     shares.windows += 1;
     shares.by_step[step.min(STEPS - 1)] += 1;
