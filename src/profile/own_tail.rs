@@ -43,7 +43,7 @@ pub struct OwnTail {
     /// How far they were beyond, together, in [`PARTS`].
     excess: [u16; LENGTHS.len()],
     /// The key's level at the beginning of these five minutes, and the three before, as [`packed`].
-    levels: [u8; 4],
+    levels: [i8; 4],
     /// Their number, of which the lower half is enough.
     five: u16,
 }
@@ -112,7 +112,7 @@ impl OwnTail {
     /// Appends the fields.
     pub(super) fn write(&self, out: &mut Writer) {
         out.counts([self.hours, self.five].into_iter().chain(self.beyond).chain(self.excess).map(u32::from));
-        out.raw(&self.levels);
+        out.raw(&self.levels.map(i8::cast_unsigned));
     }
 
     /// Reads what [`OwnTail::write`] wrote.
@@ -121,19 +121,19 @@ impl OwnTail {
         for sum in own.beyond.iter_mut().chain(&mut own.excess) {
             *sum = input.u16()?;
         }
-        own.levels = input.array()?;
+        own.levels = input.array::<4>()?.map(u8::cast_signed);
         Ok(own)
     }
 }
 
 /// A level from 0.2 to 5 as a logarithm in 50ths of an octave; 0 is 1.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within a byte
-fn packed(level: f32) -> u8 {
-    (libm::log2f(level) * 50.0).round().clamp(-127.0, 127.0) as i8 as u8
+#[allow(clippy::cast_possible_truncation)] // within a byte
+fn packed(level: f32) -> i8 {
+    (libm::log2f(level) * 50.0).round().clamp(-127.0, 127.0) as i8
 }
 
-fn unpacked(level: u8) -> f32 {
-    libm::exp2f(f32::from(level as i8) / 50.0)
+fn unpacked(level: i8) -> f32 {
+    libm::exp2f(f32::from(level) / 50.0)
 }
 
 #[cfg(test)]
@@ -162,7 +162,8 @@ mod tests {
         check(&OwnTail::default(), 1.9, 1.9);
         check(&OwnTail::default(), 4.0, 3.85);
         check(&OwnTail::default(), 8.0, 6.47);
-        assert_eq!(OwnTail::default().surprise(3, 8.0), 8.0, "a day has none");
+        let of_a_day = OwnTail::default().surprise(3, 8.0);
+        assert!((of_a_day - 8.0).abs() < 1e-9, "a day has none: {of_a_day}");
     }
 
     #[test]
@@ -185,14 +186,14 @@ mod tests {
     #[test]
     fn a_longer_way_beyond_is_never_less_surprising_nor_more_than_the_model_says() {
         for own in [OwnTail::default(), after(240, 1, 3.0), after(672, 7, 40.0), after(30, 10, 2.5)] {
-            let mut last = 0.0;
+            let mut before = 0.0;
             for tenth in 0..3_000 {
                 let by_model = f64::from(tenth) / 10.0;
                 let surprise = own.surprise(2, by_model);
                 // At the threshold the rate takes the model's place.
-                let least = if (by_model - BEYOND).abs() < 1e-9 { 0.0 } else { last };
+                let least = if (by_model - BEYOND).abs() < 1e-9 { 0.0 } else { before };
                 assert!(surprise >= least && surprise <= by_model, "{surprise} for {by_model} of {own:?}");
-                last = surprise;
+                before = surprise;
             }
         }
     }
