@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo build lint test fuzz bench calibrate trace clean
+.PHONY: help demo build lint test fuzz bench calibrate portable trace clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +31,13 @@ bench: ## Measure CPU per event against bare Kafka consumers on the same real br
 	@tests/install/run build kafka
 	@tests/run bench
 
-calibrate: ## Compare surprises with how often they come, over 10 million minutes of each kind of use; writes docs/calibration.md
+calibrate: ## Compare surprises with how often they come, over 10 million minutes of each kind of use; writes docs/calibration.*
 	@tests/install/run build
 	@tests/run calibrate
+
+portable: ## Show that the core says and learns the same bits with glibc, without FMA, and with musl
+	@tests/install/run build
+	@tests/portable/run
 
 trace: build ## Replay labelled traffic of the generator in KEYHOUND_TRACE, and score what is found (SEEDS)
 	@KEYHOUND=target/release/keyhound tests/trace/run $(SEEDS)
