@@ -7,8 +7,9 @@
 use super::bins::{packed, unpacked};
 use crate::profile::codec::{CodecError, Reader, Writer};
 
-/// How far beyond the highest a count must be, as a difference of roots: five standard deviations of a Poisson count.
-const BEYOND: f32 = 2.5;
+/// How far beyond the highest a count of a minute, five, an hour and a day must be, as a difference of roots: five standard
+/// deviations of a Poisson count, and two for an hour and a day, which no single burst makes.
+const BEYOND: [f32; 4] = [2.5, 2.5, 1.0, 1.0];
 /// What a day leaves of a root: the highest count halves in two weeks.
 const KEPT_OF_DAY: f32 = 0.9755;
 
@@ -63,7 +64,7 @@ impl Highest {
     pub fn beyond(&self, scale: usize) -> u32 {
         match self.before.get(scale) {
             None | Some(0) => 0,
-            Some(highest) => squared(unpacked(*highest) + BEYOND),
+            Some(highest) => squared(unpacked(*highest) + BEYOND[scale]),
         }
     }
 
@@ -111,11 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_is_five_deviations_above_the_highest() {
+    fn what_is_beyond_is_some_deviations_above_the_highest() {
         assert_eq!(Highest::default().beyond(0), 0);
         assert_eq!(after(&[16]).beyond(0), 43);
         assert_eq!(after(&[160]).beyond(0), 230);
         assert!((10_500..=10_520).contains(&after(&[10_000]).beyond(0)));
+        let mut hours = Highest::default();
+        hours.note(2, 160);
+        hours.close_day();
+        assert_eq!(hours.beyond(2), 187);
         assert_eq!(after(&[16]).beyond(1), 0, "each scale has its own");
         assert_eq!(after(&[16]).beyond(3), 0, "a day has none");
     }
