@@ -16,7 +16,7 @@ use super::{
     own_tail::{LENGTHS, LOOKED_AT, OwnTail},
     panes::{Count, Panes},
     season::{Expected, FIVE, SILENT_HOURS_MAX},
-    tail,
+    tail::surprise,
     warm::{WARM_AFTER, Warm},
 };
 
@@ -72,6 +72,12 @@ pub(super) fn first_open(watermark: u32, newest: u32) -> u32 {
     waited_for.max((newest / 60 + 1).saturating_sub(SPAN))
 }
 
+/// The tail of its own that a key learns, from an hour on.
+struct TailLearner<'a> {
+    from_hour: u32,
+    own: &'a mut OwnTail,
+}
+
 impl Hot {
     /// The minute to which the season was moved last.
     fn mark(&self) -> Option<u32> {
@@ -87,7 +93,8 @@ impl Hot {
     /// The level that it would have come to if all minutes before `watermark` were closed: as far as is known now.
     pub fn level_now(&self, warm: Option<&Warm>, watermark: u32) -> f32 {
         let mut ahead = *self;
-        ahead.fold_counts(watermark.min(self.last_seen) / 60, warm, &mut OwnTail::default());
+        let mut none = TailLearner { from_hour: u32::MAX, own: &mut OwnTail::default() };
+        ahead.fold_counts(watermark.min(self.last_seen) / 60, warm, &mut none);
         ahead.level()
     }
 
@@ -144,8 +151,9 @@ impl Hot {
         if let Some(warm) = warm.as_deref_mut().filter(|warm| warm.learns_from == u32::MAX) {
             warm.learns_from = self.learns_from(from, to, warm);
         }
-        let mut own = warm.as_deref().map_or_else(OwnTail::default, |warm| warm.own_tail);
-        self.fold_counts(to, warm.as_deref(), &mut own);
+        let (from_hour, mut own) =
+            warm.as_deref().map_or((u32::MAX, OwnTail::default()), |warm| (warm.learns_from, warm.own_tail));
+        self.fold_counts(to, warm.as_deref(), &mut TailLearner { from_hour, own: &mut own });
         if let Some(warm) = warm {
             warm.own_tail = own;
             warm.close(from, to, self.first_seen / 3600);
@@ -153,7 +161,7 @@ impl Hot {
     }
 
     /// Learns what was counted in the minutes before `to`.
-    fn fold_counts(&mut self, to: u32, warm: Option<&Warm>, own: &mut OwnTail) {
+    fn fold_counts(&mut self, to: u32, warm: Option<&Warm>, tail: &mut TailLearner<'_>) {
         let from = self.open_from;
         if to <= from {
             return;
@@ -162,58 +170,62 @@ impl Hot {
         let unknown_from = unknown_from.clamp(from, to);
         let unknown_until = unknown_until.clamp(unknown_from, to);
         let mut mark = self.mark();
-        self.learn(from, unknown_from, &mut mark, warm, own);
+        self.learn(from, unknown_from, &mut mark, warm, tail);
         if unknown_from < unknown_until {
             self.pass_unknown(unknown_from, unknown_until, &mut mark, warm);
         }
-        self.learn(unknown_until, to, &mut mark, warm, own);
+        self.learn(unknown_until, to, &mut mark, warm, tail);
         self.open_from = to;
         // A full hour is a mark, so that the last one is less than an hour ago.
         self.since_mark = mark.map_or(UNMARKED, |mark| u8::try_from(to - mark).unwrap_or(UNMARKED));
     }
 
     /// Learns the minutes from `from` to before `to`.
-    fn learn(&mut self, from: u32, to: u32, mark: &mut Option<u32>, warm: Option<&Warm>, own: &mut OwnTail) {
-        let own_from = warm.map_or(u32::MAX, |warm| warm.learns_from);
+    fn learn(
+        &mut self,
+        from: u32,
+        to: u32,
+        mark: &mut Option<u32>,
+        warm: Option<&Warm>,
+        tail: &mut TailLearner<'_>,
+    ) {
         let newest = self.last_seen / 60;
         // Until the five minutes end that hold the newest request: afterwards there is nothing in any.
         for minute in from..to.min((newest / FIVE + 1) * FIVE) {
             let n = if minute > newest { 0 } else { self.served_in(minute, warm) };
             if n > 0 {
-                self.pass_hours(minute, mark, own_from, own);
+                self.pass_hours(minute, mark, tail);
                 if let Some(mark) = mark {
                     self.season.advance(*mark * 60, minute * 60, self.first_seen, false);
                 }
-                if minute / 60 + 1 >= own_from {
-                    own.note_level(minute, self.season.level());
+                if minute / 60 + 1 >= tail.from_hour {
+                    tail.own.note_level(minute, self.season.level());
                 }
                 *mark = Some(minute);
                 self.season.count_many(n);
                 self.silent_hours = 0;
-                if n >= LOOKED_AT && minute / 60 >= own_from {
-                    self.note_window(0, n, minute, own);
-                }
+                self.note_window(0, n, minute, tail);
             }
             if (minute + 1).is_multiple_of(FIVE) && mark.is_some_and(|mark| mark / FIVE == minute / FIVE) {
                 self.learn_refusals(minute, warm);
-                if let Some(n) = self.season.five_count()
-                    && n >= LOOKED_AT
-                    && minute / 60 >= own_from
-                {
-                    self.note_window(1, n, minute, own);
+                if let Some(n) = self.season.five_count() {
+                    self.note_window(1, n, minute, tail);
                 }
             }
         }
-        self.pass_hours(to, mark, own_from, own);
+        self.pass_hours(to, mark, tail);
     }
 
     /// A window has closed with so many requests, whose last minute is `minute`.
-    fn note_window(&self, length: usize, n: u32, minute: u32, own: &mut OwnTail) {
-        let level = own.level_before(minute);
+    fn note_window(&self, length: usize, n: u32, minute: u32, tail: &mut TailLearner<'_>) {
+        if n < LOOKED_AT || minute / 60 < tail.from_hour {
+            return;
+        }
+        let level = tail.own.level_before(minute);
         let (end, seconds) = ((minute + 1) * 60, LENGTHS[length]);
         if self.season.expect_if_known(end, seconds, self.first_seen, level, 1.0).may_be_beyond(n) {
             let Expected { mean, dispersion } = self.season.expect(end, seconds, self.first_seen, level, 1.0);
-            own.note(length, tail::surprise(n, mean, dispersion));
+            tail.own.note(length, surprise(n, mean, dispersion));
         }
     }
 
@@ -235,7 +247,7 @@ impl Hot {
     }
 
     /// Moves the season to each full hour up to the hour of `minute`.
-    fn pass_hours(&mut self, minute: u32, mark: &mut Option<u32>, own_from: u32, own: &mut OwnTail) {
+    fn pass_hours(&mut self, minute: u32, mark: &mut Option<u32>, tail: &mut TailLearner<'_>) {
         let Some(mark) = mark else { return };
         while *mark / 60 < minute / 60 {
             if u32::from(self.silent_hours) >= SILENT_HOURS_MAX {
@@ -244,13 +256,11 @@ impl Hot {
                 return;
             }
             let next = (*mark / 60 + 1) * 60;
-            if *mark / 60 >= own_from
+            if *mark / 60 >= tail.from_hour
                 && let Some(n) = self.season.hour_count()
             {
-                own.note_hour();
-                if n >= LOOKED_AT {
-                    self.note_window(2, n, next - 1, own);
-                }
+                tail.own.note_hour();
+                self.note_window(2, n, next - 1, tail);
             }
             self.season.advance(*mark * 60, next * 60, self.first_seen, false);
             *mark = next;
