@@ -1,5 +1,7 @@
 //! A key, its profile, and how the shipped rules judge it. `base/key.rs` is the same for an older commit.
 
+use std::sync::LazyLock;
+
 use keyhound::{
     detect::{
         Scale, Watch,
@@ -9,9 +11,13 @@ use keyhound::{
     profile::{Expected, Hot, Warm, tail, warm::WARM_AFTER},
 };
 
-/// The bar of the shipped rules for a scale.
-const fn bar(scale: Scale) -> f64 {
-    if matches!(scale, Scale::Day) { 8.0 } else { 6.0 }
+use crate::power::shipped;
+
+static SHIPPED: LazyLock<Watch> = LazyLock::new(shipped);
+
+/// The lowest bar of the shipped rules for a scale.
+fn bar(scale: Scale) -> f64 {
+    SHIPPED.volume[scale as usize].bars.iter().map(|(_, bar)| *bar).fold(f64::INFINITY, f64::min)
 }
 
 #[derive(Clone)]

@@ -19,9 +19,14 @@ pub const RISES: [(f64, u32); 9] =
 /// How many keys of each rate are called at each rise.
 pub type Found = [[u64; RISES.len()]; RATES.len()];
 
+/// The detectors of the shipped rules.
+pub fn shipped() -> Watch {
+    Watch::new(RuleSet::shipped().rules.iter().map(|rule| (rule.id.as_str(), &rule.detector)))
+}
+
 /// So many keys of each rate, each of which is taught for ten days and then rises at noon.
 pub fn found(keys: u64, seed: u64) -> Found {
-    let watch = Watch::new(RuleSet::shipped().rules.iter().map(|rule| (rule.id.as_str(), &rule.detector)));
+    let watch = shipped();
     let runs: Vec<(usize, u64)> =
         (0..keys).flat_map(|n| (0..RATES.len()).rev().map(move |i| (i, n))).collect();
     let called = each("power", &runs, |(i, n)| called(RATES[*i], seed ^ (n << 16), &watch));
