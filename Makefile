@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo build lint test fuzz bench calibrate portable trace clean
+.PHONY: help demo build lint test fuzz bench compare calibrate portable trace clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ fuzz: ## Look for inputs that break something, FUZZ_SECONDS for each target (300
 bench: ## Measure CPU per event against bare Kafka consumers on the same real broker
 	@tests/install/run build kafka
 	@tests/run bench
+
+compare: ## Count the instructions of each stage of the benchmark, here and at an older commit (BASE)
+	@tests/install/run build valgrind
+	@tests/compare/run
 
 calibrate: ## Compare surprises with how often they come, over 10 million minutes of each kind of use; writes docs/calibration.*
 	@tests/install/run build

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -20,14 +21,14 @@ use crate::{
 /// How long reading a topic may take.
 pub const LIMIT: Duration = Duration::from_secs(600);
 /// The program that cargo built for this run.
-const EXECUTABLE: &str = env!("CARGO_BIN_EXE_keyhound");
+pub const EXECUTABLE: &str = env!("CARGO_BIN_EXE_keyhound");
 
 /// Reads the topic, with places, the shipped rules and an empty state.
-pub fn run(brokers: &str, topic: &str, records: u64) -> Measured {
+pub fn run(executable: &Path, brokers: &str, topic: &str, records: u64) -> Measured {
     let folder = Folder::new("spine-cost-keyhound");
     let [listen, gateways_listen] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
     let config = settings(&folder, brokers, topic, &listen, &gateways_listen);
-    let mut program = Program::start("keyhound", EXECUTABLE, ["run", "--config", &config], folder.path());
+    let mut program = Program::start("keyhound", executable, ["run", "--config", &config], folder.path());
     let metrics = format!("http://{listen}/metrics");
     program.wait_until("serving metrics", START_LIMIT, || http::answers_ok(&metrics));
     let id = program.id();

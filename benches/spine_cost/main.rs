@@ -3,7 +3,8 @@
 //! `make bench`, or `cargo bench --bench spine_cost -- --quick` while developing. Every contender is a process of its
 //! own and reads the same records; the processor's time of the whole process is taken between 30 % and 100 % of them,
 //! so that starting costs nothing. Rounds alternate, and each round gives one ratio. Seconds are printed and never
-//! judged: they tell more about the machine than about the program. `docs/performance.md` has figures.
+//! judged: they tell more about the machine than about the program. `docs/performance.md` has figures. With `--beside`
+//! another Keyhound, as of an older commit, is one more contender; it is not judged either.
 
 mod bare;
 mod daemon;
@@ -13,7 +14,10 @@ mod process;
 mod report;
 mod stages;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use harness::{folder::Folder, kafka::Kafka, program::Program};
@@ -48,6 +52,9 @@ struct Args {
     /// Keys of `--stages`.
     #[arg(long, default_value_t = KEYS)]
     keys: u32,
+    /// Another Keyhound that reads the records in each round too.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
     /// What a child process does: a bare consumer's way, the brokers, the topic.
     #[arg(long, num_args = 3, hide = true)]
     consume: Option<Vec<String>>,
@@ -81,11 +88,10 @@ fn measure(args: &Args) -> bool {
     load::produce(&kafka.plain, &topic, args.records, KEYS);
     load::produce(&kafka.plain, &wide, args.records, KEYS_WIDE);
     println!("── {} rounds of {KEYS} keys (Zipf, s = 1)", args.rounds);
-    let rounds: Vec<Round> = (0..args.rounds)
-        .map(|number| round(number, &kafka.plain, &topic, args.records, folder.path()))
-        .collect();
+    let rounds: Vec<Round> =
+        (0..args.rounds).map(|number| round(number, &kafka.plain, &topic, args, folder.path())).collect();
     println!("── once more with {KEYS_WIDE} keys, for the memory of each");
-    let wide = daemon::run(&kafka.plain, &wide, args.records);
+    let wide = daemon::run(Path::new(daemon::EXECUTABLE), &kafka.plain, &wide, args.records);
     report::print(&rounds, &wide);
     let (ratio, bytes) = (report::median_ratio(&rounds), report::bytes_per_key(&rounds, &wide));
     if args.records < 5_000_000 {
@@ -97,18 +103,17 @@ fn measure(args: &Args) -> bool {
 }
 
 /// Every contender once; who begins changes from round to round.
-fn round(number: usize, brokers: &str, topic: &str, records: u64, folder: &Path) -> Round {
-    let mut measured = [Measured::default(); 3];
-    for turn in 0..3 {
-        let contender = (number + turn) % 3;
-        measured[contender] = match contender {
-            0 => consumer("poll", brokers, topic, folder),
-            1 => consumer("batch", brokers, topic, folder),
-            _ => daemon::run(brokers, topic, records),
-        };
+fn round(number: usize, brokers: &str, topic: &str, args: &Args, folder: &Path) -> Round {
+    let daemon = |executable: &Path| daemon::run(executable, brokers, topic, args.records);
+    let mut round = Round::default();
+    for turn in 0..4 {
+        match (number + turn) % 4 {
+            0 => round.poll = consumer("poll", brokers, topic, folder),
+            1 => round.batch = consumer("batch", brokers, topic, folder),
+            2 => round.keyhound = daemon(Path::new(daemon::EXECUTABLE)),
+            _ => round.beside = args.beside.as_deref().map(daemon),
+        }
     }
-    let [poll, batch, keyhound] = measured;
-    let round = Round { poll, batch, keyhound };
     report::print_round(number + 1, &round);
     round
 }

@@ -2,8 +2,8 @@
 
 use std::{fmt, num::ParseFloatError, str::FromStr, time::Duration};
 
-/// One contender's figure of a round.
-type Figure = fn(&Round) -> Measured;
+/// One contender's figure of a round, if it takes part.
+type Figure = fn(&Round) -> Option<Measured>;
 
 /// What one contender cost in one round.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,16 +44,18 @@ impl FromStr for Measured {
 }
 
 /// All contenders, one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Round {
     pub poll: Measured,
     pub batch: Measured,
     pub keyhound: Measured,
+    /// Another Keyhound, if there is one.
+    pub beside: Option<Measured>,
 }
 
 /// One line for a round.
 pub fn print_round(number: usize, round: &Round) {
-    let Round { poll, batch, keyhound } = round;
+    let Round { poll, batch, keyhound, beside } = round;
     println!(
         "round {number}: CPU µs/event poll {:.2}, batch {:.2}, keyhound {:.2}; ratio {:.2}; events/s {:.0}, {:.0}, {:.0}",
         poll.cpu_us,
@@ -64,19 +66,29 @@ pub fn print_round(number: usize, round: &Round) {
         batch.per_second,
         keyhound.per_second,
     );
+    if let Some(beside) = beside {
+        let ratio = beside.cpu_us / poll.cpu_us;
+        println!("         beside {:.2}; ratio {ratio:.2}; events/s {:.0}", beside.cpu_us, beside.per_second);
+    }
 }
 
 /// The table at the end.
 pub fn print(rounds: &[Round], wide: &Measured) {
-    let contenders: [(&str, Figure); 3] = [
-        ("bare librdkafka, poll", |round| round.poll),
-        ("bare librdkafka, batch", |round| round.batch),
-        ("keyhound run", |round| round.keyhound),
+    let contenders: [(&str, Figure); 4] = [
+        ("bare librdkafka, poll", |round| Some(round.poll)),
+        ("bare librdkafka, batch", |round| Some(round.batch)),
+        ("keyhound run", |round| Some(round.keyhound)),
+        ("keyhound beside it", |round| round.beside),
     ];
     println!("\n{:<24} {:>12} {:>12} {:>14}", "CPU µs per event", "best", "median", "of poll, median");
     for (name, of) in contenders {
-        let mut costs: Vec<f64> = rounds.iter().map(|round| of(round).cpu_us).collect();
-        let ratios = rounds.iter().map(|round| of(round).cpu_us / round.poll.cpu_us).collect();
+        let (mut costs, ratios): (Vec<f64>, Vec<f64>) = rounds
+            .iter()
+            .filter_map(|round| of(round).map(|of| (of.cpu_us, of.cpu_us / round.poll.cpu_us)))
+            .unzip();
+        if costs.is_empty() {
+            continue;
+        }
         let best = costs.iter().copied().fold(f64::INFINITY, f64::min);
         println!("{name:<24} {best:>12.2} {:>12.2} {:>14.2}", median(&mut costs), median_of(ratios));
     }
