@@ -68,7 +68,7 @@ const BENCHMARK: StreamPlan = StreamPlan {
     per_second: 20_000,
 };
 
-/// Few keys with some hundred requests a minute each, over so long that minutes and hours end.
+/// Few keys with some hundred requests a minute each, over so long that minutes end.
 const BUSY: StreamPlan = StreamPlan { keys: 300, per_second: 1_000, ..BENCHMARK };
 
 fn first(bytes: &[u8], count: usize) -> Vec<&[u8]> {
