@@ -56,6 +56,11 @@ impl Rise {
     }
 }
 
+/// Whether requests of five minutes, each key within its quota, are so many that most of a group is above its usual.
+pub fn is_up(strict: f64, expected: f64) -> bool {
+    times(strict, expected, 1.0) >= UP
+}
+
 fn times(observed: f64, expected: f64, prior_times: f64) -> f64 {
     (observed + PRIOR * prior_times) / (expected + PRIOR)
 }
@@ -93,7 +98,7 @@ impl GroupUse {
 
     /// The group without what it has counted of a key, and expects of it, at most.
     fn without(&self, hot: &Hot) -> Self {
-        let quota = u32::from(hot.group_quota);
+        let quota = hot.group_quota(hot.last_seen);
         if quota == 0 {
             return *self;
         }

@@ -79,6 +79,7 @@ mod tests {
     use crate::{
         detect::settings::NewPlace,
         event::{EventTime, KeyId, KeyKind, Place, testing::plain},
+        profile::Known,
     };
 
     const DAY: u32 = 86_400;
@@ -96,7 +97,7 @@ mod tests {
                 place: Place { asn, ..Place::default() },
                 ..plain(key, EventTime(u64::from(second) * 1000))
             };
-            let is_open = hot.advance(second, second, Some(&mut warm));
+            let is_open = hot.advance(second, Known::at(second), Some(&mut warm));
             hot.count(second, is_open, Some(&mut warm));
             warm.advance(second);
             warm.note_place(&event, second, hot.first_seen / 3600);

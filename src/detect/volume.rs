@@ -7,7 +7,7 @@ use super::{
     watch::Watch,
 };
 use crate::profile::{
-    Expected, Hot, Warm,
+    Expected, Hot, Known, Warm,
     tail::{self},
 };
 
@@ -62,12 +62,12 @@ fn next_look(sum: u32, threshold: u32) -> u32 {
 
 /// The exact judgement of every window against every rule's bar.
 ///
-/// `watermark`, in seconds, is how far event time has come.
+/// `known` is how far the logs are known.
 pub fn judge(
     watch: &Watch,
     (hot, warm): (&Hot, Option<&Warm>),
     groups: &[GroupUse],
-    watermark: u32,
+    known: Known<'_>,
     signals: &mut Vec<Signal>,
 ) {
     if !hot.season.is_known() {
@@ -82,7 +82,7 @@ pub fn judge(
         if n < callable(hot, scale) || uses.bars.is_empty() {
             continue;
         }
-        let Expected { mean, dispersion } = expected((hot, warm), scale, groups, watermark);
+        let Expected { mean, dispersion } = expected((hot, warm), scale, groups, known);
         let by_model = tail::surprise(n, mean, dispersion);
         let score = warm.map_or(by_model, |warm| {
             let own = warm.own_tail.surprise(scale as usize, by_model);
@@ -106,12 +106,12 @@ fn expected(
     (hot, warm): (&Hot, Option<&Warm>),
     scale: Scale,
     groups: &[GroupUse],
-    watermark: u32,
+    known: Known<'_>,
 ) -> Expected {
     let rises = groups.iter().map(|group| group.rise_without(hot, scale));
     let rise = rises.fold(Rise::NONE, |most, rise| if rise.times > most.times { rise } else { most });
     // A rise of the key alone excuses nothing; one that its group has part in does.
-    let level = if rise.is_up { hot.level_now(warm, watermark) } else { hot.level() };
+    let level = if rise.is_up { hot.level_now(warm, known) } else { hot.level() };
     let Expected { mean, dispersion } = hot.expect_at(scale.seconds(), level, rise.times);
     Expected { mean, dispersion: dispersion + rise.dispersion() }
 }

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{engine::Engine, force::Force, seam::GroupCount};
+use super::{engine::Engine, force::Force, group_counts::GroupCounts};
 use crate::{
     event::{EventTime, KeyId, KeyKind},
     incident::Case,
@@ -60,12 +60,7 @@ impl Engine {
         self.routes.checkpoint(|route, entry| add(b'r', &route.to_be_bytes(), entry));
         let mut out = Writer::versioned();
         out.uint(self.watermark.0);
-        let counted = || (0u16..).zip(&self.group_counts).filter(|(_, count)| count.wide > 0);
-        out.uint(counted().count() as u64);
-        for (group, count) in counted() {
-            out.raw(&self.now.tenants.hash(group).to_le_bytes());
-            out.counts([count.strict, count.wide].into_iter());
-        }
+        self.group_counts.write(&self.now.tenants, &mut out);
         out.uint(self.group_joined.len() as u64);
         for (group, usual) in &self.group_joined {
             out.raw(&self.now.tenants.hash(*group).to_le_bytes());
@@ -169,14 +164,7 @@ impl Engine {
 
     fn restore_watermark(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
         self.watermark = EventTime(input.uint()?);
-        // Tenants that are gone have no number any more.
-        for _ in 0..input.uint()? {
-            let group = self.now.tenants.number_of_hash(u64::from_le_bytes(input.array()?));
-            let count = GroupCount { strict: input.u32()?, wide: input.u32()? };
-            if let Some(slot) = group.and_then(|group| self.group_counts.get_mut(usize::from(group))) {
-                *slot = count;
-            }
-        }
+        self.group_counts = GroupCounts::read(&self.now.tenants, input)?;
         for _ in 0..input.uint()? {
             let group = self.now.tenants.number_of_hash(u64::from_le_bytes(input.array()?));
             let mut usual = [0.0; 24];

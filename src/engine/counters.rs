@@ -148,13 +148,13 @@ impl Counters {
         signals: &mut Vec<Signal>,
     ) {
         let mask = counting.mask(event);
-        if mask == 0 && !(hot.counted && counting.shares != 0) {
+        if mask == 0 && !(hot.may_be_counted() && counting.shares != 0) {
             return;
         }
         let (before, of_key) = match self.of_key.get_mut(&hot.key) {
             Some(of_key) => (of_key.bytes(), of_key),
             None if mask == 0 => {
-                hot.counted = false;
+                hot.set_counted(false);
                 return;
             }
             None => {
@@ -162,7 +162,7 @@ impl Counters {
                 if !counting.of_bits(mask).any(|(_, one)| one.is_countable(event, now, second)) {
                     return;
                 }
-                hot.counted = true;
+                hot.set_counted(true);
                 self.dirty.note(hot.key, None);
                 let of_key = OfKey { changed: self.dirty.mark(), ..OfKey::default() };
                 (0, self.of_key.entry(hot.key).or_insert(of_key))
@@ -179,7 +179,7 @@ impl Counters {
         if of_key.counters.is_empty() {
             self.of_key.remove(&hot.key);
             self.bytes -= before;
-            hot.counted = false;
+            hot.set_counted(false);
         } else {
             self.bytes = self.bytes + of_key.bytes() - before;
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     detect::{Detector, Watch},
     event::{EventTime, KeyKind, Name, testing::plain},
+    profile::Known,
     rules::RuleSet,
 };
 
@@ -56,7 +57,7 @@ impl Counted {
     fn see(&mut self, event: &Event<'_>) -> Vec<Signal> {
         let second = second_of(event.time);
         let hot = self.hots.entry(event.key).or_insert_with(|| Hot::new(event.key, second));
-        hot.advance(second, second, None);
+        hot.advance(second, Known::at(second), None);
         hot.count(second, true, None);
         let mut signals = Vec::new();
         self.counters.count(&self.watch.counting, event, (hot, None), &mut signals);
@@ -77,7 +78,7 @@ impl Counted {
     fn restored(&self, entries: &[(KeyId, Option<Vec<u8>>)], watch: Arc<Watch>) -> Self {
         let mut back = Self::new(watch);
         back.hots = self.hots.clone();
-        back.hots.values_mut().for_each(|hot| hot.counted = true);
+        back.hots.values_mut().for_each(|hot| hot.set_counted(true));
         for (key, value) in entries {
             let Some(value) = value else { continue };
             let mut reader = Reader::versioned(value).unwrap();
@@ -196,7 +197,7 @@ fn a_share_of_nothing_is_not_kept() {
     counted.see(&request(key(1), START + 400, 200, "/"));
     assert_eq!((counted.counters.of_key.len(), counted.counters.bytes()), (0, 0));
     assert_eq!(counted.written(), [(key(1), None)]);
-    assert!(!counted.hots[&key(1)].counted, "and is not looked for again");
+    assert!(!counted.hots[&key(1)].may_be_counted(), "and is not looked for again");
     counted.see(&request(key(1), START + 401, 200, "/admin"));
     assert_eq!(counted.counters.of_key.len(), 1);
 }

@@ -12,7 +12,7 @@ use crate::{
     },
     event::{Event, Handles, KeyKind, Refusal, testing::plain},
     incident::{Cause, Incident, IncidentId, Reason, Sample, Severity},
-    profile::Hot,
+    profile::{Hot, Known},
     respond::{Caps, FRESH_WITHIN},
     rules::RuleSet,
 };
@@ -43,7 +43,7 @@ pub(in crate::engine) fn attacked() -> Engine {
     let reference = Reference { catalogue: std::sync::Arc::new(catalogue), ..Reference::default() };
     engine.refer(InForce::new(reference));
     let mut hot = Hot::new(KEY, second_of(START) - 8 * 86_400);
-    hot.advance(second_of(START), 0, None);
+    hot.advance(second_of(START), Known::at(0), None);
     hot.total = 100_000;
     engine.table.insert(hot);
     let record = Incident { id: IncidentId("inc_1".to_owned()), ..Incident::default() };
@@ -284,7 +284,7 @@ fn invented_keys_take_no_more_incidents_than_memory_is_for_and_mature_keys_get_t
     let reference = Reference { rules: std::sync::Arc::new(rules), ..Reference::default() };
     engine.apply(Input::Reference(&reference), &mut Vec::new());
     let mut hot = Hot::new(KEY, second_of(START) - 8 * 86_400);
-    hot.advance(second_of(START), 0, None);
+    hot.advance(second_of(START), Known::at(0), None);
     hot.total = 100_000;
     engine.table.insert(hot);
     let refuse = |engine: &mut Engine, key| {

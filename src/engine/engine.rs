@@ -11,11 +11,12 @@ use super::{
     checkpoint::EngineCheckpoint,
     counters::Counters,
     force::Force,
+    group_counts::GroupCounts,
     groups::second_of,
     ids::IdKey,
     input_names::InputNames,
     memory::{self, MemoryLimits},
-    seam::{Context, Effect, GroupCount, Input, Reference},
+    seam::{Context, Effect, Input, Reference},
     shown::Shown,
     tenants::Tenants,
 };
@@ -23,7 +24,7 @@ use crate::{
     detect::{GroupUse, Signal},
     event::{EventTime, KeyId},
     incident::Case,
-    profile::{KeyTable, RouteTable, routes::ROUTES_MAX},
+    profile::{KeyTable, RouteTable, gaps::Gap, routes::ROUTES_MAX},
     respond::Caps,
 };
 
@@ -154,7 +155,7 @@ pub struct Engine {
     /// Keys whose spike waits for the next context, with the first request of each that looked like one.
     pub(super) pending: BTreeMap<KeyId, Shown>,
     pub(super) groups: Vec<GroupUse>,
-    pub(super) group_counts: Vec<GroupCount>,
+    pub(super) group_counts: GroupCounts,
     /// What keys usually do that have become mature since the last tick, by group.
     pub(super) group_joined: BTreeMap<u16, [f32; 24]>,
     pub(super) signals: Vec<Signal>,
@@ -162,6 +163,8 @@ pub struct Engine {
     /// Requests older than their key's day, by input, since they were last taken.
     pub(super) late: Vec<(u32, u64)>,
     pub(super) watermark: EventTime,
+    /// Gaps in the logs of the last days, of all partitions.
+    pub(super) gaps: Arc<[Gap]>,
     /// When the records that are being judged were read, as the sequence of inputs has it. Only for telling a backlog
     /// from what happens now: nothing else hangs on it.
     pub(super) read_at: EventTime,
@@ -188,12 +191,13 @@ impl Engine {
             settings,
             pending: BTreeMap::new(),
             groups: Vec::new(),
-            group_counts: vec![GroupCount::default()],
+            group_counts: GroupCounts::default(),
             group_joined: BTreeMap::new(),
             signals: Vec::new(),
             counts: Counts::default(),
             late: Vec::new(),
             watermark: EventTime(0),
+            gaps: Arc::default(),
             read_at: EventTime(0),
             inputs: InputNames::default(),
         }
@@ -220,7 +224,7 @@ impl Engine {
         // A reload, or the first telling after a restart, must not lose what was counted since the last tick.
         if !now.tenants.is_same(&self.now.tenants) {
             let (before, tenants) = (&self.now.tenants, &now.tenants);
-            self.group_counts = tenants.moved(before, std::mem::take(&mut self.group_counts));
+            self.group_counts.renumber(before, tenants);
             self.group_joined = tenants.moved_entries(before, std::mem::take(&mut self.group_joined));
             self.groups = tenants.moved(before, std::mem::take(&mut self.groups));
         }

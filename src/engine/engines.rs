@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::{Event, EventTime, KeyId},
-    profile::{CodecError, Reader, Writer},
+    profile::{CodecError, LogMinutes, Reader, Writer, gaps::Gap},
     respond::Fleet,
 };
 
@@ -31,7 +31,9 @@ pub struct Engines {
     pub(super) settings: Arc<Settings>,
     pub(super) engines: Vec<Engine>,
     inputs: InputNames,
-    groups: Groups,
+    pub(super) groups: Groups,
+    /// Requests of all keys, for gaps in the logs.
+    pub(super) minutes: LogMinutes,
     pub(super) fleet: Fleet,
     /// The tick that comes next.
     tick_ms: u64,
@@ -58,6 +60,7 @@ impl Engines {
             engines,
             inputs,
             groups,
+            minutes: LogMinutes::default(),
             fleet: Fleet::default(),
             tick_ms: 0,
             read_at: EventTime(u64::MAX),
@@ -107,9 +110,27 @@ impl Engines {
                 if event.time.0 >= self.tick_ms {
                     self.tick(event.time, effects);
                 }
+                self.count_minute(event.time);
                 self.engines[partition].observe(event, guess, effects);
             }
         }
+    }
+
+    /// Counts a request in its minute. What it closes shows the gaps to its key, too.
+    #[inline]
+    fn count_minute(&mut self, time: EventTime) {
+        // A record that cannot be read may be without a time.
+        let engines = &self.engines;
+        let watermark = || second_of(engines.first().map_or(EventTime(0), |engine| engine.watermark));
+        if time.0 > 0 && self.minutes.count(second_of(time), watermark) {
+            self.tell_gaps();
+        }
+    }
+
+    #[cold]
+    fn tell_gaps(&mut self) {
+        let gaps: Arc<[Gap]> = self.minutes.gaps().into();
+        self.engines.iter_mut().for_each(|engine| engine.gaps = Arc::clone(&gaps));
     }
 
     /// Lets proposals and grants go round until none is left. They stay in the process.
@@ -150,6 +171,7 @@ impl Engines {
             }
         }
         self.timed.in_hand = Some(TimedPlace::Groups);
+        self.groups.close(self.minutes.open_from(), self.minutes.gaps());
         if !self.timed.is_all_left_out {
             let context = self.groups.context(at);
             for (partition, engine) in (0..).zip(&mut self.engines) {
@@ -163,6 +185,9 @@ impl Engines {
 
     /// Event time has come so far in every partition.
     fn pass(&mut self, time: EventTime, effects: &mut Vec<Effect>) {
+        if self.minutes.pass(second_of(time.max(self.watermark()))) {
+            self.tell_gaps();
+        }
         for (partition, engine) in (0..).zip(&mut self.engines) {
             if self.timed.begin(partition) {
                 engine.apply(Input::Watermark(time), effects);
@@ -256,6 +281,7 @@ impl Engines {
         // Plain data with text keys: it cannot fail to serialize.
         out.bytes(&serde_json::to_vec(&self.fleet).unwrap_or_default());
         self.groups.write(&mut out);
+        self.minutes.write(&mut out);
         self.fleet_entry = Some(out);
     }
 
@@ -291,6 +317,8 @@ impl Engines {
             self.tick_ms = input.uint()?;
             self.fleet = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
             self.groups = Groups::read(&mut input)?;
+            self.minutes = LogMinutes::read(&mut input)?;
+            self.tell_gaps();
             self.groups.renumber(self.now.tenants.hashes());
             let context = self.groups.context(EventTime(self.tick_ms.saturating_sub(TICK_MS)));
             self.engines.iter_mut().for_each(|engine| engine.groups.clone_from(&context.groups));
@@ -320,6 +348,11 @@ impl Engines {
         for engine in &mut self.engines {
             engine.late.drain(..).for_each(|(input, count)| take(input, count));
         }
+    }
+
+    /// Gaps in the logs that were found, those too that were none.
+    pub const fn gaps_found(&self) -> u64 {
+        self.minutes.found()
     }
 
     /// Whether an operator has paused what is automatic.

@@ -6,6 +6,7 @@ use crate::{
     detect::{Family, Finding, Signal},
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, MATURE, Reason},
+    profile::Known,
     respond::{SubjectRef, decision::Versions},
     rules::{Rule, condition::FindingView},
 };
@@ -162,7 +163,8 @@ impl Engine {
             case.record.doubts.push("Volume alone: place, errors and breadth are as usual.".to_owned());
         }
         let freezes = case.freezes();
-        self.table.set_frozen(index, freezes, second_of(self.watermark), second_of(at));
+        let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
+        self.table.set_frozen(index, freezes, known, second_of(at));
         self.propose(index, at, verdict.step, entry, effects);
         self.tell(&key, at, effects);
     }
@@ -189,7 +191,8 @@ impl Engine {
             self.changed_cases.insert(key);
             if let Some(index) = self.table.find(&key) {
                 let second = second_of(watermark);
-                self.table.set_frozen(index, false, second, second);
+                let known = Known { watermark: second, gaps: &self.gaps };
+                self.table.set_frozen(index, false, known, second);
                 let (hot, mut warm) = self.table.parts_mut(index);
                 if let Some(warm) = warm.as_deref_mut().filter(|_| case.is_settled(watermark)) {
                     hot.accept_use(warm);

@@ -9,11 +9,15 @@
 
 use std::collections::HashMap;
 
-use super::seam::{Context, GroupCount, Partial};
+use super::{
+    group_counts::GroupCount,
+    group_season::GroupSeason,
+    seam::{Context, Partial},
+};
 use crate::{
     detect::{GroupUse, Scale},
     event::EventTime,
-    profile::{CodecError, Reader, Season, Writer, panes::Panes},
+    profile::{CodecError, Reader, Writer, gaps::Gap, panes::Panes, season::FIVE},
 };
 
 /// Groups that are told apart; tenants beyond belong to the fleet alone.
@@ -23,9 +27,8 @@ pub const GROUPS_MAX: usize = 10_000;
 struct Group {
     /// The hash of its tenant's name.
     tenant: u64,
-    first_seen: u32,
     last_seen: u32,
-    season: Season,
+    season: GroupSeason,
     /// Requests within the strict quotas, by the five minutes of the clock for which a quota is.
     strict: Panes<u32, 2, 300>,
     minute: Panes<u32, 12, 5>,
@@ -39,10 +42,7 @@ impl Group {
         if second <= from {
             return;
         }
-        if from == 0 {
-            self.first_seen = second;
-        } else {
-            self.season.advance(from, second, self.first_seen, false);
+        if from > 0 {
             self.strict.advance(from, second);
             self.minute.advance(from, second);
             self.five.advance(from, second);
@@ -51,18 +51,17 @@ impl Group {
         self.last_seen = second;
     }
 
+    /// Counts what came since the last tick in the windows that end now.
     fn count(&mut self, second: u32, count: GroupCount) {
         self.strict.add(self.last_seen, second, count.strict);
         let n = if self.is_up() { count.wide } else { count.strict };
         self.minute.add(self.last_seen, second, n);
         self.five.add(self.last_seen, second, n);
         self.hour.add(self.last_seen, second, n);
-        self.season.count_many(n);
     }
 
     fn expected(&self, scale: Scale) -> f64 {
-        // The level would follow a crowd; the profile alone is what is usual.
-        self.season.expect(self.last_seen, scale.seconds(), self.first_seen, 1.0, 1.0).mean
+        self.season.expected(self.last_seen, scale.seconds())
     }
 
     fn is_up(&self) -> bool {
@@ -87,6 +86,8 @@ impl Group {
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     groups: Vec<Group>,
+    /// The five minutes up to which all have closed.
+    closed_to: u32,
 }
 
 impl Groups {
@@ -115,11 +116,21 @@ impl Groups {
                 group.season.join(usual);
             }
         }
-        for (group, count) in &partial.counts {
+        for (group, five, count) in &partial.counts {
             if let Some(group) = self.groups.get_mut(usize::from(*group)) {
                 group.advance(second);
                 group.count(second, *count);
+                group.season.count(*five, *count);
             }
+        }
+    }
+
+    /// Learns the five minutes that end before the first minute that is open, beside gaps in the logs.
+    pub fn close(&mut self, open_from: u32, gaps: &[Gap]) {
+        let to = open_from / FIVE;
+        if to != self.closed_to {
+            self.closed_to = to;
+            self.groups.iter_mut().for_each(|group| group.season.close(to, gaps));
         }
     }
 
@@ -133,12 +144,23 @@ impl Groups {
         Context { at, groups: groups.collect() }
     }
 
+    /// What is learnt of each and what is not closed, by tenant.
+    #[cfg(test)]
+    pub fn learnt(&self) -> std::collections::BTreeMap<u64, Writer> {
+        let learnt = self.groups.iter().map(|group| {
+            let mut out = Writer::default();
+            group.season.write_learnt(&mut out);
+            (group.tenant, out)
+        });
+        learnt.collect()
+    }
+
     /// Appends every group's state.
     pub fn write(&self, out: &mut Writer) {
         out.uint(self.groups.len() as u64);
         for group in &self.groups {
             out.raw(&group.tenant.to_le_bytes());
-            out.counts([group.first_seen, group.last_seen].into_iter());
+            out.uint(group.last_seen.into());
             group.season.write(out);
             out.counts(group.raw());
         }
@@ -151,16 +173,15 @@ impl Groups {
         for _ in 0..n {
             groups.push(Group {
                 tenant: u64::from_le_bytes(input.array()?),
-                first_seen: input.u32()?,
                 last_seen: input.u32()?,
-                season: Season::read(input)?,
+                season: GroupSeason::read(input)?,
                 strict: Panes::from_raw(input.counts(2)?.into_iter()),
                 minute: Panes::from_raw(input.counts(12)?.into_iter()),
                 five: Panes::from_raw(input.counts(10)?.into_iter()),
                 hour: Panes::from_raw(input.counts(12)?.into_iter()),
             });
         }
-        Ok(Self { groups })
+        Ok(Self { groups, closed_to: 0 })
     }
 }
 

@@ -10,11 +10,11 @@ impl Engines {
         table.find(key).is_some_and(|index| table.hot(index).maturity() >= MATURE)
     }
 
-    /// A key's profile counts as mature in its group.
+    /// A key's profile counts as mature in its group, with a quota of 1,024.
     #[cfg(test)]
     pub(super) fn make_mature(&mut self, key: &KeyId) {
         let engine = self.owner(key);
         let index = engine.table.find(key).expect("a profile");
-        engine.table.hot_mut(index).group_quota = 1_000;
+        engine.table.hot_mut(index).group_quotas = [64; 2];
     }
 }

@@ -16,6 +16,8 @@ mod engine;
 mod engines;
 mod findings;
 mod force;
+mod group_counts;
+mod group_season;
 mod groups;
 mod ids;
 mod input_names;

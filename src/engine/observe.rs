@@ -3,6 +3,7 @@
 use super::{
     admit::is_success,
     engine::Engine,
+    group_counts::GroupCount,
     groups::second_of,
     seam::{Effect, Partial},
     shown::Shown,
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     detect,
     event::{Event, EventTime, Flags, KeyId, Refusal},
-    profile::{Beyond, Hot, key::UNRESOLVED, warm::WARM_AFTER},
+    profile::{Beyond, Hot, Known, key::UNRESOLVED, warm::WARM_AFTER},
 };
 
 const DAY: u32 = 86_400;
@@ -63,22 +64,22 @@ impl Engine {
         if let Some(alias) = event.alias {
             self.learn_alias(event.key, alias);
         }
-        let watermark = second_of(self.watermark);
+        let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
         let (hot, mut warm) = self.table.parts_mut(index);
         if second.saturating_add(DAY) < hot.last_seen {
             return self.note_late(event.position.input);
         }
         let frozen = hot.frozen;
-        let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
-        let is_open = hot.advance(second, watermark, warm.as_deref_mut());
-        let is_mature = hot.group_quota > 0;
+        let (was_in_groups, hour) = (hot.is_in_groups(), hot.last_seen / 3600);
+        let is_open = hot.advance(second, known, warm.as_deref_mut());
+        let is_in_groups = hot.is_in_groups();
         if is_served(event.status) {
             hot.count(second, is_open, warm);
-            if is_mature {
+            if is_in_groups && is_open {
                 self.count_for_group(index, event);
             }
         }
-        if is_mature && !was_mature {
+        if is_in_groups && !was_in_groups {
             self.join_groups(index, event);
         }
         self.table.note_hour(index, hour);
@@ -114,15 +115,15 @@ impl Engine {
     #[cold]
     fn observe_unreadable(&mut self, event: &Event<'_>, effects: &mut Vec<Effect>) {
         let Some(index) = self.table.find(&event.key) else { return };
-        let watermark = second_of(self.watermark);
+        let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
         let (hot, warm) = self.table.parts_mut(index);
         let second = if event.time.0 == 0 { hot.last_seen } else { second_of(event.time) };
-        let (was_mature, hour) = (hot.group_quota > 0, hot.last_seen / 3600);
-        let is_open = hot.advance(second, watermark, warm);
+        let (was_in_groups, hour) = (hot.is_in_groups(), hot.last_seen / 3600);
+        let is_open = hot.advance(second, known, warm);
         self.table.note_hour(index, hour);
         let hot = self.table.hot(index);
         let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
-        if hot.group_quota > 0 && !was_mature {
+        if hot.is_in_groups() && !was_in_groups {
             self.join_groups(index, event);
         }
         let (hot, warm) = self.table.parts_mut(index);
@@ -141,16 +142,19 @@ impl Engine {
     }
 
     fn count_for_group(&mut self, index: u32, event: &Event<'_>) {
-        let hot = self.table.hot(index);
-        let (n, quota) = (hot.hour.at(hot.last_seen), u32::from(hot.group_quota));
-        if n > detect::crowd::WIDE * quota {
+        let hot = self.table.hot_mut(index);
+        let second = second_of(event.time);
+        let (n, quota) = (hot.hour.at(second), hot.group_quota(second));
+        let joined = hot.join_groups(second);
+        if n > detect::crowd::WIDE * quota && joined.is_none() {
             return;
         }
         let group = self.group_of(index, event);
-        let strict = u32::from(n <= quota);
-        self.group_counts[0].add(strict);
+        let (strict, wide) = (u32::from(n <= quota), u32::from(n <= detect::crowd::WIDE * quota));
+        let count = GroupCount { strict, wide, joined: joined.unwrap_or(0) };
+        self.group_counts.add(0, second / 300, count);
         if group > 0 {
-            self.group_counts[usize::from(group)].add(strict);
+            self.group_counts.add(group, second / 300, count);
         }
     }
 
@@ -273,7 +277,7 @@ impl Engine {
             &self.now.reference.rules.watch,
             key,
             &groups,
-            second_of(self.watermark),
+            Known { watermark: second_of(self.watermark), gaps: &self.gaps },
             &mut signals,
         );
         self.take_in(index, at, shown, &mut signals, effects);
@@ -309,10 +313,9 @@ impl Engine {
 
     /// What was counted for the groups since the last time.
     pub(super) fn partial(&mut self, at: EventTime) -> Partial {
-        let counts = (0u16..).zip(&mut self.group_counts).filter(|(_, count)| count.wide > 0);
         Partial {
             at,
-            counts: counts.map(|(group, count)| (group, std::mem::take(count))).collect(),
+            counts: self.group_counts.take(),
             joined: std::mem::take(&mut self.group_joined).into_iter().collect(),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::group_counts::GroupCount;
 use crate::{
     catalogue::Catalogue,
     detect::{Finding, GroupUse},
@@ -73,29 +74,12 @@ pub struct Proposal {
     pub by_operator: bool,
 }
 
-/// Requests of mature keys in a group. A few keys that do far more than ever are not a rise of the group, so that each
-/// key counts up to a quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupCount {
-    /// Each key within its quota.
-    pub strict: u32,
-    /// Each key up to ten times its quota: how far a rise of most keys goes.
-    pub wide: u32,
-}
-
-impl GroupCount {
-    /// Counts a request that is within the wide quota; `strict` is 1 if it is within the strict one too.
-    pub const fn add(&mut self, strict: u32) {
-        self.strict += strict;
-        self.wide += 1;
-    }
-}
-
 /// What a partition counted for the groups of its keys since the last one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Partial {
     pub at: EventTime,
-    pub counts: Vec<(u16, GroupCount)>,
+    /// By group and by five minutes of the clock.
+    pub counts: Vec<(u16, u32, GroupCount)>,
     /// What the keys whose profile has become mature usually do in each hour of the day, by group.
     pub joined: Vec<(u16, [f32; 24])>,
 }

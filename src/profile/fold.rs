@@ -8,11 +8,12 @@
 //! minutes with requests, full hours, and where something unknown begins or ends.
 //!
 //! While an incident is open, minutes are unknown, together with those that were open when it began: they are neither learnt
-//! nor taken for silence.
+//! nor taken for silence. So are those of a gap in the logs ([`super::gaps`]).
 
 use super::{
     codec::{CodecError, Reader, Writer},
-    key::Hot,
+    gaps::Known,
+    key::{Hot, MATURE_AFTER},
     own_tail::{LENGTHS, LOOKED_AT, OwnTail},
     panes::{Count, Panes},
     season::{Expected, FIVE, SILENT_HOURS_MAX},
@@ -90,11 +91,11 @@ impl Hot {
         self.season.level_at(from * 60, self.open_from * 60, self.first_seen)
     }
 
-    /// The level that it would have come to if all minutes before `watermark` were closed: as far as is known now.
-    pub fn level_now(&self, warm: Option<&Warm>, watermark: u32) -> f32 {
+    /// The level that it would have come to if all minutes before the watermark were closed: as far as is known now.
+    pub fn level_now(&self, warm: Option<&Warm>, known: Known<'_>) -> f32 {
         let mut ahead = *self;
         let mut none = TailLearner { from_hour: u32::MAX, own: &mut OwnTail::default() };
-        ahead.fold_counts(watermark.min(self.last_seen) / 60, warm, &mut none);
+        ahead.fold_counts(known.watermark.min(self.last_seen) / 60, known, warm, &mut none);
         ahead.level()
     }
 
@@ -104,9 +105,9 @@ impl Hot {
     }
 
     /// Moves time on from one minute to another. Says whether the minute of `second` is open.
-    pub(super) fn turn_minute(&mut self, second: u32, watermark: u32, mut warm: Option<&mut Warm>) -> bool {
+    pub(super) fn turn_minute(&mut self, second: u32, known: Known<'_>, mut warm: Option<&mut Warm>) -> bool {
         let from = self.last_seen;
-        self.fold(first_open(watermark, second.max(from)), warm.as_deref_mut());
+        self.fold(first_open(known.watermark, second.max(from)), known, warm.as_deref_mut());
         if second < from {
             return second / 60 >= self.open_from;
         }
@@ -119,18 +120,18 @@ impl Hot {
     }
 
     /// Closes the minutes that can be closed.
-    pub fn close_minutes(&mut self, watermark: u32, warm: Option<&mut Warm>) {
-        self.fold(first_open(watermark, self.last_seen), warm);
+    pub fn close_minutes(&mut self, known: Known<'_>, warm: Option<&mut Warm>) {
+        self.fold(first_open(known.watermark, self.last_seen), known, warm);
     }
 
     /// An incident opens on the key, or the one that was open ends at `second`: what is open at its beginning, and all until
     /// its end, stays unknown. Where minutes of the last one are open yet, what lies between the two is unknown too.
-    pub fn set_frozen(&mut self, frozen: bool, watermark: u32, second: u32, warm: &mut Warm) {
+    pub fn set_frozen(&mut self, frozen: bool, known: Known<'_>, second: u32, warm: &mut Warm) {
         if self.frozen == frozen {
             return;
         }
         self.frozen = frozen;
-        self.close_minutes(watermark, Some(&mut *warm));
+        self.close_minutes(known, Some(&mut *warm));
         if frozen {
             self.season.highest.begin_incident();
         }
@@ -143,7 +144,7 @@ impl Hot {
     }
 
     /// Closes the minutes before `to`.
-    fn fold(&mut self, to: u32, mut warm: Option<&mut Warm>) {
+    fn fold(&mut self, to: u32, known: Known<'_>, mut warm: Option<&mut Warm>) {
         let from = self.open_from;
         if to <= from {
             return;
@@ -153,38 +154,66 @@ impl Hot {
         }
         let (from_hour, mut own) =
             warm.as_deref().map_or((u32::MAX, OwnTail::default()), |warm| (warm.learns_from, warm.own_tail));
-        self.fold_counts(to, warm.as_deref(), &mut TailLearner { from_hour, own: &mut own });
+        let mut tail = TailLearner { from_hour, own: &mut own };
+        // Each hour's quota is made an hour before. Those of two hours are kept; the first of all must not be missed.
+        let (mut first, last) = (from / 60 + 1, to / 60);
+        if self.is_in_groups() && first + 1 < last {
+            self.pass_join_hours(last - 1 - first);
+            first = last - 1;
+        }
+        if !self.is_in_groups() && self.total < MATURE_AFTER {
+            first = last + 1;
+        }
+        for hour in first..=last {
+            self.fold_counts(hour * 60, known, warm.as_deref(), &mut tail);
+            let newest = self.last_seen / 60;
+            let open: u32 = (hour * 60..=newest).map(|minute| self.served_in(minute, warm.as_deref())).sum();
+            self.renew_group_quota(hour + 1, self.total.saturating_sub(open));
+        }
+        self.fold_counts(to, known, warm.as_deref(), &mut tail);
         if let Some(warm) = warm {
             warm.own_tail = own;
-            warm.close(from, to, self.first_seen / 3600);
+            warm.close((from, to), known, self.first_seen / 3600);
         }
     }
 
-    /// Learns what was counted in the minutes before `to`.
-    fn fold_counts(&mut self, to: u32, warm: Option<&Warm>, tail: &mut TailLearner<'_>) {
-        let from = self.open_from;
-        if to <= from {
-            return;
-        }
-        let (unknown_from, unknown_until) = warm.map_or((0, 0), |warm| warm.unknown);
-        let unknown_from = unknown_from.clamp(from, to);
-        let unknown_until = unknown_until.clamp(unknown_from, to);
+    /// Learns what was counted in the minutes before `to`, and passes over those of which nothing is known.
+    fn fold_counts(&mut self, to: u32, known: Known<'_>, warm: Option<&Warm>, tail: &mut TailLearner<'_>) {
+        let incident = warm.map_or((0, 0), |warm| warm.unknown);
         let mut mark = self.mark();
-        self.learn(from, unknown_from, &mut mark, warm, tail);
-        if unknown_from < unknown_until {
-            self.pass_unknown(unknown_from, unknown_until, &mut mark, warm);
+        let mut at = self.open_from;
+        while at < to {
+            let gap = known.gap_at(at);
+            let next;
+            if incident.0 <= at && at < incident.1 {
+                next = incident.1.min(to);
+                for minute in at..next.min(self.last_seen / 60 + 1) {
+                    self.season.highest.note_incident(self.served_in(minute, warm));
+                }
+                self.silent_hours = 0;
+                self.pass_unknown(at, next, &mut mark);
+            } else if let Some(gap) = gap.filter(|gap| gap.told <= at) {
+                next = gap.until.min(to);
+                if let Some(since) = mark {
+                    self.pass_unknown(gap.from.max(since).min(next), next, &mut mark);
+                }
+            } else {
+                let begins = |minute: u32| if minute > at { minute } else { to };
+                next = begins(incident.0).min(gap.map_or(to, |gap| gap.told)).min(to);
+                self.learn((at, next), &mut mark, warm, tail);
+            }
+            at = next;
         }
-        self.learn(unknown_until, to, &mut mark, warm, tail);
-        self.open_from = to;
+        self.open_from = self.open_from.max(to);
         // A full hour is a mark, so that the last one is less than an hour ago.
-        self.since_mark = mark.map_or(UNMARKED, |mark| u8::try_from(to - mark).unwrap_or(UNMARKED));
+        self.since_mark =
+            mark.map_or(UNMARKED, |mark| u8::try_from(self.open_from - mark).unwrap_or(UNMARKED));
     }
 
-    /// Learns the minutes from `from` to before `to`.
+    /// Learns the minutes from one to before another.
     fn learn(
         &mut self,
-        from: u32,
-        to: u32,
+        (from, to): (u32, u32),
         mark: &mut Option<u32>,
         warm: Option<&Warm>,
         tail: &mut TailLearner<'_>,
@@ -270,11 +299,7 @@ impl Hot {
 
     /// Passes over minutes of which nothing is known. It does not matter in how many parts.
     #[cold]
-    fn pass_unknown(&mut self, from: u32, to: u32, mark: &mut Option<u32>, warm: Option<&Warm>) {
-        for minute in from..to.min(self.last_seen / 60 + 1) {
-            self.season.highest.note_incident(self.served_in(minute, warm));
-        }
-        self.silent_hours = 0;
+    fn pass_unknown(&mut self, from: u32, to: u32, mark: &mut Option<u32>) {
         if let Some(mark) = mark {
             self.season.advance(*mark * 60, from * 60, self.first_seen, false);
             self.season.advance(from * 60, to * 60, self.first_seen, true);

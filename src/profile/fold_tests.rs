@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     event::{KeyId, KeyKind},
-    profile::Season,
+    profile::{Season, gaps::Gap},
 };
 
 const MONDAY: u32 = 1_795_392_000 - 1_795_392_000 % 604_800 + 4 * 86_400;
@@ -32,7 +32,7 @@ impl Key {
 
     /// A request, and what the watermark is when it comes.
     fn see(&mut self, second: u32, watermark: u32) {
-        let is_open = self.hot.advance(second, watermark, self.warm.as_mut());
+        let is_open = self.hot.advance(second, Known::at(watermark), self.warm.as_mut());
         self.hot.count(second, is_open, self.warm.as_mut());
         self.late += u32::from(!is_open);
         if self.hot.total == 50 && self.warm.is_none() {
@@ -50,7 +50,7 @@ impl Key {
 
     fn freeze(&mut self, frozen: bool, second: u32) {
         let warm = self.warm.as_mut().expect("a warm part");
-        self.hot.set_frozen(frozen, second - 10, second, warm);
+        self.hot.set_frozen(frozen, Known::at(second - 10), second, warm);
     }
 
     /// What is expected of the minute that ends with the newest request.
@@ -65,7 +65,7 @@ impl Key {
 
     /// What was learnt, once all is closed that can be closed at this watermark.
     fn learnt(mut self, watermark: u32) -> (Season, Vec<u32>) {
-        self.hot.close_minutes(watermark, self.warm.as_mut());
+        self.hot.close_minutes(Known::at(watermark), self.warm.as_mut());
         let open: Vec<u32> = match &self.warm {
             Some(warm) => warm.open.served.raw().chain(warm.open.refused.raw()).collect(),
             None => self.hot.open.served.raw().chain(self.hot.open.refused.raw()).collect(),
@@ -145,7 +145,7 @@ proptest! {
         let mut watermark = 0;
         for ((_, second), look) in arrivals.iter().zip(looks.iter().cycle()) {
             if *look {
-                shuffled.hot.close_minutes(watermark, shuffled.warm.as_mut());
+                shuffled.hot.close_minutes(Known::at(watermark), shuffled.warm.as_mut());
             }
             shuffled.see(*second, watermark);
             watermark = watermark.max(second.saturating_sub(10));
@@ -280,7 +280,7 @@ fn the_usual_share_of_refusals_is_that_of_closed_minutes() {
             (0..6 * HOUR).step_by(6).map(|s| (s + delay(s), MONDAY + s)).collect();
         records.sort_unstable();
         for (_, second) in records {
-            let is_open = key.hot.advance(second, 0, key.warm.as_mut());
+            let is_open = key.hot.advance(second, Known::at(0), key.warm.as_mut());
             key.hot.count(second, is_open, key.warm.as_mut());
             if second % 30 == 0 {
                 key.hot.count_refusal(second, is_open, key.warm.as_mut());
@@ -291,4 +291,29 @@ fn the_usual_share_of_refusals_is_that_of_closed_minutes() {
     let ordered = shares(&|_| 0);
     assert!(ordered > 0.05, "{ordered}");
     assert_eq!(ordered.to_bits(), shares(&|second| second * 7 % 800).to_bits());
+}
+
+/// A key of 20 requests a minute on a weekday, with a gap of these minutes of ten hours in, and what it has learnt an hour later.
+fn beside_a_gap(gaps: &[Gap]) -> Key {
+    let mut key = Key::warm(MONDAY);
+    let start = MONDAY + 8 * DAY + 10 * HOUR;
+    key.play(MONDAY, start, |_| 20);
+    for minute in (start + 90 * 60) / 60..(start + 5 * HOUR) / 60 {
+        for _ in 0..20 {
+            let known = Known { watermark: minute * 60 - 10, gaps };
+            let is_open = key.hot.advance(minute * 60, known, key.warm.as_mut());
+            key.hot.count(minute * 60, is_open, key.warm.as_mut());
+        }
+    }
+    key
+}
+
+#[test]
+fn a_gap_in_the_logs_leaves_what_is_usual_and_the_level_as_they_were() {
+    let start = MONDAY + 8 * DAY + 10 * HOUR;
+    let gap = Gap { from: start / 60, told: start / 60 + 11, until: start / 60 + 90, usual: 1e3, late: 0 };
+    let (silent, passed) = (beside_a_gap(&[]), beside_a_gap(&[gap]));
+    let hours = |key: &Key| [10, 11].map(|hour| key.hour(MONDAY + 9 * DAY + hour * HOUR));
+    assert!(hours(&passed).iter().all(|hour| (hour - 1200.0).abs() < 5.0), "{:?}", hours(&passed));
+    assert!(hours(&silent).iter().all(|hour| *hour < 1130.0), "{:?}", hours(&silent));
 }

@@ -3,6 +3,7 @@
 use super::{
     codec::{CodecError, Reader, Writer},
     fold::{Open, SPAN, UNMARKED},
+    gaps::Known,
     panes::Panes,
     season::{Expected, Season},
     warm::Warm,
@@ -15,8 +16,18 @@ pub const NONE: u32 = u32::MAX;
 pub const UNRESOLVED: u16 = u16::MAX;
 /// How far a profile must be trusted for its key to count as evidence about others, and for steps.
 pub const MATURE: f64 = 0.5;
+/// With fewer requests a profile is trusted less, however old it is: see [`Hot::maturity`].
+pub(super) const MATURE_AFTER: u32 = 30;
 /// A key counts in its groups up to this many times its own usual.
 const GROUP_QUOTA: f32 = 3.0;
+/// A key that counts in its groups joins them hour by hour in its first day.
+const JOIN_HOURS: u8 = 24;
+/// Beside those hours: a counting rule may have a counter for the key.
+const COUNTED: u8 = 1 << 7;
+/// Beside a quota: the key has not joined its groups in that hour.
+const JOINS: u8 = 1 << 7;
+/// Parts of a request that a sum of what is usual is made of: in whatever order they are added, it is the same.
+pub const SIXTEENTHS: f32 = 16.0;
 /// A window with fewer requests than this is never called a spike.
 pub const CALLABLE: u32 = 20;
 
@@ -28,13 +39,14 @@ pub struct Hot {
     pub change: u8,
     /// An incident is open on the key: nothing is learnt.
     pub frozen: bool,
-    /// A counting rule may have a counter for it.
-    pub counted: bool,
+    /// In how many hours the key still joins its groups; [`COUNTED`] beside it.
+    pub(super) joins: u8,
     /// Index of the tenant's group in the engine, 0 = none known, or [`UNRESOLVED`].
     pub group: u16,
-    /// Requests that count in the key's groups in each pane of `hour`: a few times the usual of this hour of the day, at
-    /// least 1. 0 = the profile is not mature, and none counts.
-    pub group_quota: u16,
+    /// Requests that count in the key's groups in each pane of `hour`, in hours of an even number and of an odd one: a few times
+    /// the usual of the hour of the day, at least 1, as [`packed_quota`]; with [`JOINS`] until the key has joined its groups in
+    /// that hour. 0 = the profile is not mature, and none counts.
+    pub group_quotas: [u8; 2],
     /// The earliest second of all requests that were not late.
     pub first_seen: u32,
     /// The newest second counted; late events do not move it back.
@@ -74,9 +86,9 @@ impl Hot {
             key,
             change: 0,
             frozen: false,
-            counted: false,
+            joins: 0,
             group: UNRESOLVED,
-            group_quota: 0,
+            group_quotas: [0; 2],
             first_seen: second,
             last_seen: second,
             open_from: (second / 60 + 1).saturating_sub(SPAN),
@@ -96,11 +108,10 @@ impl Hot {
         }
     }
 
-    /// Moves time on to `second` if it is newer, and learns from the minutes that close when event time has come to
-    /// `watermark`, in seconds. Says whether the minute of `second` is open: if not, the request is late.
-    pub fn advance(&mut self, second: u32, watermark: u32, warm: Option<&mut Warm>) -> bool {
+    /// Moves time on to `second` if it is newer, and learns from the minutes that close where the logs are known so far. Says whether the minute of `second` is open: if not, the request is late.
+    pub fn advance(&mut self, second: u32, known: Known<'_>, warm: Option<&mut Warm>) -> bool {
         let from = self.last_seen;
-        if second / 60 != from / 60 && !self.turn_minute(second, watermark, warm) {
+        if second / 60 != from / 60 && !self.turn_minute(second, known, warm) {
             return false;
         }
         if second <= from {
@@ -117,24 +128,73 @@ impl Hot {
             self.refused.advance(from, second);
             if second / 300 != from / 300 {
                 self.sums[2] -= self.hour.advance(from, second).min(self.sums[2]);
-                if second / 3600 != from / 3600 {
-                    self.renew_group_quota();
-                }
             }
         }
         true
     }
 
-    /// Of the hours of the day alone: the level would follow an attack.
-    #[cold]
-    fn renew_group_quota(&mut self) {
-        if self.season.is_known() && self.maturity() >= MATURE {
-            let usual = self.season.usual_hour(self.last_seen, self.first_seen) / 12.0;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
-            {
-                self.group_quota = (GROUP_QUOTA * usual).ceil().clamp(1.0, 65_535.0) as u16;
-            }
+    /// Requests that count in the key's groups in five minutes of the clock, at this second.
+    pub fn group_quota(&self, second: u32) -> u32 {
+        let packed = u32::from(self.group_quotas[(second / 3600 % 2) as usize] & !JOINS);
+        let doublings = (packed / 8).saturating_sub(1);
+        (packed - doublings * 8) << doublings
+    }
+
+    /// Whether the key has counted in its groups.
+    pub const fn is_in_groups(&self) -> bool {
+        self.group_quotas[0] > 0 || self.group_quotas[1] > 0
+    }
+
+    /// The quota of an hour, once all is learnt until an hour before it, where so many requests had come. So it does not depend
+    /// on the order of records. Of the hours of the day alone: the level would follow an attack.
+    pub(super) fn renew_group_quota(&mut self, hour: u32, total: u32) {
+        let age_days = f64::from(((hour - 1) * 3600).saturating_sub(self.first_seen)) / 86_400.0;
+        let is_mature = self.season.is_known() && maturity(age_days, total) >= MATURE;
+        if is_mature && !self.is_in_groups() {
+            self.joins |= JOIN_HOURS;
         }
+        let usual = self.season.usual_hour(hour * 3600, self.first_seen) / 12.0;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+        let quota = (GROUP_QUOTA * usual).ceil().clamp(1.0, 65_535.0) as u32;
+        let quota = if is_mature { packed_quota(quota) } else { 0 };
+        let joins = if self.joins & !COUNTED > 0 { JOINS } else { 0 };
+        self.group_quotas[(hour % 2) as usize] = quota | joins;
+        self.pass_join_hours(1);
+    }
+
+    /// So many hours pass in which the key might have joined its groups.
+    pub(super) fn pass_join_hours(&mut self, hours: u32) {
+        let left = u32::from(self.joins & !COUNTED).saturating_sub(hours);
+        #[allow(clippy::cast_possible_truncation)] // at most [`JOIN_HOURS`]
+        {
+            self.joins = self.joins & COUNTED | left as u8;
+        }
+    }
+
+    /// What is usual in the hour of the first request that counts in the key's groups there, in its first day in them: the
+    /// groups expect it from then on. In sixteenths of a request.
+    pub fn join_groups(&mut self, second: u32) -> Option<u32> {
+        let quota = &mut self.group_quotas[(second / 3600 % 2) as usize];
+        if *quota & JOINS == 0 {
+            return None;
+        }
+        *quota &= !JOINS;
+        let begins = second / 3600 * 3600;
+        let is_seen = self.season.knows(second / 3600);
+        let usual = if is_seen { self.season.usual_hour(begins, self.first_seen) } else { 0.0 };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // not negative, and cut by the cast
+        Some((usual * SIXTEENTHS).round() as u32)
+    }
+
+    /// Whether a counting rule may have a counter for it.
+    pub const fn may_be_counted(&self) -> bool {
+        self.joins & COUNTED != 0
+    }
+
+    /// A counting rule may have a counter for it, or has none.
+    pub const fn set_counted(&mut self, counted: bool) {
+        self.joins = self.joins & !COUNTED | if counted { COUNTED } else { 0 };
     }
 
     /// Counts a request of `second` (which may be late) in each window that still holds it, and in its minute if that
@@ -216,15 +276,16 @@ impl Hot {
 
     /// How far the profile may be trusted, from 0 to 1: days known (half at two days) and requests seen.
     pub fn maturity(&self) -> f64 {
-        let total = f64::from(self.total);
-        (1.0 - libm::exp(-self.age_days() / 2.9)) * total / (total + 30.0)
+        maturity(self.age_days(), self.total)
     }
 
     /// Appends the fields.
     pub fn write(&self, out: &mut Writer) {
         out.raw(&[self.key.kind as u8, u8::from(self.frozen)]);
         out.raw(&self.key.hash);
-        out.counts([self.first_seen, self.last_seen, self.total, self.group_quota.into()].into_iter());
+        out.counts([self.first_seen, self.last_seen, self.total].into_iter());
+        out.raw(&self.group_quotas);
+        out.raw(&[self.joins & !COUNTED]);
         out.uint(self.epoch);
         out.uint(self.open_from.into());
         out.raw(&[self.since_mark, self.silent_hours]);
@@ -245,14 +306,18 @@ impl Hot {
         let mut hot = Self::new(KeyId { kind, hash: input.array()? }, 0);
         hot.frozen = frozen;
         // Whether there is one is found out at the next request.
-        hot.counted = true;
+        hot.set_counted(true);
         hot.first_seen = input.u32()?;
         hot.last_seen = input.u32()?;
         if hot.last_seen < hot.first_seen {
             return Err(CodecError::Impossible(0));
         }
         hot.total = input.u32()?;
-        hot.group_quota = input.u16()?;
+        hot.group_quotas = input.array()?;
+        hot.joins |= input.byte()?.min(JOIN_HOURS);
+        if hot.group_quotas.iter().any(|quota| quota & !JOINS > packed_quota(u32::MAX)) {
+            return Err(CodecError::Impossible(0));
+        }
         hot.epoch = input.uint()?;
         hot.open_from = input.u32()?;
         hot.since_mark = input.byte()?;
@@ -269,5 +334,40 @@ impl Hot {
         hot.sums = [hot.minute.sum(), hot.five.sum(), hot.hour.sum()];
         hot.refused_usual = input.float()?;
         Ok(hot)
+    }
+}
+
+/// A quota in a byte: exact up to 15, and an eighth more at most. Above, three bits after the first, and how often they are
+/// doubled.
+#[allow(clippy::cast_possible_truncation)] // 112 at most
+const fn packed_quota(quota: u32) -> u8 {
+    let quota = if quota < 65_535 { quota } else { 65_535 };
+    if quota < 16 {
+        return quota as u8;
+    }
+    let doublings = quota.ilog2() - 3;
+    (doublings * 8 + quota.div_ceil(1 << doublings)) as u8
+}
+
+/// See [`Hot::maturity`].
+fn maturity(age_days: f64, total: u32) -> f64 {
+    let total = f64::from(total);
+    (1.0 - libm::exp(-age_days / 2.9)) * total / (total + f64::from(MATURE_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_in_a_byte_is_no_smaller_and_hardly_larger() {
+        let mut hot = Hot::new(KeyId { kind: KeyKind::Raw, hash: [1; 16] }, 0);
+        for quota in (0..2_000).chain([4_095, 4_096, 4_097, 65_535, 1_000_000]) {
+            hot.group_quotas = [packed_quota(quota), 0];
+            let read = hot.group_quota(0);
+            let quota = quota.min(65_535);
+            assert!(read >= quota && read <= quota + quota / 8, "{quota}: {read}");
+            assert_eq!(hot.group_quota(3600), 0);
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod fold;
+pub mod gaps;
 pub mod half_hours;
 pub mod key;
 pub mod own_tail;
@@ -20,6 +21,7 @@ pub mod tally;
 pub mod warm;
 
 pub use codec::{CodecError, Reader, Writer};
+pub use gaps::{Known, LogMinutes};
 pub use key::Hot;
 pub use routes::{Beyond, RouteTable};
 pub use season::{Expected, Season};

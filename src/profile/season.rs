@@ -276,17 +276,22 @@ impl Season {
         std::array::from_fn(|bin| self.bin_mean(bin, since, second))
     }
 
-    /// Adds what a newcomer usually does, by hour of the day: from now on its requests are among those that are counted.
-    pub fn join(&mut self, usual: &[f32; 24]) {
-        for (bin, usual) in self.bins.iter_mut().zip(usual) {
-            let before = if *bin == UNSEEN { 0.0 } else { mean_of(*bin) };
-            *bin = packed((before + usual).sqrt());
-        }
+    /// Adds what newcomers usually do in an hour: from now on their requests are among those that are counted.
+    pub fn join(&mut self, hour: u32, usual: f32) {
+        let factor = self.weekday_factor(hour / 24);
+        let bin = &mut self.bins[(hour % 24) as usize];
+        let before = if *bin == UNSEEN { 0.0 } else { mean_of(*bin) };
+        *bin = packed((before + usual / factor).sqrt());
     }
 
     /// Whether enough full hours were seen for there to be anything usual.
     pub fn is_known(&self) -> bool {
         self.bins.iter().filter(|bin| **bin != UNSEEN).count() >= HOURS_KNOWN
+    }
+
+    /// Whether the hour of the day of this hour, counted since the epoch, was seen.
+    pub fn knows(&self, hour: u32) -> bool {
+        self.bins[(hour % 24) as usize] != UNSEEN
     }
 
     /// Whether any hour of the day is known.
@@ -325,14 +330,19 @@ impl Season {
         f32::from(self.weekdays[weekday(day)]) / 64.0
     }
 
-    /// Mean requests an hour at `second`, by interpolation between bin centres.
+    /// Mean requests an hour at `second`.
     fn hourly(&self, second: u32, since: u32) -> f32 {
+        self.interpolated(second, |bin| self.bin_mean(bin, since, second))
+    }
+
+    /// By interpolation between the centres of the hours of the day, of which `mean` says the means.
+    fn interpolated(&self, second: u32, mean: impl Fn(usize) -> f32) -> f32 {
         let hour = (second / 3600) % 24;
         #[allow(clippy::cast_precision_loss)]
         let within = (second % 3600) as f32 / 3600.0 - 0.5;
-        let near = self.bin_mean(hour as usize, since, second);
+        let near = mean(hour as usize);
         let other = if within < 0.0 { (hour + 23) % 24 } else { (hour + 1) % 24 };
-        let far = self.bin_mean(other as usize, since, second);
+        let far = mean(other as usize);
         let share = within.abs();
         (near * (1.0 - share) + far * share) * self.weekday_factor(second / 86_400)
     }

@@ -18,6 +18,7 @@ use self::{
 };
 use super::{
     fold::Open,
+    gaps::Known,
     key::{Hot, NONE},
     warm::Warm,
 };
@@ -223,13 +224,13 @@ impl KeyTable {
     }
 
     /// An incident is open on the key from now on, or ends at `second`: see [`Hot::set_frozen`].
-    pub fn set_frozen(&mut self, index: u32, frozen: bool, watermark: u32, second: u32) {
+    pub fn set_frozen(&mut self, index: u32, frozen: bool, known: Known<'_>, second: u32) {
         if self.hot(index).frozen == frozen {
             return;
         }
         self.warm_up(index);
         if let (hot, Some(warm)) = self.parts_mut(index) {
-            hot.set_frozen(frozen, watermark, second, warm);
+            hot.set_frozen(frozen, known, second, warm);
         }
     }
 

@@ -7,6 +7,7 @@
 use super::{
     codec::{CodecError, Reader, Writer},
     fold::Open,
+    gaps::Known,
     half_hours::{HalfHours, Usual},
     key::{CALLABLE, Hot},
     own_tail::OwnTail,
@@ -124,13 +125,13 @@ impl Warm {
         self.day_sum += self.day.add(self.last_second, second, 1);
     }
 
-    /// Learns from the hours and half hours whose minutes have all closed, in `from..to`. `first_hour` is that of the key's
+    /// Learns from the hours and half hours whose minutes have all closed, from one minute to before another. `first_hour` is that of the key's
     /// first request.
-    pub(super) fn close(&mut self, from: u32, to: u32, first_hour: u32) {
+    pub(super) fn close(&mut self, (from, to): (u32, u32), known: Known<'_>, first_hour: u32) {
         // What is open lies within two half hours and two hours.
         let first = from / 30;
         for half_hour in (first..to / 30).take(2) {
-            let is_learnt = self.is_learnt(half_hour * 30, 30);
+            let is_learnt = self.is_learnt(half_hour * 30, 30, known);
             self.half_hours.close(half_hour, is_learnt.then_some(&mut self.usual));
         }
         if to / 30 > first + 2 {
@@ -138,7 +139,7 @@ impl Warm {
         }
         for hour in (from / 60..to / 60).take(2) {
             let types = std::mem::take(&mut self.open_types[hour as usize % 2]);
-            if self.is_learnt(hour * 60, 60) {
+            if self.is_learnt(hour * 60, 60, known) {
                 self.known_types |= types;
                 let is_first_day = hour <= first_hour + KNOWN_AFTER_HOURS;
                 self.networks.close_hour(hour, is_first_day);
@@ -151,9 +152,10 @@ impl Warm {
     }
 
     /// Whether minutes are learnt: so many from this one on.
-    fn is_learnt(&self, minute: u32, minutes: u32) -> bool {
+    fn is_learnt(&self, minute: u32, minutes: u32, known: Known<'_>) -> bool {
         let (from, until) = self.unknown;
-        minute / 60 >= self.learns_from && (minute + minutes <= from || until <= minute)
+        let is_known = (minute + minutes <= from || until <= minute) && !known.has_gap(minute, minutes);
+        minute / 60 >= self.learns_from && is_known
     }
 
     /// Notes whether a record of `second` could be read whole.

@@ -334,6 +334,7 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         pressure: sum.pressure,
         waiting: sum.waiting,
         unjudged_routes: sum.unjudged_routes,
+        log_gaps: engines.gaps_found(),
         counters_evicted: sum.counters_evicted,
         without_incident: sum.without_incident,
         condition_errors: sum.condition_errors,

@@ -65,6 +65,8 @@ pub struct EngineCounts {
     pub waiting: u64,
     /// Requests on routes beyond the table of routes.
     pub unjudged_routes: u64,
+    /// Gaps in the logs: stretches without requests where many are usual.
+    pub log_gaps: u64,
     /// Keys whose counters of counting rules went before their windows were over.
     pub counters_evicted: u64,
     /// Findings of keys that are not mature that got no incident, since there were as many as memory is for.
@@ -84,6 +86,7 @@ impl EngineCounts {
         self.pressure += earlier.pressure;
         self.waiting += earlier.waiting;
         self.unjudged_routes += earlier.unjudged_routes;
+        self.log_gaps += earlier.log_gaps;
         self.counters_evicted += earlier.counters_evicted;
         self.without_incident += earlier.without_incident;
         self.condition_errors += earlier.condition_errors;

@@ -8,7 +8,7 @@ use keyhound::{
         volume::{self, callable},
     },
     event::{KeyId, KeyKind},
-    profile::{Expected, Hot, Warm, tail, warm::WARM_AFTER},
+    profile::{Expected, Hot, Known, Warm, tail, warm::WARM_AFTER},
 };
 
 use crate::power::shipped;
@@ -36,7 +36,7 @@ impl Key {
     pub fn see(&mut self, minute: u32, n: u32) {
         for i in 0..n {
             let second = minute * 60 + i * 60 / n;
-            let is_open = self.hot.advance(second, second, self.warm.as_mut());
+            let is_open = self.hot.advance(second, Known::at(second), self.warm.as_mut());
             self.hot.count(second, is_open, self.warm.as_mut());
             if self.hot.total == WARM_AFTER {
                 self.warm = Some(Warm::new(&self.hot));
@@ -72,7 +72,7 @@ impl Key {
     pub fn is_called(&self, watch: &Watch) -> bool {
         let mut signals = Vec::new();
         let key = (&self.hot, self.warm.as_ref());
-        volume::judge(watch, key, &[], self.hot.last_seen, &mut signals);
+        volume::judge(watch, key, &[], Known::at(self.hot.last_seen), &mut signals);
         !signals.is_empty()
     }
 }

@@ -52,6 +52,10 @@ impl Display for BacktestSummary {
         for (count, what) in odd.into_iter().filter(|(count, _)| *count > 0) {
             writeln!(f, "           {} {what}", counted(count, "request"))?;
         }
+        if self.reading.engine.log_gaps > 0 {
+            let gaps = counted(self.reading.engine.log_gaps, "gap");
+            writeln!(f, "           {gaps} in the logs, of which nothing is learnt")?;
+        }
         let mut rejected: Vec<(&str, u64)> = source.rejected.clone();
         rejected.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
         if !rejected.is_empty() {

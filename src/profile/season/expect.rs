@@ -1,6 +1,6 @@
 //! What a season expects of a window.
 
-use super::Season;
+use super::{Season, UNSEEN};
 
 /// The mean of a count and how it scatters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +46,23 @@ impl Season {
             61..=300 => self.dispersion_five(),
             _ => self.dispersion_hour(),
         };
-        Expected { mean: mean.max(0.02 * hours.max(1.0 / 60.0)), dispersion: f64::from(scatter) }
+        Expected { mean: at_least(mean, hours), dispersion: f64::from(scatter) }
     }
+
+    /// Requests that are usual in a window of at most an hour that ends at `now`, together with those of newcomers, by hour of
+    /// the day, which are not learnt yet. Of an hour of the day that was not seen, the newcomers alone say what is usual.
+    pub fn usual_with(&self, newcomers: &[f32; 24], now: u32, length: u32, since: u32) -> f64 {
+        let second = now.saturating_sub(length / 2);
+        let hourly = self.interpolated(second, |bin| {
+            let is_foretold = self.bins[bin] == UNSEEN && newcomers[bin] > 0.0;
+            newcomers[bin] + if is_foretold { 0.0 } else { self.bin_mean(bin, since, second) }
+        });
+        let hours = f64::from(length) / 3600.0;
+        at_least(f64::from(hourly) * hours, hours)
+    }
+}
+
+/// What comes so seldom is not known better than this.
+fn at_least(mean: f64, hours: f64) -> f64 {
+    mean.max(0.02 * hours.max(1.0 / 60.0))
 }

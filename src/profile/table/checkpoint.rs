@@ -150,16 +150,14 @@ impl KeyTable {
         }
     }
 
-    /// What each key has learnt and what is not closed, once all is closed that can be closed at this watermark.
+    /// What each key has learnt and what is not closed, once all is closed that can be closed where the logs are known so far.
     #[cfg(test)]
-    pub fn learnt(&self, watermark: u32) -> std::collections::BTreeMap<KeyId, Writer> {
+    pub fn learnt(&self, known: crate::profile::Known<'_>) -> std::collections::BTreeMap<KeyId, Writer> {
         let places = self.shards.iter().flat_map(|shard| shard.index.iter());
         let learnt = places.map(|place| {
             let mut hot = *self.hots.get(place.index);
             let mut warm = self.warm(place.index).copied();
-            hot.close_minutes(watermark, warm.as_mut());
-            // When this is made new depends on when requests come.
-            hot.group_quota = 0;
+            hot.close_minutes(known, warm.as_mut());
             let mut out = Writer::default();
             hot.write(&mut out);
             if let Some(warm) = warm {

@@ -105,9 +105,37 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
     })
 }
 
+/// Steady use of some keys for three days, with stretches of which no record is left: in minutes since the start, and long.
+fn arrivals_with_gaps() -> impl Strategy<Value = Vec<Arrival>> {
+    let delay = prop_oneof![7 => 0u64..2_000, 3 => 0u64..u64::from(LATENESS) * 1000];
+    let step = (delay, 0..KEYS, any::<u8>(), 0u64..15_000);
+    let steps = prop::collection::vec(step, 256);
+    // One is long enough to be told of, whatever was usual; others may be.
+    let long = (1_500u64..4_000, 150u64..200);
+    let gaps = prop::collection::vec((1_500u64..4_200, 20u64..200), 0..3);
+    (steps, long, gaps).prop_map(|(steps, long, mut gaps)| {
+        gaps.push(long);
+        let steps = steps.into_iter().cycle().zip(0u64..4 * 60 * 72);
+        let all = steps.map(|((delay, key, from, off), n)| {
+            let time_ms = 1_800_000_000_000 + n * 15_000 + off;
+            let key = u8::try_from((u64::from(key) + n / 256) % u64::from(KEYS)).unwrap();
+            Arrival { written_ms: time_ms + delay, time_ms, key, from, cut: false }
+        });
+        let is_left = |arrival: &Arrival| {
+            let minute = (arrival.time_ms - 1_800_000_000_000) / 60_000;
+            !gaps.iter().any(|(from, long)| (*from..from + long).contains(&minute))
+        };
+        all.filter(is_left).collect()
+    })
+}
+
 /// Deals them out, and reads them in runs as the slot does: an input at random of those that are not too far ahead. Gives
-/// what was learnt, and how many records were late.
-fn learn(arrivals: &[Arrival], inputs: usize, mut choose: impl FnMut(usize) -> usize) -> (Vec<Vec<u8>>, u64) {
+/// what was learnt, how many records were late, and how many gaps were found.
+fn learn(
+    arrivals: &[Arrival],
+    inputs: usize,
+    mut choose: impl FnMut(usize) -> usize,
+) -> (Vec<Vec<u8>>, u64, u64) {
     let mut queues = vec![VecDeque::new(); inputs];
     for arrival in arrivals {
         queues[choose(inputs)].push_back(*arrival);
@@ -142,7 +170,7 @@ fn learn(arrivals: &[Arrival], inputs: usize, mut choose: impl FnMut(usize) -> u
     }
     let mut late = 0;
     engines.take_late(|_, count| late += count);
-    (engines.learnt(), late)
+    (engines.learnt(), late, engines.gaps_found())
 }
 
 proptest! {
@@ -170,6 +198,25 @@ proptest! {
             prop_assert!(in_order == dealt, "key or route {n}: another order taught something else, from byte {other:?} on");
         }
         prop_assert_eq!(in_order.0.len(), dealt.0.len());
+    }
+
+    #[test]
+    fn gaps_in_the_logs_are_passed_over_in_whatever_order_records_come(
+        arrivals in arrivals_with_gaps(),
+        inputs in 2usize..=8,
+        choices in prop::collection::vec(any::<u16>(), 97),
+    ) {
+        let mut choices = choices.iter().cycle();
+        let mut in_order = arrivals.clone();
+        for arrival in &mut in_order {
+            arrival.written_ms = arrival.time_ms;
+        }
+        in_order.sort_by_key(|arrival| arrival.time_ms);
+        let in_order = learn(&in_order, 1, |_| 0);
+        let dealt = learn(&arrivals, inputs, |n| usize::from(*choices.next().unwrap()) % n);
+        prop_assert_eq!((in_order.1, dealt.1), (0, 0), "late");
+        prop_assert!(in_order.2 > 0 && in_order.2 == dealt.2, "gaps: {} and {}", in_order.2, dealt.2);
+        prop_assert!(in_order.0 == dealt.0, "another order taught something else");
     }
 }
 

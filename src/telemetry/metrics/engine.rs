@@ -11,6 +11,7 @@ pub(super) struct EngineMetrics {
     blocked: IntCounter,
     unprofiled_keys: IntCounter,
     untracked_routes: IntCounter,
+    log_gaps: IntCounter,
     condition_errors: IntCounter,
     counters_evicted: IntCounter,
     without_incident: IntCounter,
@@ -45,6 +46,10 @@ impl EngineMetrics {
             untracked_routes: f.counter(
                 "keyhound_requests_untracked_route_total",
                 "Requests on routes beyond the table of routes; their latency and size are not evaluated.",
+            ),
+            log_gaps: f.counter(
+                "keyhound_log_gaps_total",
+                "Gaps in the logs: 10 minutes or more with next to no requests of any key where many are usual; not learnt.",
             ),
             condition_errors: f.counter(
                 "keyhound_rule_condition_errors_total",
@@ -116,6 +121,7 @@ impl EngineMetrics {
         raise(&self.blocked, counts.pressure);
         raise(&self.unprofiled_keys, counts.waiting);
         raise(&self.untracked_routes, counts.unjudged_routes);
+        raise(&self.log_gaps, counts.log_gaps);
         raise(&self.counters_evicted, counts.counters_evicted);
         raise(&self.without_incident, counts.without_incident);
         raise(&self.condition_errors, counts.condition_errors);
