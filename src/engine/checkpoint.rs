@@ -61,8 +61,8 @@ impl Engine {
         let mut out = Writer::versioned();
         out.uint(self.watermark.0);
         self.group_counts.write(&self.now.tenants, &mut out);
-        out.uint(self.group_joined.len() as u64);
-        for (group, usual) in &self.group_joined {
+        out.uint(self.newcomers.len() as u64);
+        for (group, usual) in &self.newcomers {
             out.raw(&self.now.tenants.hash(*group).to_le_bytes());
             for usual in usual {
                 out.float(*usual);
@@ -172,7 +172,7 @@ impl Engine {
                 *usual = input.float()?;
             }
             if let Some(group) = group {
-                self.group_joined.insert(group, usual);
+                self.newcomers.insert(group, usual);
             }
         }
         for _ in 0..input.uint()? {

@@ -157,7 +157,7 @@ pub struct Engine {
     pub(super) groups: Vec<GroupUse>,
     pub(super) group_counts: GroupCounts,
     /// What keys usually do that have become mature since the last tick, by group.
-    pub(super) group_joined: BTreeMap<u16, [f32; 24]>,
+    pub(super) newcomers: BTreeMap<u16, [f32; 24]>,
     pub(super) signals: Vec<Signal>,
     pub(super) counts: Counts,
     /// Requests older than their key's day, by input, since they were last taken.
@@ -192,7 +192,7 @@ impl Engine {
             pending: BTreeMap::new(),
             groups: Vec::new(),
             group_counts: GroupCounts::default(),
-            group_joined: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
             signals: Vec::new(),
             counts: Counts::default(),
             late: Vec::new(),
@@ -225,7 +225,7 @@ impl Engine {
         if !now.tenants.is_same(&self.now.tenants) {
             let (before, tenants) = (&self.now.tenants, &now.tenants);
             self.group_counts.renumber(before, tenants);
-            self.group_joined = tenants.moved_entries(before, std::mem::take(&mut self.group_joined));
+            self.newcomers = tenants.moved_entries(before, std::mem::take(&mut self.newcomers));
             self.groups = tenants.moved(before, std::mem::take(&mut self.groups));
         }
         self.table.forget_groups();

@@ -110,19 +110,22 @@ impl Engines {
                 if event.time.0 >= self.tick_ms {
                     self.tick(event.time, effects);
                 }
-                self.count_minute(event.time);
+                self.count_minute(event);
                 self.engines[partition].observe(event, guess, effects);
             }
         }
     }
 
-    /// Counts a request in its minute. What it closes shows the gaps to its key, too.
+    /// Counts a request in its minute. What it closes shows the gaps to its key, too. Requests that are refused do not count:
+    /// whoever invents keys would have a say in what is usual.
     #[inline]
-    fn count_minute(&mut self, time: EventTime) {
-        // A record that cannot be read may be without a time.
+    fn count_minute(&mut self, event: &Event<'_>) {
+        let time = event.time;
         let engines = &self.engines;
         let watermark = || second_of(engines.first().map_or(EventTime(0), |engine| engine.watermark));
-        if time.0 > 0 && self.minutes.count(second_of(time), watermark) {
+        // A record that cannot be read may be without a time.
+        let counts = time.0 > 0 && !matches!(event.status, Some(401 | 403));
+        if counts && self.minutes.count(second_of(time), watermark) {
             self.tell_gaps();
         }
     }

@@ -29,6 +29,9 @@ impl GroupCount {
     }
 }
 
+/// Older five minutes than so many are not counted: they have closed.
+const OPEN: u32 = 6;
+
 /// Counts by group and five minutes.
 #[derive(Clone, Debug, Default)]
 pub struct GroupCounts {
@@ -45,6 +48,10 @@ impl GroupCounts {
         if five > self.five {
             self.set_newest_aside();
             self.five = five;
+            self.others.retain(|(_, other), _| other + OPEN >= five);
+        }
+        if five + OPEN < self.five {
+            return;
         }
         if five < self.five {
             self.others.entry((group, five)).or_default().add(count);
@@ -85,6 +92,7 @@ impl GroupCounts {
     /// Appends the counts.
     pub fn write(&self, tenants: &Tenants, out: &mut Writer) {
         let counts = self.clone().take();
+        out.uint(self.five.into());
         out.uint(counts.len() as u64);
         for (group, five, GroupCount { strict, wide, joined }) in counts {
             out.raw(&tenants.hash(group).to_le_bytes());
@@ -94,7 +102,7 @@ impl GroupCounts {
 
     /// Reads what [`GroupCounts::write`] wrote. Tenants that are gone have no number any more.
     pub fn read(tenants: &Tenants, input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut read = Self::default();
+        let mut read = Self { five: input.u32()?, ..Self::default() };
         for _ in 0..input.uint()? {
             let group = tenants.number_of_hash(u64::from_le_bytes(input.array()?));
             let five = input.u32()?;

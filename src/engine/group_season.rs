@@ -24,11 +24,9 @@ use crate::{
 
 /// Five minutes of an hour.
 const FIVES: u32 = 12;
-/// Five minutes that may be open at a time: what is beyond has a clock that is wrong.
-const OPEN_MAX: usize = 64;
 
 /// What is usual for a group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupSeason {
     season: Season,
     /// The second in which the first five minutes with requests began; 0 = none have closed.
@@ -45,26 +43,9 @@ pub struct GroupSeason {
     newcomers: [f32; 24],
 }
 
-impl Default for GroupSeason {
-    fn default() -> Self {
-        Self {
-            season: Season::default(),
-            since: 0,
-            mark: 0,
-            silent_hours: 0,
-            open: BTreeMap::new(),
-            joined: BTreeMap::new(),
-            newcomers: [0.0; 24],
-        }
-    }
-}
-
 impl GroupSeason {
     /// Counts requests of five minutes that are open.
     pub fn count(&mut self, five: u32, count: GroupCount) {
-        if self.open.len() >= OPEN_MAX && !self.open.contains_key(&five) {
-            return;
-        }
         self.open.entry(five).or_default().add(GroupCount { joined: 0, ..count });
         if count.joined > 0 {
             // Which of a key's requests was the first in the hour depends on the order: the hour does not.
@@ -74,7 +55,7 @@ impl GroupSeason {
     }
 
     /// Keys whose profile has become mature usually do so much, by hour of the day.
-    pub fn join(&mut self, usual: &[f32; 24]) {
+    pub fn announce(&mut self, usual: &[f32; 24]) {
         self.newcomers.iter_mut().zip(usual).for_each(|(sum, usual)| *sum += usual);
     }
 
@@ -151,7 +132,7 @@ impl GroupSeason {
             return;
         }
         let hour = self.mark / FIVES;
-        if five / FIVES > hour {
+        if five / FIVES > hour && !is_unknown {
             self.close_newcomers(hour);
         }
         self.season.advance(self.mark * FIVE * 60, five * FIVE * 60, self.since, is_unknown);
@@ -210,8 +191,8 @@ impl GroupSeason {
 /// The first five minutes, and those behind the last, of the first gap that has any from these on. Five minutes that had closed
 /// when the gap was told are known.
 fn unknown(five: u32, gaps: &[Gap]) -> Option<(u32, u32)> {
-    let spans = gaps.iter().map(|gap| (gap.told / FIVE, gap.until.div_ceil(FIVE)));
-    spans.into_iter().find(|(from, until)| *until > five && from < until)
+    let mut spans = gaps.iter().map(|gap| (gap.told / FIVE, gap.until.div_ceil(FIVE)));
+    spans.find(|(from, until)| *until > five && from < until)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ fn a_newcomer_is_expected_at_once_and_counted_once() {
     let mut season = GroupSeason::default();
     played(&mut season, START, START + 9 * DAY, &[], |_| 50);
     // As much again an hour.
-    season.join(&[600.0; 24]);
+    season.announce(&[600.0; 24]);
     let mut at = START + 9 * DAY;
     assert!((usual(&season, at) - 100.0).abs() < 2.0, "{}", usual(&season, at));
     for five in at..at + DAY {
@@ -90,7 +90,7 @@ fn a_newcomer_is_expected_at_once_and_counted_once() {
 fn the_first_keys_of_a_group_foretell_hours_that_it_has_not_seen() {
     let mut season = GroupSeason::default();
     let by_day = |hour: usize| if (8..20).contains(&hour) { 1200.0 } else { 120.0 };
-    season.join(&std::array::from_fn(by_day));
+    season.announce(&std::array::from_fn(by_day));
     assert!((usual(&season, START + 12 * 12) - 100.0).abs() < 2.0);
     // From midnight to six in the morning.
     for five in START..START + 72 {

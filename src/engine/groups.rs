@@ -111,12 +111,14 @@ impl Groups {
     /// Sums what the partitions counted.
     pub fn add(&mut self, partial: &Partial) {
         let second = second_of(partial.at);
-        for (group, usual) in &partial.joined {
+        for (group, usual) in &partial.newcomers {
             if let Some(group) = self.groups.get_mut(usize::from(*group)) {
-                group.season.join(usual);
+                group.season.announce(usual);
             }
         }
-        for (group, five, count) in &partial.counts {
+        // What has closed is neither learnt nor looked at: an input that is far behind is no rise.
+        let counts = partial.counts.iter().filter(|(_, five, _)| *five >= self.closed_to);
+        for (group, five, count) in counts {
             if let Some(group) = self.groups.get_mut(usize::from(*group)) {
                 group.advance(second);
                 group.count(second, *count);
@@ -164,6 +166,7 @@ impl Groups {
             group.season.write(out);
             out.counts(group.raw());
         }
+        out.uint(self.closed_to.into());
     }
 
     /// Reads what [`Groups::write`] wrote.
@@ -181,7 +184,7 @@ impl Groups {
                 hour: Panes::from_raw(input.counts(12)?.into_iter()),
             });
         }
-        Ok(Self { groups, closed_to: 0 })
+        Ok(Self { groups, closed_to: input.u32()? })
     }
 }
 

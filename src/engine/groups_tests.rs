@@ -200,7 +200,7 @@ fn after_a_pause_a_crowd_is_seen_as_before() {
     let mut add = |n, requests| {
         let count = GroupCount { strict: requests, wide: requests, joined: 0 };
         let second = second_of(minute(n));
-        groups.add(&Partial { at: minute(n), counts: vec![(0, second / 300, count)], joined: Vec::new() });
+        groups.add(&Partial { at: minute(n), counts: vec![(0, second / 300, count)], newcomers: Vec::new() });
         groups.close(second / 60 - 15, &[]);
         let fleet = groups.context(minute(n)).groups[0];
         fleet.observed[0] / fleet.expected[0]

@@ -80,7 +80,7 @@ impl Engine {
             }
         }
         if is_in_groups && !was_in_groups {
-            self.join_groups(index, event);
+            self.announce(index, event);
         }
         self.table.note_hour(index, hour);
         let beyond = self.compare_with_route(event, frozen);
@@ -124,7 +124,7 @@ impl Engine {
         let hot = self.table.hot(index);
         let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
         if hot.is_in_groups() && !was_in_groups {
-            self.join_groups(index, event);
+            self.announce(index, event);
         }
         let (hot, warm) = self.table.parts_mut(index);
         let Some(warm) = warm else { return };
@@ -160,12 +160,12 @@ impl Engine {
 
     /// The key's profile has become mature: from now on its groups expect its requests.
     #[cold]
-    fn join_groups(&mut self, index: u32, event: &Event<'_>) {
+    fn announce(&mut self, index: u32, event: &Event<'_>) {
         let group = self.group_of(index, event);
         let hot = self.table.hot(index);
         let usual = hot.season.usual_day(hot.last_seen, hot.first_seen);
         for group in if group == 0 { vec![0] } else { vec![0, group] } {
-            let sums = self.group_joined.entry(group).or_insert([0.0; 24]);
+            let sums = self.newcomers.entry(group).or_insert([0.0; 24]);
             sums.iter_mut().zip(usual).for_each(|(sum, usual)| *sum += usual);
         }
     }
@@ -316,7 +316,7 @@ impl Engine {
         Partial {
             at,
             counts: self.group_counts.take(),
-            joined: std::mem::take(&mut self.group_joined).into_iter().collect(),
+            newcomers: std::mem::take(&mut self.newcomers).into_iter().collect(),
         }
     }
 }

@@ -81,7 +81,7 @@ pub struct Partial {
     /// By group and by five minutes of the clock.
     pub counts: Vec<(u16, u32, GroupCount)>,
     /// What the keys whose profile has become mature usually do in each hour of the day, by group.
-    pub joined: Vec<(u16, [f32; 24])>,
+    pub newcomers: Vec<(u16, [f32; 24])>,
 }
 
 /// How every group is used now, against its usual, by the group's number.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Effect, Engines, IdKey, Input, MemoryLimits, Partial, Settings, groups::second_of};
 use crate::{
     event::Event,
-    profile::Known,
+    profile::{Known, Writer},
     respond::{Caps, FRESH_WITHIN},
 };
 
@@ -35,20 +35,24 @@ pub fn play(engines: &mut Engines, events: impl Iterator<Item = Event<'static>>,
 }
 
 impl Engines {
-    /// What was learnt of groups, keys and routes, in the order of tenants, partitions, keys and routes.
+    /// What was learnt of groups, of all keys together, of keys and of routes, in the order of tenants, partitions, keys and
+    /// routes.
     pub fn learnt(&self) -> Vec<Vec<u8>> {
         let (mut groups, mut minutes) = (self.groups.clone(), self.minutes.clone());
         let watermark = second_of(self.watermark());
         minutes.pass(watermark);
         for engine in &self.engines {
             let counts = engine.group_counts.clone().take();
-            groups.add(&Partial { at: engine.watermark, counts, joined: Vec::new() });
+            groups.add(&Partial { at: engine.watermark, counts, newcomers: Vec::new() });
         }
         groups.close(minutes.open_from(), minutes.gaps());
         let learnt = self.engines.iter().flat_map(|engine| {
             let keys = engine.table.learnt(Known { watermark, gaps: minutes.gaps() }).into_values();
             keys.chain(engine.routes.learnt(watermark).into_values())
         });
-        groups.learnt().into_values().chain(learnt).map(|written| written.0).collect()
+        let mut of_minutes = Writer::default();
+        minutes.write(&mut of_minutes);
+        let learnt = learnt.collect::<Vec<_>>().into_iter();
+        groups.learnt().into_values().chain([of_minutes]).chain(learnt).map(|written| written.0).collect()
     }
 }

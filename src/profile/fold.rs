@@ -13,7 +13,7 @@
 use super::{
     codec::{CodecError, Reader, Writer},
     gaps::Known,
-    key::{Hot, MATURE_AFTER},
+    key::{Hot, JOIN_HOURS, MATURE_AFTER},
     own_tail::{LENGTHS, LOOKED_AT, OwnTail},
     panes::{Count, Panes},
     season::{Expected, FIVE, SILENT_HOURS_MAX},
@@ -161,8 +161,13 @@ impl Hot {
             self.pass_join_hours(last - 1 - first);
             first = last - 1;
         }
-        if !self.is_in_groups() && self.total < MATURE_AFTER {
-            first = last + 1;
+        if !self.is_in_groups() {
+            // Who becomes mature in a silence of more than a day has joined, or would have.
+            first = if self.total < MATURE_AFTER {
+                last + 1
+            } else {
+                first.max(last.saturating_sub(JOIN_HOURS + 2))
+            };
         }
         for hour in first..=last {
             self.fold_counts(hour * 60, known, warm.as_deref(), &mut tail);

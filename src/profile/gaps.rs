@@ -27,9 +27,11 @@ const PART: f64 = 1.0 / 50.0;
 /// A minute teaches up to this many times what is usual, and some requests more: else whoever floods a gateway with requests
 /// for a day would make all that comes after it silence.
 const TIMES_MAX: f64 = 4.0;
-const MORE_MAX: f64 = 20.0;
-/// Minutes for which gaps are kept: a key that was silent for a week learns nothing more of its silence.
-const KEPT: u32 = 8 * 1440;
+const MORE_MAX: f64 = 2.0;
+/// Gaps that are kept, the newest. A key that comes back after more learns the others as silence.
+const GAPS_MAX: usize = 1_000;
+/// After so many silent minutes nothing more is learnt of silence.
+const SILENT_MAX: u32 = 8 * 1440;
 const WEEK: usize = 168;
 
 /// Minutes of which nothing is known, from one until before another. Those before `told` were known as silence first.
@@ -81,7 +83,7 @@ struct Silence {
 #[derive(Clone, Debug)]
 pub struct LogMinutes {
     first_seen: u32,
-    /// The newest second of all requests; 0 before the first.
+    /// Where the newest minute of all requests begins; 0 before the first.
     newest: u32,
     /// The first minute that is open.
     open_from: u32,
@@ -123,6 +125,7 @@ impl LogMinutes {
         let is_changed = second / 60 != self.newest / 60 && self.turn_minute(second, watermark());
         if second / 60 >= self.open_from {
             self.open.add(self.newest, second, 1);
+            self.first_seen = self.first_seen.min(second);
         }
         is_changed
     }
@@ -130,18 +133,17 @@ impl LogMinutes {
     #[cold]
     fn turn_minute(&mut self, second: u32, watermark: u32) -> bool {
         if self.newest == 0 {
-            (self.first_seen, self.newest) = (second, second);
+            (self.first_seen, self.newest) = (second, second / 60 * 60);
             self.open_from = (second / 60 + 1).saturating_sub(SPAN);
             return false;
         }
         if second <= self.newest {
-            self.first_seen = self.first_seen.min(second);
             return second / 60 < self.open_from && self.note_late(second / 60);
         }
         // Before the ring moves on, since it holds what closes now.
         let is_changed = self.close(first_open(watermark, second));
         self.open.advance(self.newest, second);
-        self.newest = second;
+        self.newest = second / 60 * 60;
         is_changed
     }
 
@@ -160,6 +162,7 @@ impl LogMinutes {
             return false;
         }
         self.gaps.remove(at);
+        self.silence = Silence::default();
         true
     }
 
@@ -168,12 +171,16 @@ impl LogMinutes {
         let (before, last) = (self.gaps.len(), self.gaps.last().map(|gap| gap.until));
         while self.open_from < to {
             let minute = self.open_from;
+            if minute > self.newest / 60 && self.in_a_row >= SILENT_MAX {
+                // A clock may be years ahead or behind. What comes next is learnt as if it were the first.
+                (self.open_from, self.first_seen) = (to, u32::MAX);
+                break;
+            }
             let n = if minute > self.newest / 60 { 0 } else { self.open.at(minute * 60) };
             self.close_minute(minute, n);
             self.open_from += 1;
         }
-        let gone = self.gaps.partition_point(|gap| gap.until + KEPT < self.open_from);
-        self.gaps.drain(..gone);
+        self.gaps.drain(..self.gaps.len().saturating_sub(GAPS_MAX));
         (before, last) != (self.gaps.len(), self.gaps.last().map(|gap| gap.until))
     }
 
@@ -189,7 +196,7 @@ impl LogMinutes {
             (self.in_a_row, self.silence) = (0, Silence::default());
         } else {
             self.in_a_row += 1;
-            self.is_silent |= self.in_a_row >= LEAST;
+            self.is_silent |= self.in_a_row.min(minute % 60 + 1) >= LEAST;
             self.note_silent(minute, n, usual);
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -230,9 +237,10 @@ impl LogMinutes {
         let seconds = (silence.minutes * 60).min(3600);
         let dispersion = self.season.expect((minute + 1) * 60, seconds, self.first_seen, 1.0, 1.0).dispersion;
         if rarity(silence.requests, silence.usual.into(), dispersion) >= SURPRISE {
-            let told = minute + 1;
+            // No key has closed this minute yet.
+            let (told, until) = (minute, minute + 1);
             let from = silence.from.max(told / 30 * 30);
-            self.gaps.push(Gap { from, told, until: told, usual: silence.usual, late: 0 });
+            self.gaps.push(Gap { from, told, until, usual: silence.usual, late: 0 });
             self.found += 1;
         }
     }
@@ -242,7 +250,7 @@ impl LogMinutes {
         self.open_from
     }
 
-    /// The gaps of the last eight days.
+    /// The newest gaps, the oldest first.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
