@@ -64,8 +64,7 @@ fn a_gap_of_ten_minutes_is_one_wherever_it_begins() {
         let often = |second: u32| 4 * busy(second);
         log.play(MONDAY, start, often);
         log.play(start + 10 * 60, start + HOUR, often);
-        let at_half_hour = (start / 60 + 9) / 30 * 30 - start / 60;
-        let first = if at_half_hour < 10 { at_half_hour } else { 0 };
+        let first = ((start / 60 + 9) / 30 * 30).saturating_sub(start / 60);
         assert_eq!(log.gaps(start), [(first, 10)], "{begins} min past the hour");
     }
 }

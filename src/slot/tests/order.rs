@@ -1,7 +1,7 @@
 //! The same records, dealt out to inputs and interleaved in any way within the bound, teach the same.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -129,14 +129,18 @@ fn arrivals_with_gaps() -> impl Strategy<Value = Vec<Arrival>> {
     })
 }
 
-/// From a checkpoint.
-fn restarted(mut before: Engines) -> Engines {
-    let mut after = engines();
+/// Engines as they are after a restart. A checkpoint has only what changed since the last one.
+fn restarted(mut before: Engines, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Engines {
     before.checkpoint(&mut |key, value| {
-        if let Some(value) = value {
-            after.restore(key, value).unwrap();
-        }
+        match value {
+            Some(value) => entries.insert(key.to_vec(), value.to_vec()),
+            None => entries.remove(key),
+        };
     });
+    let mut after = engines();
+    for (key, value) in entries {
+        after.restore(key, value).unwrap();
+    }
     after
 }
 
@@ -153,6 +157,7 @@ fn learn(
         queues[choose(inputs)].push_back(*arrival);
     }
     let (mut engines, mut marks, mut effects) = (engines(), Watermarks::default(), Vec::new());
+    let mut entries = BTreeMap::new();
     for (input, queue) in (0..).zip(&mut queues) {
         queue.make_contiguous().sort_by_key(|arrival| arrival.written_ms);
         marks.open(input);
@@ -175,7 +180,7 @@ fn learn(
             marks.idle(number);
         }
         if inputs > 1 && choose(100) == 0 {
-            engines = restarted(engines);
+            engines = restarted(engines, &mut entries);
         }
         if let Some(time) = marks.next(LATER_MS) {
             marks.advance(time);
