@@ -52,7 +52,25 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
 
 /// The least count that may be a spike: what the key did before is none.
 pub fn callable(hot: &Hot, scale: Scale) -> u32 {
-    hot.season.highest.beyond(scale as usize).max(CALLABLE)
+    let (season, i) = (&hot.season, scale as usize);
+    let least = if is_sudden(hot, scale) { season.beyond(i) } else { season.highest.far_beyond(i) };
+    least.max(CALLABLE)
+}
+
+/// Counts of each scale that would be spikes but for being little beyond what the key did: so a crowd begins, too. They are
+/// told if they are not excused once its group could be seen to rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lesser {
+    /// The highest of each scale since it is one; 0 where there is none. A burst may be over before its group is known.
+    pub counts: [u32; 4],
+    /// Whether the group has been waited for.
+    pub is_told: bool,
+}
+
+impl Lesser {
+    pub fn is_any(&self) -> bool {
+        self.counts != [0; 4]
+    }
 }
 
 /// Once a window is near, it is looked at again when it has grown by an eighth, or a pane has advanced.
@@ -62,24 +80,32 @@ fn next_look(sum: u32, threshold: u32) -> u32 {
 
 /// The exact judgement of every window against every rule's bar.
 ///
-/// `known` is how far the logs are known.
+/// `known` is how far the logs are known. `lesser` has what is to be judged with what the windows have now, and comes to what
+/// would be told if no more were to be known of the groups.
 pub fn judge(
     watch: &Watch,
     (hot, warm): (&Hot, Option<&Warm>),
     groups: &[GroupUse],
     known: Known<'_>,
+    lesser: &mut Lesser,
     signals: &mut Vec<Signal>,
 ) {
+    let before = std::mem::take(&mut lesser.counts);
     if !hot.season.is_known() {
         return;
     }
     for (scale, uses) in watch.scales() {
-        let n = match (scale, warm) {
+        let now = match (scale, warm) {
             (Scale::Day, Some(warm)) => warm.day_sum,
             (Scale::Day, None) => continue,
             _ => hot.sums[scale as usize],
         };
-        if n < callable(hot, scale) || uses.bars.is_empty() {
+        let waited = before[scale as usize];
+        let n = now.max(waited);
+        let is_lesser = n < hot.season.highest.far_beyond(scale as usize);
+        // What waits was sudden when it came.
+        let least = if n > waited { callable(hot, scale) } else { hot.season.beyond(scale as usize) };
+        if n < least.max(CALLABLE) || uses.bars.is_empty() {
             continue;
         }
         let Expected { mean, dispersion } = expected((hot, warm), scale, groups, known);
@@ -89,7 +115,12 @@ pub fn judge(
             warm.calibrated(own, hot.last_seen / 3600, hot.age_days(), scale.seconds())
         });
         for (rule, bar) in &uses.bars {
-            if score >= *bar {
+            if score < *bar {
+                continue;
+            }
+            if is_lesser && !lesser.is_told {
+                lesser.counts[scale as usize] = n;
+            } else {
                 signals.push(Signal {
                     rule: *rule,
                     score,
@@ -99,6 +130,12 @@ pub fn judge(
             }
         }
     }
+}
+
+/// Whether half of five minutes came within one. A lesser rise that goes on is told when it is no lesser one any more, or by
+/// the hour: so a crowd grows over a tenant that is hardly used but by one key, and nothing of it is seen in the rest.
+const fn is_sudden(hot: &Hot, scale: Scale) -> bool {
+    !matches!(scale, Scale::FiveMinutes) || hot.sums[0] >= hot.sums[1] / 2
 }
 
 /// `groups` are those that the key belongs to: the one that is most above its usual explains most.

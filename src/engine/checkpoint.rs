@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{engine::Engine, force::Force, group_counts::GroupCounts};
+use super::{engine::Engine, force::Force, group_counts::GroupCounts, waiting::Waiting};
 use crate::{
     event::{EventTime, KeyId, KeyKind},
     incident::Case,
@@ -69,10 +69,9 @@ impl Engine {
             }
         }
         out.uint(self.pending.len() as u64);
-        for (key, shown) in &self.pending {
+        for (key, waiting) in &self.pending {
             out.raw(&id_bytes(key));
-            // Plain data: it cannot fail to serialize.
-            out.bytes(&serde_json::to_vec(shown).unwrap_or_default());
+            waiting.write(&mut out);
         }
         out.uint(self.settings.limits.keys as u64);
         add(b'w', &[], Some(out));
@@ -177,8 +176,7 @@ impl Engine {
         }
         for _ in 0..input.uint()? {
             let key = id_of(input.raw(17)?)?;
-            let shown = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
-            self.pending.insert(key, shown);
+            self.pending.insert(key, Waiting::read(input)?);
         }
         // It comes after the keys.
         let limit = if input.is_done() { u64::MAX } else { input.uint()? };

@@ -17,8 +17,8 @@ use super::{
     input_names::InputNames,
     memory::{self, MemoryLimits},
     seam::{Context, Effect, Input, Reference},
-    shown::Shown,
     tenants::Tenants,
+    waiting::Waiting,
 };
 use crate::{
     detect::{GroupUse, Signal},
@@ -152,8 +152,8 @@ pub struct Engine {
     pub(super) candidates: Candidates,
     pub(super) repeats: Repeats,
     pub(super) counters: Counters,
-    /// Keys whose spike waits for the next context, with the first request of each that looked like one.
-    pub(super) pending: BTreeMap<KeyId, Shown>,
+    /// Keys whose spike waits for the next context, or the next few.
+    pub(super) pending: BTreeMap<KeyId, Waiting>,
     pub(super) groups: Vec<GroupUse>,
     pub(super) group_counts: GroupCounts,
     /// What keys usually do that have become mature since the last tick, by group.
@@ -238,9 +238,7 @@ impl Engine {
     fn see(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         self.groups.clone_from(&context.groups);
         self.end_forces(context.at, effects);
-        for (key, shown) in std::mem::take(&mut self.pending) {
-            self.judge_volume(&key, context.at, &shown, effects);
-        }
+        self.judge_pending(context.at, effects);
         self.extend_forces(context.at, effects);
     }
 

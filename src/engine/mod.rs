@@ -31,6 +31,7 @@ mod tenants;
 #[cfg(test)]
 mod testing;
 mod timed;
+mod waiting;
 
 pub use adopt::Told;
 pub use engine::{Counts, Engine, Settings};

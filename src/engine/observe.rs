@@ -7,9 +7,10 @@ use super::{
     groups::second_of,
     seam::{Effect, Partial},
     shown::Shown,
+    waiting::Waiting,
 };
 use crate::{
-    detect,
+    detect::{self, volume::Lesser},
     event::{Event, EventTime, Flags, KeyId, Refusal},
     profile::{Beyond, Hot, Known, key::UNRESOLVED, warm::WARM_AFTER},
 };
@@ -222,7 +223,7 @@ impl Engine {
         let mut shown = None;
         if near && !self.pending.contains_key(&event.key) {
             let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
-            self.pending.insert(event.key, shown.clone());
+            self.pending.insert(event.key, Waiting::new(shown.clone()));
         }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
@@ -253,35 +254,8 @@ impl Engine {
         self.signals = signals;
         if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
             let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
-            self.judge_volume(&event.key, event.time, shown, effects);
+            self.judge_volume(&event.key, event.time, shown, &mut Lesser::default(), effects);
         }
-    }
-
-    /// Judges a key's windows with what is known of its group. Alone, a spike waits for the context of its time:
-    /// a flash crowd must not look like a theft of each of its keys.
-    pub(super) fn judge_volume(
-        &mut self,
-        key: &KeyId,
-        at: EventTime,
-        shown: &Shown,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(index) = self.table.find(key) else { return };
-        let mut signals = std::mem::take(&mut self.signals);
-        signals.clear();
-        let hot = self.table.hot(index);
-        let own = self.groups.get(usize::from(hot.group)).copied().unwrap_or_default();
-        let groups = [self.groups.first().copied().unwrap_or_default(), own];
-        let key = (hot, self.table.warm(index));
-        detect::volume::judge(
-            &self.now.reference.rules.watch,
-            key,
-            &groups,
-            Known { watermark: second_of(self.watermark), gaps: &self.gaps },
-            &mut signals,
-        );
-        self.take_in(index, at, shown, &mut signals, effects);
-        self.signals = signals;
     }
 
     fn learn_alias(&mut self, key: KeyId, alias: KeyId) {

@@ -252,7 +252,7 @@ impl Hot {
 
     /// A window has closed with so many requests, whose last minute is `minute`.
     fn note_window(&self, length: usize, n: u32, minute: u32, tail: &mut TailLearner<'_>) {
-        if n < LOOKED_AT || minute / 60 < tail.from_hour {
+        if n < LOOKED_AT[length] || minute / 60 < tail.from_hour {
             return;
         }
         let level = tail.own.level_before(minute);

@@ -20,8 +20,10 @@ use super::{
 pub const LENGTHS: [u32; 3] = [60, 300, 3600];
 /// A window is beyond if its surprise is this or more: one in a hundred, by the model.
 const BEYOND: f64 = 2.0;
-/// Windows with fewer requests are not looked at: they are far from being a spike, and most of a sparse key's.
-pub const LOOKED_AT: u32 = 5;
+/// Windows of each length with fewer requests are not looked at: they are far from being a spike, and most of a sparse key's.
+/// An hour of five to nine often goes beyond by far where an hour of the day was seen once or twice, with nothing in it, which
+/// says nothing of a spike.
+pub const LOOKED_AT: [u32; LENGTHS.len()] = [5, 5, 10];
 /// Windows beyond that the prior of the rate is worth.
 const RATE_PRIOR: f64 = 1.0;
 /// Windows beyond that the prior of the excess is worth.

@@ -42,6 +42,9 @@ const CLIP_LEAST: f32 = CALLABLE as f32;
 /// for ten requests at a time, has a mean of 0.1 a minute and a dispersion of 100.
 const SCATTER_MAX: f32 = 300.0;
 const SCATTER_MAX_HOUR: f32 = 100.0;
+/// The least variance of an hour that is believed, as a share of the squared mean: else a key whose use shifts for good to ×1.7
+/// would be an anomaly in its first hour.
+const SCATTER_MIN_HOUR: f32 = 0.03;
 const UNSEEN: u16 = u16::MAX;
 /// Hours of the day that must have been seen before anything is called usual.
 const HOURS_KNOWN: usize = 3;
@@ -235,7 +238,7 @@ impl Season {
         #[allow(clippy::cast_precision_loss)]
         let count = count as f32;
         self.day_expected += self.bin_mean((hour % 24) as usize, since, hour * 3600).max(0.0);
-        let off = clipped(count, mean, self.dispersion_hour(), CLIP_LEAST);
+        let off = clipped(count, mean, self.dispersion_hour(mean), CLIP_LEAST);
         self.scatter_hour = self.scatter_hour * (1.0 - SCATTER_RATE_HOUR) + off * off - mean;
         self.scatter_hour_weight = self.scatter_hour_weight * (1.0 - SCATTER_RATE_HOUR) + mean * mean;
         let days = (hour * 3600).saturating_sub(since) / 86_400;
@@ -322,8 +325,10 @@ impl Season {
         ((self.scatter_five + 0.2) / (5.0 * self.scatter_weight + 2.0)).clamp(0.02, SCATTER_MAX)
     }
 
-    fn dispersion_hour(&self) -> f32 {
-        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(0.03, SCATTER_MAX_HOUR)
+    /// Where so many requests an hour are usual. A key of which few are scatters by that alone.
+    fn dispersion_hour(&self, mean: f32) -> f32 {
+        let least = (SCATTER_MIN_HOUR - 1.0 / mean.max(1.0)).max(0.01);
+        ((self.scatter_hour + 0.5) / (self.scatter_hour_weight + 10.0)).clamp(least, SCATTER_MAX_HOUR)
     }
 
     fn weekday_factor(&self, day: u32) -> f32 {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use keyhound::{
     detect::{
         Scale, Watch,
-        volume::{self, callable},
+        volume::{self, Lesser, callable},
     },
     event::{KeyId, KeyKind},
     profile::{Expected, Hot, Known, Warm, tail, warm::WARM_AFTER},
@@ -68,11 +68,13 @@ impl Key {
         n >= callable(&self.hot, scale) && self.own(scale, self.surprises(scale, n, minute).0) >= bar(scale)
     }
 
-    /// Whether one of the rules calls what the key does now.
+    /// Whether one of the rules calls what the key does now, or half a minute later what it does now: a lesser spike is told
+    /// with its highest count unless its group excuses it, and here is no group.
     pub fn is_called(&self, watch: &Watch) -> bool {
         let mut signals = Vec::new();
         let key = (&self.hot, self.warm.as_ref());
-        volume::judge(watch, key, &[], Known::at(self.hot.last_seen), &mut signals);
+        let mut lesser = Lesser { is_told: true, ..Lesser::default() };
+        volume::judge(watch, key, &[], Known::at(self.hot.last_seen), &mut lesser, &mut signals);
         !signals.is_empty()
     }
 }

@@ -2,6 +2,10 @@
 
 use super::{Season, UNSEEN};
 
+/// The widest scatter of a minute or five of a key whose highest count is what its distribution foretells. Those of people who
+/// come seldom, ten requests at a time, are 2 to 300.
+const EVEN_MAX: f32 = 1.0;
+
 /// The mean of a count and how it scatters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expected {
@@ -44,7 +48,8 @@ impl Season {
         let scatter = match length {
             ..=60 => self.dispersion_minute(),
             61..=300 => self.dispersion_five(),
-            _ => self.dispersion_hour(),
+            #[allow(clippy::cast_possible_truncation)] // a mean needs no more than six digits
+            _ => self.dispersion_hour((mean / hours) as f32),
         };
         Expected { mean: at_least(mean, hours), dispersion: f64::from(scatter) }
     }
@@ -59,6 +64,13 @@ impl Season {
         });
         let hours = f64::from(length) / 3600.0;
         at_least(f64::from(hourly) * hours, hours)
+    }
+
+    /// The least count of a scale that is beyond what the key did. One that comes in bursts does a little more than it ever did
+    /// now and then.
+    pub fn beyond(&self, scale: usize) -> u32 {
+        let dispersion = if scale == 0 { self.dispersion_minute() } else { self.dispersion_five() };
+        if dispersion > EVEN_MAX { self.highest.far_beyond(scale) } else { self.highest.beyond(scale) }
     }
 }
 

@@ -7,9 +7,12 @@
 use super::bins::{packed, unpacked};
 use crate::profile::codec::{CodecError, Reader, Writer};
 
-/// How far beyond the highest a count of a minute, five, an hour and a day must be, as a difference of roots: five standard
-/// deviations of a Poisson count, and two for an hour and a day, which no single burst makes.
-const BEYOND: [f32; 4] = [2.5, 2.5, 1.0, 1.0];
+/// How far beyond the highest a count of a minute, five, an hour and a day must be, as a difference of roots: two standard
+/// deviations of a Poisson count or a little less.
+const BEYOND: [f32; 4] = [0.9, 0.9, 1.0, 1.0];
+/// How far beyond it is beyond doubt: five standard deviations for a minute and five. An hour and a day are no single burst's
+/// doing.
+const FAR_BEYOND: [f32; 4] = [2.5, 2.5, 1.0, 1.0];
 /// What a day leaves of a root: the highest count halves in two weeks.
 const KEPT_OF_DAY: f32 = 0.9755;
 
@@ -62,9 +65,18 @@ impl Highest {
 
     /// The least count that is beyond what the key did. Of days, only what was accepted counts.
     pub fn beyond(&self, scale: usize) -> u32 {
-        match self.before.get(scale) {
-            None | Some(0) => 0,
-            Some(highest) => squared(unpacked(*highest) + BEYOND[scale]),
+        self.beyond_by(scale, BEYOND[scale])
+    }
+
+    /// The least count that is beyond it by so much that the beginning of a crowd is not likely.
+    pub fn far_beyond(&self, scale: usize) -> u32 {
+        self.beyond_by(scale, FAR_BEYOND[scale])
+    }
+
+    fn beyond_by(&self, scale: usize, roots: f32) -> u32 {
+        match self.before[scale] {
+            0 => 0,
+            highest => squared(unpacked(highest) + roots),
         }
     }
 
@@ -113,14 +125,14 @@ mod tests {
 
     #[test]
     fn what_is_beyond_is_some_deviations_above_the_highest() {
-        assert_eq!(Highest::default().beyond(0), 0);
-        assert_eq!(after(&[16]).beyond(0), 43);
-        assert_eq!(after(&[160]).beyond(0), 230);
-        assert!((10_500..=10_520).contains(&after(&[10_000]).beyond(0)));
+        assert_eq!((Highest::default().beyond(0), Highest::default().far_beyond(0)), (0, 0));
+        assert_eq!((after(&[16]).beyond(0), after(&[16]).far_beyond(0)), (25, 43));
+        assert_eq!((after(&[160]).beyond(0), after(&[160]).far_beyond(0)), (184, 230));
+        assert!((10_500..=10_520).contains(&after(&[10_000]).far_beyond(0)));
         let mut hours = Highest::default();
         hours.note(2, 160);
         hours.close_day();
-        assert_eq!(hours.beyond(2), 187);
+        assert_eq!((hours.beyond(2), hours.far_beyond(2)), (187, 187));
         assert_eq!(after(&[16]).beyond(1), 0, "each scale has its own");
         assert_eq!(after(&[16]).beyond(3), 0, "a day has none");
     }
@@ -129,11 +141,11 @@ mod tests {
     fn a_day_counts_when_it_has_closed_and_fades() {
         let mut highest = after(&[16]);
         highest.note(0, 900);
-        assert_eq!(highest.beyond(0), 43);
+        assert_eq!(highest.far_beyond(0), 43);
         highest.close_day();
-        assert_eq!(highest.beyond(0), 1057);
+        assert_eq!(highest.far_beyond(0), 1057);
         (0..14).for_each(|_| highest.close_day());
-        let faded = highest.beyond(0);
+        let faded = highest.far_beyond(0);
         assert!((540..=580).contains(&faded), "{faded}");
     }
 }
