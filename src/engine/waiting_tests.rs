@@ -52,7 +52,9 @@ fn checkpoint(engines: &mut Engines) -> Learnt {
 
 fn restored(entries: &Learnt) -> Engines {
     let mut engines = engines();
-    entries.iter().for_each(|(key, value)| engines.restore(key, value).unwrap());
+    for (key, value) in entries {
+        engines.restore(key, value).unwrap();
+    }
     engines
 }
 

@@ -166,7 +166,7 @@ impl Hot {
             first = if self.total < MATURE_AFTER {
                 last + 1
             } else {
-                first.max(last.saturating_sub(JOIN_HOURS + 2))
+                first.max(last.saturating_sub(u32::from(JOIN_HOURS) + 2))
             };
         }
         for hour in first..=last {

@@ -21,7 +21,7 @@ pub(super) const MATURE_AFTER: u32 = 30;
 /// A key counts in its groups up to this many times its own usual.
 const GROUP_QUOTA: f32 = 3.0;
 /// A key that counts in its groups joins them hour by hour in its first day.
-pub(super) const JOIN_HOURS: u32 = 24;
+pub(super) const JOIN_HOURS: u8 = 24;
 /// Beside those hours: a counting rule may have a counter for the key.
 const COUNTED: u8 = 1 << 7;
 /// Beside a quota: the key has not joined its groups in that hour.
@@ -151,7 +151,7 @@ impl Hot {
         let age_days = f64::from(((hour - 1) * 3600).saturating_sub(self.first_seen)) / 86_400.0;
         let is_mature = self.season.is_known() && maturity(age_days, total) >= MATURE;
         if is_mature && !self.is_in_groups() {
-            self.joins |= JOIN_HOURS as u8;
+            self.joins |= JOIN_HOURS;
         }
         let usual = self.season.usual_hour(hour.saturating_mul(3600), self.first_seen) / 12.0;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
@@ -314,7 +314,7 @@ impl Hot {
         }
         hot.total = input.u32()?;
         hot.group_quotas = input.array()?;
-        hot.joins |= input.byte()?.min(JOIN_HOURS as u8);
+        hot.joins |= input.byte()?.min(JOIN_HOURS);
         if hot.group_quotas.iter().any(|quota| quota & !JOINS > packed_quota(u32::MAX)) {
             return Err(CodecError::Impossible(0));
         }
