@@ -15,7 +15,7 @@ use super::{
     delta,
     presence::{Presence, PresenceError},
     record::CODEC_VERSION,
-    tables::{SCHEMA, codec, meta, set_codec, set_meta},
+    tables::{SCHEMA, check_meta, codec, meta, set_codec, set_meta},
 };
 
 /// The database's file in the state directory.
@@ -258,9 +258,13 @@ fn take_from_file(
 /// Compares the store with the settings. Gives whether it is new, and has none yet.
 fn check(db: &Connection, dir: &Path, identity: &Identity) -> Result<bool, StoreError> {
     let dir = || dir.to_owned();
-    let Some(codec) = codec(db)? else { return Ok(true) };
-    if codec != CODEC_VERSION {
-        return Err(StoreError::Codec { dir: dir(), kept: codec });
+    let codec = codec(db)?;
+    if let Some(kept) = codec.filter(|codec| *codec != CODEC_VERSION) {
+        return Err(StoreError::Codec { dir: dir(), kept });
+    }
+    check_meta(db)?;
+    if codec.is_none() {
+        return Ok(true);
     }
     let kept: u16 = meta(db, "partitions")?.unwrap_or_default();
     if kept != identity.partitions {

@@ -66,6 +66,17 @@ pub(super) fn set_codec(db: &Connection, codec: u16) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Each entry of `meta` is sealed under its name: one that has another now would be missing. Who this is can be made anew.
+pub(super) fn check_meta(db: &Connection) -> Result<(), StoreError> {
+    let mut statement = db.prepare("SELECT name, value FROM meta WHERE name NOT IN ('codec', 'instance')")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, text): (String, String) = (row.get(0)?, row.get(1)?);
+        opened("meta", &name, &text)?;
+    }
+    Ok(())
+}
+
 fn opened<'a>(table: &'static str, key: &str, sealed: &'a str) -> Result<&'a str, StoreError> {
     seal::open_text(key, sealed).ok_or(StoreError::Changed { table })
 }
