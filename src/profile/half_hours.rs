@@ -132,6 +132,14 @@ impl HalfHours {
         counts.large = counts.large.saturating_add(u16::from(is_large));
     }
 
+    /// Forgets how many requests were slow or large.
+    #[cfg(test)]
+    pub fn forget_costs(&mut self) {
+        for counts in &mut self.counts {
+            (counts.slow, counts.large) = (0, 0);
+        }
+    }
+
     /// About how many different addresses in the half hour and in the one before.
     pub fn address_count(&self, half_hour: u32) -> f64 {
         self.spread(half_hour).addresses.estimate_with(&self.spread(half_hour.wrapping_sub(1)).addresses)
