@@ -90,10 +90,18 @@ fn measure(args: &Args) -> bool {
     println!("── {} rounds of {KEYS} keys (Zipf, s = 1)", args.rounds);
     let rounds: Vec<Round> =
         (0..args.rounds).map(|number| round(number, &kafka.plain, &topic, args, folder.path())).collect();
-    println!("── once more with {KEYS_WIDE} keys, for the memory of each");
-    let wide = daemon::run(Path::new(daemon::EXECUTABLE), &kafka.plain, &wide, args.records);
+    // What waits in librdkafka differs from one run to the next by tens of megabytes.
+    println!("── {} rounds of {KEYS_WIDE} keys, for the memory of each", args.rounds);
+    let wide: Vec<Round> = (0..args.rounds)
+        .map(|_| {
+            let daemon = |executable: &Path| daemon::run(executable, &kafka.plain, &wide, args.records);
+            let beside = args.beside.as_deref().map(daemon);
+            Round { keyhound: daemon(Path::new(daemon::EXECUTABLE)), beside, ..Round::default() }
+        })
+        .collect();
     report::print(&rounds, &wide);
-    let (ratio, bytes) = (report::median_ratio(&rounds), report::bytes_per_key(&rounds, &wide));
+    let ratio = report::median_ratio(&rounds);
+    let bytes = report::bytes_per_key(&rounds, &wide, |round| Some(round.keyhound)).unwrap_or(f64::INFINITY);
     if args.records < 5_000_000 {
         println!("not judged: fewer than 5,000,000 records");
         return true;

@@ -3,7 +3,7 @@
 use std::{fmt, num::ParseFloatError, str::FromStr, time::Duration};
 
 /// One contender's figure of a round, if it takes part.
-type Figure = fn(&Round) -> Option<Measured>;
+pub type Figure = fn(&Round) -> Option<Measured>;
 
 /// What one contender cost in one round.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +73,7 @@ pub fn print_round(number: usize, round: &Round) {
 }
 
 /// The table at the end.
-pub fn print(rounds: &[Round], wide: &Measured) {
+pub fn print(rounds: &[Round], wide: &[Round]) {
     let contenders: [(&str, Figure); 4] = [
         ("bare librdkafka, poll", |round| Some(round.poll)),
         ("bare librdkafka, batch", |round| Some(round.batch)),
@@ -92,15 +92,16 @@ pub fn print(rounds: &[Round], wide: &Measured) {
         let best = costs.iter().copied().fold(f64::INFINITY, f64::min);
         println!("{name:<24} {best:>12.2} {:>12.2} {:>14.2}", median(&mut costs), median_of(ratios));
     }
-    let (keys, resident) = narrow(rounds);
-    println!(
-        "\nresident: {:.0} MiB with {keys:.0} keys, {:.0} MiB with {} keys: {:.0} B a key; {:.2} µs per event there",
-        mebibytes(resident),
-        mebibytes(exact(wide.resident)),
-        wide.keys,
-        bytes_per_key(rounds, wide),
-        wide.cpu_us
-    );
+    println!();
+    for (name, of) in &contenders[2..] {
+        let Some(bytes) = bytes_per_key(rounds, wide, *of) else { continue };
+        let cpu = median_of(wide.iter().filter_map(of).map(|one| one.cpu_us).collect());
+        println!(
+            "{name}: resident {}, {}: {bytes:.0} B a key; {cpu:.2} µs per event there",
+            memory(rounds, *of),
+            memory(wide, *of),
+        );
+    }
 }
 
 /// The median over the rounds of what Keyhound cost, in bare `poll` loops.
@@ -108,10 +109,24 @@ pub fn median_ratio(rounds: &[Round]) -> f64 {
     median_of(rounds.iter().map(|round| round.keyhound.cpu_us / round.poll.cpu_us).collect())
 }
 
-/// Resident memory for each key that the wide topic has more.
-pub fn bytes_per_key(rounds: &[Round], wide: &Measured) -> f64 {
-    let (keys, resident) = narrow(rounds);
-    (exact(wide.resident) - resident) / (exact(wide.keys) - keys)
+/// Resident memory for each key that the wide topic has more, by the medians.
+pub fn bytes_per_key(rounds: &[Round], wide: &[Round], of: Figure) -> Option<f64> {
+    let median = |rounds: &[Round], what: fn(&Measured) -> u64| {
+        let all: Option<Vec<f64>> =
+            rounds.iter().map(|round| of(round).map(|one| exact(what(&one)))).collect();
+        all.map(median_of)
+    };
+    let bytes = median(wide, |one| one.resident)? - median(rounds, |one| one.resident)?;
+    Some(bytes / (median(wide, |one| one.keys)? - median(rounds, |one| one.keys)?))
+}
+
+/// The resident memory of each round, and its keys.
+fn memory(rounds: &[Round], of: Figure) -> String {
+    let all: Vec<Measured> = rounds.iter().filter_map(of).collect();
+    let resident: Vec<String> =
+        all.iter().map(|one| format!("{:.0}", mebibytes(exact(one.resident)))).collect();
+    let keys = median_of(all.iter().map(|one| exact(one.keys)).collect());
+    format!("{} MiB with {keys:.0} keys", resident.join(", "))
 }
 
 /// Says whether a figure is within its bound.
@@ -120,13 +135,6 @@ pub fn judge(what: &str, value: f64, most: f64) -> bool {
     let verdict = if is_within { "ok" } else { "TOO MUCH" };
     println!("{what}: {value:.2}, at most {most}: {verdict}");
     is_within
-}
-
-/// Keys and resident bytes after the rounds, their medians.
-fn narrow(rounds: &[Round]) -> (f64, f64) {
-    let of =
-        |of: fn(&Measured) -> u64| median_of(rounds.iter().map(|round| exact(of(&round.keyhound))).collect());
-    (of(|measured| measured.keys), of(|measured| measured.resident))
 }
 
 fn median_of(mut values: Vec<f64>) -> f64 {
