@@ -9,6 +9,8 @@
 mod bare;
 mod daemon;
 mod harness;
+#[path = "../../tests/compare/instructions/library.rs"]
+mod library;
 mod load;
 mod process;
 mod report;

@@ -3,24 +3,23 @@
 //! Each pass makes the same records and takes them one stage further, so that the difference of two passes is the
 //! stage. One thread; the time is the processor's, not the clock's.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bumpalo::Bump;
 use keyhound::{
     config,
     decode::{Decoded, Decoder, Format, KeyPolicy, Pepper, Settings},
-    engine::{self, Engines, IdKey, MemoryLimits, Reference},
+    engine::Reference,
     enrich::{Databases, Enricher, Geo},
     generate::{
         stream::{Stream, StreamPlan},
         world,
     },
-    respond::{Caps, FRESH_WITHIN},
     slot::{Judge as _, Outcome, Reading},
-    source::{Batch, Record},
+    source::Batch,
 };
 
-use crate::process;
+use crate::{library, process};
 
 /// As a slot's batches are.
 const BATCH: usize = 4096;
@@ -74,16 +73,7 @@ fn pass(plan: &StreamPlan, mut take: impl FnMut(&Batch)) -> u64 {
     let mut offset = 0;
     let started = process::thread_nanoseconds();
     while let Some(record) = stream.next_record() {
-        let (input, log_time_ms) = (0, Some(record.time.0));
-        batch.push(Record {
-            source: 0,
-            input,
-            offset,
-            next: offset + 1,
-            log_time_ms,
-            bytes: record.bytes,
-            cut: false,
-        });
+        batch.push(library::record(offset, record.time.0, record.bytes));
         offset += 1;
         if batch.room() == 0 {
             take(&batch);
@@ -118,15 +108,7 @@ fn geo() -> Geo {
 
 /// With the rules that come with Keyhound, and its default settings.
 fn reading() -> Reading {
-    let engines = Engines::new(engine::Settings {
-        partitions: 8,
-        limits: MemoryLimits::of_keys(2_500_000),
-        ids: IdKey([7; 32]),
-        throttle_for: Duration::from_secs(1800),
-        fresh_within: FRESH_WITHIN,
-        caps: Caps::default(),
-    });
     let rules = config::rules(&["shipped".into()]).expect("the shipped rules");
     let reference = Reference { rules: Arc::new(rules), ..Reference::default() };
-    Reading::new(vec![decoder()], Arc::new(geo()), engines, reference, String::new(), &pepper())
+    Reading::new(vec![decoder()], Arc::new(geo()), library::engines(), reference, String::new(), &pepper())
 }
