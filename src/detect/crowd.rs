@@ -6,7 +6,7 @@ use crate::profile::Hot;
 /// The wide quota, in quotas.
 pub const WIDE: u32 = 10;
 /// Quotas are for so many seconds of the clock.
-const QUOTA_SECONDS: u32 = 300;
+pub const QUOTA_SECONDS: u32 = 300;
 /// What is within a quota comes first in its five minutes: a part of them that is shorter counts as so many seconds.
 const BEGUN_MIN: u32 = 100;
 /// Requests that the group's usual use is worth as a prior.

@@ -6,10 +6,7 @@ use super::{
     signal::{Signal, count_text},
     watch::Watch,
 };
-use crate::profile::{
-    Expected, Hot, Known, Warm,
-    tail::{self},
-};
+use crate::profile::{Expected, Hot, Known, Warm, tail};
 
 /// Whether a window has come near a count that a rule would call; sets the sums at which to look again.
 pub fn is_near(watch: &Watch, hot: &Hot, warm: Option<&mut Warm>) -> bool {

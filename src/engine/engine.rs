@@ -163,7 +163,7 @@ pub struct Engine {
     /// Requests older than their key's day, by input, since they were last taken.
     pub(super) late: Vec<(u32, u64)>,
     pub(super) watermark: EventTime,
-    /// Gaps in the logs of the last days, of all partitions.
+    /// The newest gaps in the logs, of all partitions.
     pub(super) gaps: Arc<[Gap]>,
     /// When the records that are being judged were read, as the sequence of inputs has it. Only for telling a backlog
     /// from what happens now: nothing else hangs on it.

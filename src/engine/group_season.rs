@@ -92,7 +92,7 @@ impl GroupSeason {
     /// became known depends on the order of records.
     fn learn(&mut self, count: GroupCount) {
         let end = (self.mark + 1) * FIVE * 60;
-        let expected = self.season.usual_with(&[0.0; 24], end, FIVE * 60, self.since);
+        let expected = self.season.expect_if_known(end, FIVE * 60, self.since, 1.0, 1.0).mean;
         let is_up = crowd::is_up(f64::from(count.strict), expected);
         self.season.count_many(if is_up { count.wide } else { count.strict });
         self.silent_hours = 0;

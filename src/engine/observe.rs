@@ -10,7 +10,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    detect::{self, volume::Lesser},
+    detect::{self, crowd, volume::Lesser},
     event::{Event, EventTime, Flags, KeyId, Refusal},
     profile::{Beyond, Hot, Known, key::UNRESOLVED, warm::WARM_AFTER},
 };
@@ -147,15 +147,16 @@ impl Engine {
         let second = second_of(event.time);
         let (n, quota) = (hot.hour.at(second), hot.group_quota(second));
         let joined = hot.join_groups(second);
-        if n > detect::crowd::WIDE * quota && joined.is_none() {
+        if n > crowd::WIDE * quota && joined.is_none() {
             return;
         }
         let group = self.group_of(index, event);
-        let (strict, wide) = (u32::from(n <= quota), u32::from(n <= detect::crowd::WIDE * quota));
+        let (strict, wide) = (u32::from(n <= quota), u32::from(n <= crowd::WIDE * quota));
         let count = GroupCount { strict, wide, joined: joined.unwrap_or(0) };
-        self.group_counts.add(0, second / 300, count);
+        let five = second / crowd::QUOTA_SECONDS;
+        self.group_counts.add(0, five, count);
         if group > 0 {
-            self.group_counts.add(group, second / 300, count);
+            self.group_counts.add(group, five, count);
         }
     }
 

@@ -156,18 +156,17 @@ impl Hot {
             warm.as_deref().map_or((u32::MAX, OwnTail::default()), |warm| (warm.learns_from, warm.own_tail));
         let mut tail = TailLearner { from_hour, own: &mut own };
         // Each hour's quota is made an hour before. Those of two hours are kept; the first of all must not be missed.
-        let (mut first, last) = (from / 60 + 1, to / 60);
-        if self.is_in_groups() && first + 1 < last {
-            self.pass_join_hours(last - 1 - first);
-            first = last - 1;
-        }
-        if !self.is_in_groups() {
+        let (next, last) = (from / 60 + 1, to / 60);
+        let first = if self.is_in_groups() {
+            next.max(last.saturating_sub(1))
+        } else if self.total < MATURE_AFTER {
+            last + 1
+        } else {
             // Who becomes mature in a silence of more than a day has joined, or would have.
-            first = if self.total < MATURE_AFTER {
-                last + 1
-            } else {
-                first.max(last.saturating_sub(u32::from(JOIN_HOURS) + 2))
-            };
+            next.max(last.saturating_sub(u32::from(JOIN_HOURS) + 2))
+        };
+        if self.is_in_groups() {
+            self.pass_join_hours(first - next);
         }
         for hour in first..=last {
             self.fold_counts(hour * 60, known, warm.as_deref(), &mut tail);

@@ -108,7 +108,8 @@ impl Hot {
         }
     }
 
-    /// Moves time on to `second` if it is newer, and learns from the minutes that close where the logs are known so far. Says whether the minute of `second` is open: if not, the request is late.
+    /// Moves time on to `second` if it is newer, and learns from the minutes that close where the logs are known so far. Says
+    /// whether the minute of `second` is open: if not, the request is late.
     pub fn advance(&mut self, second: u32, known: Known<'_>, warm: Option<&mut Warm>) -> bool {
         let from = self.last_seen;
         if second / 60 != from / 60 && !self.turn_minute(second, known, warm) {

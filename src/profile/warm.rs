@@ -125,8 +125,8 @@ impl Warm {
         self.day_sum += self.day.add(self.last_second, second, 1);
     }
 
-    /// Learns from the hours and half hours whose minutes have all closed, from one minute to before another. `first_hour` is that of the key's
-    /// first request.
+    /// Learns from the hours and half hours whose minutes have all closed, from one minute to before another. `first_hour` is
+    /// that of the key's first request.
     pub(super) fn close(&mut self, (from, to): (u32, u32), known: Known<'_>, first_hour: u32) {
         // What is open lies within two half hours and two hours.
         let first = from / 30;
