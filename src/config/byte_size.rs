@@ -93,7 +93,7 @@ mod tests {
             read.err().map(|problems| problems.to_string()).unwrap_or_default()
         };
         let told = problems("20MB");
-        assert!(told.contains("state.memory_max: 20MB must be at least 39MiB with partitions: 8"), "{told}");
+        assert!(told.contains("state.memory_max: 20MB must be at least 44MiB with partitions: 8"), "{told}");
         let told = problems("2G");
         assert!(told.contains("state.memory_max: \"2G\" must be a number of bytes with its unit"), "{told}");
         assert_eq!(problems("300MB"), "");

@@ -19,7 +19,8 @@ pub fn is_near(watch: &Watch, hot: &Hot, warm: Option<&mut Warm>) -> bool {
         && near(watch, hot, sums, &mut warm.thresholds)
 }
 
-/// Of the windows that have come to their thresholds.
+/// Of the windows that have come to their thresholds. Whether a rise is sudden may change within a pane, so that it is not asked
+/// here.
 fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &mut [u32; N]) -> bool {
     if !hot.season.is_known() {
         // Nothing is judged before some hours have closed.
@@ -33,7 +34,7 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
         if sum < *threshold {
             continue;
         }
-        let least = callable(hot, scale);
+        let least = hot.season.beyond(scale as usize).max(CALLABLE);
         if sum < least {
             *threshold = least;
             continue;
@@ -54,19 +55,27 @@ pub fn callable(hot: &Hot, scale: Scale) -> u32 {
     least.max(CALLABLE)
 }
 
-/// Counts of each scale that would be spikes but for being little beyond what the key did: so a crowd begins, too. They are
-/// told if they are not excused once its group could be seen to rise.
+/// For how many seconds a lesser spike waits for its group, by the time of the contexts.
+pub const LESSER_WAITS: u32 = 30;
+
+/// A count that would be a spike but for being little beyond what the key did: so a crowd begins, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lesser {
-    /// The highest of each scale since it is one; 0 where there is none. A burst may be over before its group is known.
-    pub counts: [u32; 4],
-    /// Whether the group has been waited for.
-    pub is_told: bool,
+pub struct LesserCount {
+    /// The highest since it is one; 0 if none waits. A burst may be over before its group is known.
+    pub count: u32,
+    /// The second of the newest request that it counts.
+    pub second: u32,
+    /// The second of the context at which it was first one.
+    pub since: u32,
 }
+
+/// Those of each scale. One is told if it is not excused when its group could be seen to rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lesser(pub [LesserCount; 4]);
 
 impl Lesser {
     pub fn is_any(&self) -> bool {
-        self.counts != [0; 4]
+        self.0 != [LesserCount::default(); 4]
     }
 }
 
@@ -75,19 +84,19 @@ fn next_look(sum: u32, threshold: u32) -> u32 {
     if sum >= threshold { sum + (sum / 8).max(1) } else { threshold }
 }
 
-/// The exact judgement of every window against every rule's bar.
+/// The exact judgement of every window against every rule's bar, at a second of the contexts.
 ///
-/// `known` is how far the logs are known. `lesser` has what is to be judged with what the windows have now, and comes to what
-/// would be told if no more were to be known of the groups.
+/// `known` is how far the logs are known. What waits in `lesser` is judged again when it has waited; until then only its
+/// highest count is kept. What is lesser, and has not waited, comes to stand there.
 pub fn judge(
     watch: &Watch,
     (hot, warm): (&Hot, Option<&Warm>),
     groups: &[GroupUse],
-    known: Known<'_>,
+    (at, known): (u32, Known<'_>),
     lesser: &mut Lesser,
     signals: &mut Vec<Signal>,
 ) {
-    let before = std::mem::take(&mut lesser.counts);
+    let before = std::mem::take(lesser);
     if !hot.season.is_known() {
         return;
     }
@@ -97,12 +106,20 @@ pub fn judge(
             (Scale::Day, None) => continue,
             _ => hot.sums[scale as usize],
         };
-        let waited = before[scale as usize];
-        let n = now.max(waited);
-        let is_lesser = n < hot.season.highest.far_beyond(scale as usize);
-        // What waits was sudden when it came.
-        let least = if n > waited { callable(hot, scale) } else { hot.season.beyond(scale as usize) };
+        let mut waits = before.0[scale as usize];
+        let is_waiting = waits.count > 0;
+        // What waits was sudden when it came, and may be so no longer.
+        let least = if is_waiting { hot.season.beyond(scale as usize) } else { callable(hot, scale) };
+        if now > waits.count {
+            (waits.count, waits.second) = (now, hot.last_seen);
+        }
+        let n = waits.count;
         if n < least.max(CALLABLE) || uses.bars.is_empty() {
+            continue;
+        }
+        let is_lesser = n < hot.season.highest.far_beyond(scale as usize);
+        if is_lesser && is_waiting && at < waits.since + LESSER_WAITS {
+            lesser.0[scale as usize] = waits;
             continue;
         }
         let Expected { mean, dispersion } = expected((hot, warm), scale, groups, known);
@@ -115,13 +132,14 @@ pub fn judge(
             if score < *bar {
                 continue;
             }
-            if is_lesser && !lesser.is_told {
-                lesser.counts[scale as usize] = n;
+            if is_lesser && !is_waiting {
+                lesser.0[scale as usize] = LesserCount { since: at, ..waits };
             } else {
+                let until = if is_waiting { until_text(waits.second) } else { String::new() };
                 signals.push(Signal {
                     rule: *rule,
                     score,
-                    observed: format!("{n} requests in {}", scale.as_str()),
+                    observed: format!("{n} requests in {}{until}", scale.as_str()),
                     expected: format!("usual {}", count_text(mean)),
                 });
             }
@@ -129,10 +147,16 @@ pub fn judge(
     }
 }
 
-/// Whether half of five minutes came within one. A lesser rise that goes on is told when it is no lesser one any more, or by
-/// the hour: so a crowd grows over a tenant that is hardly used but by one key, and nothing of it is seen in the rest.
-const fn is_sudden(hot: &Hot, scale: Scale) -> bool {
-    !matches!(scale, Scale::FiveMinutes) || hot.sums[0] >= hot.sums[1] / 2
+/// When a spike was that is told later.
+fn until_text(second: u32) -> String {
+    let of_day = second % 86_400;
+    format!(" until {:02}:{:02}:{:02} UTC", of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
+/// Whether half of five minutes came within about one of them. A lesser rise that goes on is told when it is no lesser one any
+/// more, or by the hour: so a crowd grows over a tenant that is hardly used but by one key, and nothing of it is seen in the rest.
+fn is_sudden(hot: &Hot, scale: Scale) -> bool {
+    !matches!(scale, Scale::FiveMinutes) || hot.most_in_a_minute() >= hot.sums[1] / 2
 }
 
 /// `groups` are those that the key belongs to: the one that is most above its usual explains most.
@@ -156,3 +180,7 @@ pub fn usual_rate(hot: &Hot) -> f64 {
     let p95 = tail::smallest_surprising(e.mean, e.dispersion, 1.301_03);
     (f64::from(p95) / 60.0 * 100.0).ceil() / 100.0
 }
+
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod tests;

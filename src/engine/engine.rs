@@ -18,7 +18,7 @@ use super::{
     memory::{self, MemoryLimits},
     seam::{Context, Effect, Input, Reference},
     tenants::Tenants,
-    waiting::Waiting,
+    waiting::{WAITING_MAX, Waiting},
 };
 use crate::{
     detect::{GroupUse, Signal},
@@ -58,6 +58,11 @@ pub struct Counts {
     pub open_incidents_max: u64,
     /// Findings of keys that got no incident, since there were as many as memory is for.
     pub without_incident: u64,
+    /// Keys whose spike waits.
+    pub spikes: u64,
+    pub spikes_max: u64,
+    /// Spikes that were not looked at in their time, since there were as many.
+    pub postponed: u64,
     pub in_force: u64,
     pub candidates: u64,
     pub candidates_max: u64,
@@ -103,6 +108,9 @@ impl Counts {
             open_incidents: self.open_incidents + other.open_incidents,
             open_incidents_max: self.open_incidents_max.saturating_add(other.open_incidents_max),
             without_incident: self.without_incident + other.without_incident,
+            spikes: self.spikes + other.spikes,
+            spikes_max: self.spikes_max + other.spikes_max,
+            postponed: self.postponed + other.postponed,
             in_force: self.in_force + other.in_force,
             candidates: self.candidates + other.candidates,
             candidates_max: self.candidates_max + other.candidates_max,
@@ -253,22 +261,25 @@ impl Engine {
     }
 
     /// Forgets keys until there is room for another one: a tenth of those that share its shard, the least known first, but
-    /// none with an incident or a step in force.
+    /// none with an incident, a step in force, or a spike that waits.
     #[cold]
     pub(super) fn make_room(&mut self, key: &KeyId, now: u32) {
         if !self.table.is_full_for(key) {
             return;
         }
-        let (forces, cases) = (&self.forces, &self.cases);
-        let gone = self.table.make_room(key, now, |key| forces.contains_key(key) || cases.contains_key(key));
+        let (forces, cases, pending) = (&self.forces, &self.cases, &self.pending);
+        let stays =
+            |key: &_| forces.contains_key(key) || cases.contains_key(key) || pending.contains_key(key);
+        let gone = self.table.make_room(key, now, stays);
         self.forget(gone);
     }
 
     /// Forgets keys until there are no more than may be, since there may be fewer than before.
     pub(super) fn trim(&mut self) {
-        let (forces, cases) = (&self.forces, &self.cases);
-        let now = second_of(self.watermark);
-        let gone = self.table.trim(now, |key| forces.contains_key(key) || cases.contains_key(key));
+        let (forces, cases, pending) = (&self.forces, &self.cases, &self.pending);
+        let stays =
+            |key: &_| forces.contains_key(key) || cases.contains_key(key) || pending.contains_key(key);
+        let gone = self.table.trim(second_of(self.watermark), stays);
         self.forget(gone);
     }
 
@@ -295,6 +306,8 @@ impl Engine {
             candidates_max: CANDIDATES_MAX as u64,
             open_incidents: self.cases.len() as u64,
             open_incidents_max: limits.incidents as u64,
+            spikes: self.pending.len() as u64,
+            spikes_max: WAITING_MAX as u64,
             in_force: self.forces.values().filter(|force| !force.ended).count() as u64,
             candidates: self.candidates.len() as u64,
             counter_bytes: self.counters.bytes() as u64,

@@ -44,7 +44,7 @@ impl Engine {
             let case = self.case(&key, entry, at, shown);
             let (by, reason) = cause_of(rule, &finding);
             if let Some(case) = self.cases.get_mut(&case) {
-                case.learn_handle(&shown.handle);
+                case.learn_handle(&shown.handle, shown.at_ms);
                 // Only an error is evidence by itself. A spike is judged at whichever request comes next, and that may be
                 // one of an honest user.
                 if by.family == Family::Errors {

@@ -1,6 +1,6 @@
 //! How the memory that the settings allow is shared out between what is kept.
 
-use super::{admit::CANDIDATES_MAX, counters};
+use super::{admit::CANDIDATES_MAX, counters, waiting::WAITING_MAX};
 use crate::profile::{routes::ROUTES_MAX, table::KEY_BYTES};
 
 /// An open incident with its step, evidence and samples, in bytes.
@@ -9,11 +9,15 @@ const INCIDENT_BYTES: u64 = 8 << 10;
 const ROUTE_BYTES: u64 = 8 << 10;
 /// A key on its way into the table, in bytes.
 const CANDIDATE_BYTES: u64 = 96;
+/// A spike that waits, with the request that it shows, in bytes.
+const SPIKE_BYTES: u64 = 512;
 /// What a partition has besides: its filter of repeated records, its groups.
 const OTHER_BYTES: u64 = 512 << 10;
 /// What a partition takes whatever is kept in it.
-const PARTITION_BYTES: u64 =
-    ROUTES_MAX as u64 * ROUTE_BYTES + CANDIDATES_MAX as u64 * CANDIDATE_BYTES + OTHER_BYTES;
+const PARTITION_BYTES: u64 = ROUTES_MAX as u64 * ROUTE_BYTES
+    + CANDIDATES_MAX as u64 * CANDIDATE_BYTES
+    + WAITING_MAX as u64 * SPIKE_BYTES
+    + OTHER_BYTES;
 /// A Keyhound that keeps fewer keys than this is of no use: of each partition.
 const KEYS_MIN: u64 = 1_000;
 
@@ -76,7 +80,7 @@ mod tests {
             let all = full * u64::from(partitions);
             assert!((bytes / 100 * 99..=bytes).contains(&all), "{bytes} {partitions}: {all} {limits:?}");
         }
-        assert_eq!(MemoryLimits::shared(300_000_000, 8).keys * 8, 178_696);
+        assert_eq!(MemoryLimits::shared(300_000_000, 8).keys * 8, 175_448);
     }
 
     #[test]

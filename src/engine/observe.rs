@@ -7,7 +7,6 @@ use super::{
     groups::second_of,
     seam::{Effect, Partial},
     shown::Shown,
-    waiting::Waiting,
 };
 use crate::{
     detect::{self, crowd, volume::Lesser},
@@ -222,10 +221,6 @@ impl Engine {
         let near = detect::volume::is_near(watch, hot, warm.as_deref_mut());
         // Made at most once, and only of what looks like something.
         let mut shown = None;
-        if near && !self.pending.contains_key(&event.key) {
-            let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
-            self.pending.insert(event.key, Waiting::new(shown.clone()));
-        }
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
         self.counters.count(&watch.counting, event, (&mut *hot, warm.as_deref()), &mut signals);
@@ -253,6 +248,9 @@ impl Engine {
             self.take_in(index, event.time, shown, &mut signals, effects);
         }
         self.signals = signals;
+        if near {
+            self.await_context(event);
+        }
         if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
             let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
             self.judge_volume(&event.key, event.time, shown, &mut Lesser::default(), effects);

@@ -12,6 +12,8 @@ use crate::{
 /// What is kept of a request that is evidence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shown {
+    /// When it was made, in milliseconds.
+    pub at_ms: u64,
     pub handle: Handle,
     pub sample: Sample,
     /// Input and offset of the record.
@@ -29,7 +31,13 @@ impl Shown {
             credential: event.handles.credential.to_owned(),
         };
         let position = (event.position.input, event.position.offset);
-        Self { handle, sample: sample_of(event, inputs), position, origin: origins::network(event) }
+        Self {
+            at_ms: event.time.0,
+            handle,
+            sample: sample_of(event, inputs),
+            position,
+            origin: origins::network(event),
+        }
     }
 }
 

@@ -1,70 +1,74 @@
 //! Spikes that wait: for the context of their time, and the lesser of them until a crowd could be seen.
 //!
 //! A flash crowd must not look like a theft of each of its keys, and the first of them has spiked before its group has. A count
-//! far beyond what the key did is told at the next context. One that is little beyond it is looked at again at each context
-//! for half a minute, and forgotten when its group excuses it.
-
-use std::time::Duration;
+//! far beyond what the key did is told at the next context. One that is little beyond it is looked at again half a minute
+//! later, and forgotten if its group excuses it then.
 
 use super::{engine::Engine, groups::second_of, seam::Effect, shown::Shown};
 use crate::{
-    detect::{self, volume::Lesser},
-    event::{EventTime, KeyId},
+    detect::{
+        self,
+        volume::{Lesser, LesserCount},
+    },
+    event::{Event, EventTime, KeyId},
     profile::{CodecError, Known, Reader, Writer},
 };
 
-/// How long a lesser spike waits, by the time of the contexts.
-const LESSER_WAITS: Duration = Duration::from_secs(30);
+/// Keys whose spikes wait in a partition, at most: some hundred bytes and some microseconds at a context each.
+pub const WAITING_MAX: usize = 1_024;
 
-/// A spike that waits.
+/// A key's spikes that wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     /// The first request that looked like one.
     shown: Shown,
-    /// At which context it was first one that is lesser; 0 before that.
-    since: EventTime,
     lesser: Lesser,
 }
 
 impl Waiting {
-    pub const fn new(shown: Shown) -> Self {
-        Self { shown, since: EventTime(0), lesser: Lesser { counts: [0; 4], is_told: false } }
-    }
-
     /// Appends the fields.
     pub fn write(&self, out: &mut Writer) {
         // Plain data: it cannot fail to serialize.
         out.bytes(&serde_json::to_vec(&self.shown).unwrap_or_default());
-        out.uint(self.since.0);
-        out.counts(self.lesser.counts.into_iter());
+        let lesser = self.lesser.0.iter();
+        out.counts(lesser.flat_map(|waits| [waits.count, waits.second, waits.since]));
     }
 
     /// Reads what [`Waiting::write`] wrote.
     pub fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let shown = serde_json::from_slice(input.bytes()?).map_err(|_| CodecError::Impossible(0))?;
-        let mut waiting = Self { since: EventTime(input.uint()?), ..Self::new(shown) };
-        for count in &mut waiting.lesser.counts {
-            *count = input.u32()?;
+        let mut lesser = Lesser::default();
+        for waits in &mut lesser.0 {
+            *waits = LesserCount { count: input.u32()?, second: input.u32()?, since: input.u32()? };
         }
-        Ok(waiting)
+        Ok(Self { shown, lesser })
     }
 }
 
 impl Engine {
+    /// A window of the key has come near a count that is a spike: it waits for the next context. Without room it is looked at
+    /// when it has grown by an eighth or a pane has passed, as all are that come near.
+    pub(super) fn await_context(&mut self, event: &Event<'_>) {
+        if self.pending.contains_key(&event.key) {
+            return;
+        }
+        if self.pending.len() >= WAITING_MAX {
+            self.counts.postponed += 1;
+            return;
+        }
+        let shown = Shown::of(event, &self.inputs);
+        self.pending.insert(event.key, Waiting { shown, lesser: Lesser::default() });
+    }
+
     /// Judges all spikes that wait, by how the groups are used at `at`. Those that are lesser and have not waited long enough
     /// stay.
     pub(super) fn judge_pending(&mut self, at: EventTime, effects: &mut Vec<Effect>) {
         for (key, mut waiting) in std::mem::take(&mut self.pending) {
-            let Waiting { shown, since, lesser } = &mut waiting;
-            lesser.is_told = *since > EventTime(0) && since.after(LESSER_WAITS) <= at;
+            let Waiting { shown, lesser } = &mut waiting;
             self.judge_volume(&key, at, shown, lesser, effects);
-            if !lesser.is_any() {
-                continue;
+            if lesser.is_any() {
+                self.pending.insert(key, waiting);
             }
-            if *since == EventTime(0) {
-                *since = at;
-            }
-            self.pending.insert(key, waiting);
         }
     }
 
@@ -89,7 +93,7 @@ impl Engine {
         let key = (hot, self.table.warm(index));
         let watch = &self.now.reference.rules.watch;
         let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
-        detect::volume::judge(watch, key, &groups, known, lesser, &mut signals);
+        detect::volume::judge(watch, key, &groups, (second_of(at), known), lesser, &mut signals);
         self.take_in(index, at, shown, &mut signals, effects);
         self.signals = signals;
     }

@@ -1,6 +1,9 @@
 //! Tests of spikes that are little beyond what a key did: a crowd that becomes visible excuses them, and nothing else does.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
@@ -127,4 +130,58 @@ fn what_waits_is_forgotten_when_its_time_is_over() {
         waited += usize::from(engines.owner(&key(0)).pending.contains_key(&key(0)));
     }
     assert!((30..50).contains(&waited), "it waited for {waited} s");
+}
+
+#[test]
+fn what_waits_is_judged_when_nothing_comes_any_more() {
+    let mut engines = restored(&LEARNT_BEFORE);
+    let mut effects = Vec::new();
+    for s in 0..11 {
+        second(&mut engines, LEARNT.after(Duration::from_secs(s)), 3, 2, &mut effects);
+    }
+    assert!(effects.is_empty(), "{effects:?}");
+    for s in (15..=55).step_by(5) {
+        let at = LEARNT.after(Duration::from_secs(s));
+        engines.read_at(at);
+        engines.apply(Input::Watermark(at), &mut effects);
+    }
+    let of_key = |effect: &Effect| matches!(effect, Effect::Finding(of, _) if *of == key(0));
+    assert!(effects.iter().any(of_key), "{effects:?}");
+}
+
+#[test]
+fn no_more_keys_wait_than_may_and_the_others_are_counted() {
+    let mut engine = Engine::new(Arc::new(crate::engine::Settings {
+        partitions: 1,
+        limits: MemoryLimits::of_keys(10),
+        ..settings()
+    }));
+    for n in 0..WAITING_MAX as u64 + 5 {
+        engine.await_context(&plain(key(n), START));
+        engine.await_context(&plain(key(n), START));
+    }
+    let counts = engine.counts();
+    assert_eq!((counts.spikes, counts.spikes_max), (WAITING_MAX as u64, WAITING_MAX as u64));
+    assert_eq!(counts.postponed, 10);
+    // They have no profile: nothing is told of them, and they go.
+    let mut effects = Vec::new();
+    engine.judge_pending(START, &mut effects);
+    assert!(effects.is_empty() && engine.counts().spikes == 0);
+}
+
+#[test]
+fn a_key_that_waits_is_not_evicted() {
+    let mut engine = Engine::new(Arc::new(crate::engine::Settings {
+        partitions: 1,
+        limits: MemoryLimits::of_keys(10),
+        ..settings()
+    }));
+    engine.table.insert(crate::profile::Hot::new(key(0), 1));
+    engine.await_context(&plain(key(0), START));
+    for n in 1..5_000 {
+        engine.make_room(&key(n), 2);
+        engine.table.insert(crate::profile::Hot::new(key(n), 2));
+    }
+    assert!(engine.table.find(&key(0)).is_some());
+    assert!(engine.table.len() < 4_000, "some were evicted");
 }

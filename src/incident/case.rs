@@ -47,8 +47,10 @@ pub struct Case {
     changed: bool,
     /// A step that has been proposed and not answered yet.
     pub asked: Option<Step>,
-    /// How gateways know the key, from the last request that was evidence.
+    /// How gateways know the key, from the newest request that was evidence.
     pub handles: Vec<Handle>,
+    #[serde(default)]
+    handles_ms: u64,
     /// Where the requests came from that were evidence of errors.
     #[serde(default)]
     pub origins: Origins,
@@ -69,6 +71,7 @@ impl Case {
             changed: false,
             asked: None,
             handles: Vec::new(),
+            handles_ms: 0,
             origins: Origins::default(),
         }
     }
@@ -87,6 +90,7 @@ impl Case {
             asked: None,
             causes,
             handles,
+            handles_ms: 0,
             origins: Origins::default(),
             record: Incident { severity_before: None, ..record },
         }
@@ -152,9 +156,12 @@ impl Case {
 
     /// Notes how a gateway knows the key. A record that was cut or cannot be read says nothing of it, and leaves what is
     /// known.
-    pub fn learn_handle(&mut self, handle: &Handle) {
-        if self.handles.is_empty() || !handle.consumer.is_empty() || !handle.credential.is_empty() {
+    pub fn learn_handle(&mut self, handle: &Handle, at_ms: u64) {
+        let says_more = !handle.consumer.is_empty() || !handle.credential.is_empty();
+        // What waited may be older than what is known.
+        if self.handles.is_empty() || (says_more && at_ms >= self.handles_ms) {
             self.handles = vec![handle.clone()];
+            self.handles_ms = at_ms;
         }
     }
 

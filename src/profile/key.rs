@@ -198,6 +198,12 @@ impl Hot {
         self.joins = self.joins & !COUNTED | if counted { COUNTED } else { 0 };
     }
 
+    /// The most in two neighbouring panes of the five minutes.
+    pub fn most_in_a_minute(&self) -> u32 {
+        let pane = |n: u32| self.five.at(self.last_seen.saturating_sub(30 * n));
+        (0..9).map(|n| pane(n).saturating_add(pane(n + 1))).max().unwrap_or(0)
+    }
+
     /// Counts a request of `second` (which may be late) in each window that still holds it, and in its minute if that
     /// `is_open`.
     pub fn count(&mut self, second: u32, is_open: bool, warm: Option<&mut Warm>) {

@@ -57,6 +57,7 @@ pub use self::{
     watermark::OUT_OF_ORDER,
 };
 use crate::{
+    detect::volume::LESSER_WAITS,
     engine::{Command, Effect, Told},
     source::{Batch, Notice},
     store::{Clock, Entry, InputPosition, Log, LogError, Progress, Run},
@@ -274,6 +275,17 @@ impl<L: Log, J: Judge, C: Clock> Slot<L, J, C> {
         let now = self.clock.now();
         self.status.iterated(now, now.saturating_sub(polled));
         Ok(self.log.finished() && self.batch.is_empty())
+    }
+
+    /// No record will come any more: spikes that wait are judged as if nothing came while they do. The clock of the log stands
+    /// still, so that only who never comes back to this sequence may do so.
+    pub fn end_of_log(&mut self) {
+        let newest = self.course.watermarks.current().after(OUT_OF_ORDER);
+        for seconds in (5..=LESSER_WAITS + 10).step_by(5) {
+            let at = newest.after(Duration::from_secs(seconds.into()));
+            self.course.records(&Batch::new(1), at.0);
+            self.enter(Entry::Watermark(at.0));
+        }
     }
 
     /// Applies an input that is not a batch, and records it.

@@ -337,6 +337,7 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         log_gaps: engines.gaps_found(),
         counters_evicted: sum.counters_evicted,
         without_incident: sum.without_incident,
+        postponed: sum.postponed,
         condition_errors: sum.condition_errors,
         evictions,
         ..EngineCounts::default()
@@ -349,6 +350,7 @@ fn measure(engines: &Engines, reading: &mut telemetry::Reading) {
         table("keys", sum.keys, sum.keys_max),
         table("routes", sum.routes, sum.routes_max),
         table("incidents", sum.open_incidents, sum.open_incidents_max),
+        table("spikes", sum.spikes, sum.spikes_max),
         table("candidates", sum.candidates, sum.candidates_max),
         table("groups", engines.groups() as u64, GROUPS_MAX as u64),
     ];

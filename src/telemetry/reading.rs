@@ -71,6 +71,8 @@ pub struct EngineCounts {
     pub counters_evicted: u64,
     /// Findings of keys that are not mature that got no incident, since there were as many as memory is for.
     pub without_incident: u64,
+    /// Spikes that were not looked at in their time, since as many waited as may.
+    pub postponed: u64,
     /// Conditions of rules that could not be answered.
     pub condition_errors: u64,
     /// Records that left a full outbox undelivered.
@@ -89,6 +91,7 @@ impl EngineCounts {
         self.log_gaps += earlier.log_gaps;
         self.counters_evicted += earlier.counters_evicted;
         self.without_incident += earlier.without_incident;
+        self.postponed += earlier.postponed;
         self.condition_errors += earlier.condition_errors;
         self.outbox_dropped += earlier.outbox_dropped;
         self.evictions.resize(self.evictions.len().max(earlier.evictions.len()), [0; 4]);

@@ -210,6 +210,10 @@ impl Backtest {
         }
         self.log.finish();
         self.slot.step()?;
+        if !stop.load(Relaxed) {
+            self.slot.end_of_log();
+            self.slot.step()?;
+        }
         self.write(lines)
     }
 

@@ -15,6 +15,7 @@ pub(super) struct EngineMetrics {
     condition_errors: IntCounter,
     counters_evicted: IntCounter,
     without_incident: IntCounter,
+    postponed: IntCounter,
     counter_bytes: IntGauge,
     counter_bytes_max: IntGauge,
     state_bytes: IntGauge,
@@ -62,6 +63,10 @@ impl EngineMetrics {
             without_incident: f.counter(
                 "keyhound_findings_without_incident_total",
                 "Findings of immature keys without an incident, because memory for incidents is used up.",
+            ),
+            postponed: f.counter(
+                "keyhound_spikes_postponed_total",
+                "Spikes in request volume that were not evaluated at once, because the table of spikes was full.",
             ),
             counter_bytes: f.gauge("keyhound_rule_state_bytes", "Bytes of the counters of counting rules."),
             counter_bytes_max: f.gauge(
@@ -124,6 +129,7 @@ impl EngineMetrics {
         raise(&self.log_gaps, counts.log_gaps);
         raise(&self.counters_evicted, counts.counters_evicted);
         raise(&self.without_incident, counts.without_incident);
+        raise(&self.postponed, counts.postponed);
         raise(&self.condition_errors, counts.condition_errors);
         for (partition, evictions) in counts.evictions.iter().enumerate() {
             let partition = partition.to_string();
