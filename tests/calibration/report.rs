@@ -18,27 +18,58 @@ const MEANINGFUL: u64 = 10;
 pub struct Row {
     pub name: String,
     pub about: String,
+    /// Whether there can be as many windows of it as are asked for.
+    pub is_invented: bool,
     pub played: Played,
 }
 
 /// What was asked for.
 pub struct Asked {
-    pub minutes: u64,
+    pub windows: u64,
     pub seed: u64,
 }
 
 /// All of it.
 pub fn report(rows: &[Row], asked: &Asked, power: &str) -> String {
-    let Asked { minutes, seed } = asked;
+    let Asked { windows, seed } = asked;
     let mut out = format!(
         "# How often a surprise comes\n\nWritten by `make calibrate` (tests/calibration). How often closed windows of use \
          without anomalies had a surprise of s or more, as a ratio to 10^−s: 1 is ideal, more is too often, less too \
-         careful. At least {minutes} minutes of each kind, seed {seed}.\n\n\
-         ![The share of windows with a surprise of s or more, against 10 to the minus s](calibration.svg)\n"
+         careful.\n\n{}\n\n\
+         ![The share of windows with a surprise of s or more, against 10 to the minus s](calibration.svg)\n",
+        sizes(rows, *windows, *seed)
     );
     out += &kinds(rows);
     out += &ratios(rows);
     out + power
+}
+
+/// How many windows of each scale there are.
+fn sizes(rows: &[Row], windows: u64, seed: u64) -> String {
+    let least = |scale: usize| {
+        let of_kinds = rows.iter().filter(|row| row.is_invented).map(|row| row.played.shares[scale].windows);
+        of_kinds.min().unwrap_or(0)
+    };
+    let recorded: Vec<String> = rows
+        .iter()
+        .filter(|row| !row.is_invented)
+        .map(|Row { name, played, .. }| format!("{name} {}", scales(|i| played.shares[i].windows)))
+        .collect();
+    format!(
+        "Closed windows of each invented kind, which do not overlap: {}; asked for were {windows} of each scale up to an hour, \
+         seed {seed}. Of what is counted from log lines there are as many as the lines have: {}.\n\n\
+         There are two passes. Keys that are played minute by minute have windows of all scales, keys that are played hour by \
+         hour those of an hour and a day, with the same surprises to the bit (`cargo test --test calibration`). Days are what \
+         the hours add up to: ten million would be 14,400 million minutes of each kind. So what is said of a day at s ≥ 5 and \
+         beyond is said of a handful of windows.",
+        scales(least),
+        recorded.join("; ")
+    )
+}
+
+fn scales(windows: impl Fn(usize) -> u64) -> String {
+    let of_scales = Scale::ALL.map(|scale| format!("{} of {}", windows(scale as usize), scale.as_str()));
+    of_scales.join(", ")
 }
 
 /// What each kind is, and where it is furthest from the ideal.
@@ -48,7 +79,7 @@ fn kinds(rows: &[Row]) -> String {
          careful* are the ratios furthest from 1, where {MEANINGFUL} windows or more are there or should be.\n\n\
          | Kind | Use | Keys | Requests a minute | Too often | Too careful |\n|---|---|---|---|---|---|\n"
     );
-    for Row { name, about, played } in rows {
+    for Row { name, about, played, .. } in rows {
         let mut rates = played.rates.clone();
         rates.sort_by(f64::total_cmp);
         let rate = |part: usize| {
