@@ -8,8 +8,8 @@
 //! the generator's (default: 8,000); `CALIBRATION_KEYS` that of keys with an anomaly, in each class (default: one for 25,000
 //! windows, from 2 to 400). `CALIBRATION_SEED` is where the random numbers begin. `CALIBRATION_OUT=FOLDER` writes
 //! calibration.md and calibration.svg there. `CALIBRATION_TRACES` names folders of labelled traces, with `:` between them;
-//! `CALIBRATION_BASE` is the name of an older commit and the program that measures it, with `:` between them.
-//! `make calibrate` is the whole of it.
+//! `CALIBRATION_BASE` is the name of an older commit and the program that measures it, with `:` between them: finding less than
+//! that is an error. `make calibrate` is the whole of it.
 
 mod key;
 mod plot;
@@ -146,6 +146,10 @@ fn a_surprise_is_a_probability_and_what_is_odd_is_found() {
     rows.iter().for_each(judge);
     // Five a minute, thirty times as much for a minute; one in two minutes, for an hour.
     assert_eq!((found[2][2], found[1][5]), (keys, keys));
+    if let Some((commit, there)) = base {
+        let less = report::less(&found, &there, power::tolerated(keys));
+        assert!(less.is_empty(), "of {keys} keys fewer are found than at {commit}:\n{}", less.join("\n"));
+    }
 }
 
 /// One window of 24 h in a thousand and less cannot be told apart from none here.

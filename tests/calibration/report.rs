@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use keyhound::detect::Scale;
 
 use crate::{
-    power::{Found, RATES, RISES},
+    power::{Found, RATES, RISES, tolerated},
     surprises::{Played, STEPS_PER_UNIT, Shares},
 };
 
@@ -147,7 +147,9 @@ pub fn power(keys: u64, found: &Found, base: Option<&(String, Found)>) -> String
         Some((commit, _)) => {
             let _ = write!(
                 out,
-                "; behind the stroke at {commit}, with the same requests. **Bold**: fewer than there"
+                "; behind the stroke at {commit}, with the same requests. **Bold**: fewer than there. Fewer by more than {} \
+                 is an error: which of the keys near a bar are called is chance, since the surprises are not the same",
+                tolerated(keys)
             );
         }
         None => out += "; no older commit was measured beside it",
@@ -171,6 +173,22 @@ pub fn power(keys: u64, found: &Found, base: Option<&(String, Found)>) -> String
         out.push('\n');
     }
     out
+}
+
+/// The classes in which fewer keys are called than at an older commit, beyond what is tolerated, with both numbers.
+pub fn less(here: &Found, there: &Found, tolerated: u64) -> Vec<String> {
+    let mut less = Vec::new();
+    for (rate, (here, there)) in RATES.into_iter().zip(here.iter().zip(there)) {
+        for ((times, minutes), (here, there)) in RISES.into_iter().zip(here.iter().zip(there)) {
+            if here + tolerated < *there {
+                less.push(format!(
+                    "{rate} requests a minute, ×{times} for {}: {here}, there {there}, {tolerated} fewer are tolerated",
+                    length(minutes)
+                ));
+            }
+        }
+    }
+    less
 }
 
 fn length(minutes: u32) -> String {
