@@ -143,23 +143,37 @@ fn a_surprise_is_a_probability_and_what_is_odd_is_found() {
         fs::write(Path::new(&folder).join("calibration.md"), &text).expect("written");
         fs::write(Path::new(&folder).join("calibration.svg"), plot::plot(&rows)).expect("written");
     }
-    rows.iter().for_each(judge);
+    let mut wrong: Vec<String> = rows.iter().flat_map(judge).collect();
     // Five a minute, thirty times as much for a minute; one in two minutes, for an hour.
-    assert_eq!((found[2][2], found[1][5]), (keys, keys));
+    let always = [found[2][2], found[1][5]];
+    if always.iter().any(|found| *found < keys - keys / 100) {
+        wrong.push(format!("of {keys} keys that are always found, {always:?} are"));
+    }
     if let Some((commit, there)) = base {
         let less = report::less(&found, &there, power::tolerated(keys));
-        assert!(less.is_empty(), "of {keys} keys fewer are found than at {commit}:\n{}", less.join("\n"));
+        wrong.extend(
+            less.iter().map(|less| format!("fewer of {keys} keys are found than at {commit}: {less}")),
+        );
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// One window of 24 h in a thousand and less cannot be told apart from none here.
-fn judge(Row { name, played, .. }: &Row) {
+/// What is wrong with a kind. One window of 24 h in a thousand and less cannot be told apart from none here.
+fn judge(Row { name, played, .. }: &Row) -> Vec<String> {
+    let mut wrong = Vec::new();
     for (scale, of) in Scale::ALL.into_iter().zip(&played.shares).take(3) {
-        let scale = scale.as_str();
-        assert!(of.ratio(2 * STEPS_PER_UNIT) <= 10.0, "{name}, {scale}: {of:?}");
-        // A key whose use shifts for good to ×1.7 has an hour that is called now and then.
+        let (scale, ratio) = (scale.as_str(), of.ratio(2 * STEPS_PER_UNIT));
+        if ratio > 10.0 {
+            wrong.push(format!(
+                "{name}, {scale}: {ratio:.2} times as many with a surprise of 2 as there should be"
+            ));
+        }
+        // A key whose use shifts for good to ×1.7 has an hour that is called now and then. One is chance, however few windows
+        // there are.
         let each = if matches!(name.as_str(), "LevelShift" | "Trace") { 5_000 } else { 20_000 };
-        // One is chance, however few windows there are.
-        assert!(of.called <= of.windows.div_ceil(each), "{name}, {scale}: {of:?}");
+        if of.called > of.windows.div_ceil(each) {
+            wrong.push(format!("{name}, {scale}: {} of {} windows would be called", of.called, of.windows));
+        }
     }
+    wrong
 }

@@ -182,7 +182,7 @@ pub fn less(here: &Found, there: &Found, tolerated: u64) -> Vec<String> {
         for ((times, minutes), (here, there)) in RISES.into_iter().zip(here.iter().zip(there)) {
             if here + tolerated < *there {
                 less.push(format!(
-                    "{rate} requests a minute, ×{times} for {}: {here}, there {there}, {tolerated} fewer are tolerated",
+                    "{rate} requests a minute, ×{times} for {}: {here}, there {there}; {tolerated} fewer are tolerated",
                     length(minutes)
                 ));
             }
@@ -196,5 +196,24 @@ fn length(minutes: u32) -> String {
         1440.. => format!("{} d", minutes / 1440),
         60.. => format!("{} h", minutes / 60),
         _ => format!("{minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_found_less_often_than_is_tolerated_is_named_with_both_numbers() {
+        let (mut here, mut there) = ([[90; RISES.len()]; RATES.len()], [[90; RISES.len()]; RATES.len()]);
+        assert_eq!(less(&here, &there, 1), Vec::<String>::new());
+        (here[4][0], there[4][0]) = (17, 19);
+        (here[0][7], there[0][7]) = (83, 84);
+        (here[1][3], there[1][3]) = (100, 20);
+        assert_eq!(
+            less(&here, &there, 1),
+            ["500 requests a minute, ×3 for 1 min: 17, there 19; 1 fewer are tolerated"]
+        );
+        assert_eq!(less(&here, &there, 0).len(), 2);
     }
 }
