@@ -35,7 +35,7 @@ compare: ## Count the instructions of each stage of the benchmark, here and at a
 	@tests/install/run build valgrind
 	@tests/compare/run
 
-calibrate: ## Compare surprises with how often they come, over 10 million minutes of each kind of use; writes docs/calibration.*
+calibrate: ## Compare surprises with how often they come, over 10 million windows of each kind of use; writes docs/calibration.*
 	@tests/install/run build
 	@tests/run calibrate
 

@@ -8,12 +8,16 @@ use keyhound::{
         volume::{self, Lesser, callable},
     },
     event::{KeyId, KeyKind},
-    profile::{Expected, Hot, Known, Warm, tail, warm::WARM_AFTER},
+    profile::{Expected, Hot, Known, Warm, fold::LATENESS, tail, warm::WARM_AFTER},
 };
 
-use crate::power::shipped;
+use crate::{power::shipped, source::Hour};
 
 static SHIPPED: LazyLock<Watch> = LazyLock::new(shipped);
+
+/// So many requests at least are counted one by one before the others are counted at once: no fewer than a key has when it gets
+/// its warm part.
+const SINGLY: u32 = 2 * WARM_AFTER;
 
 /// The lowest bar of the shipped rules for a scale.
 fn bar(scale: Scale) -> f64 {
@@ -34,15 +38,49 @@ impl Key {
 
     /// `n` requests, evenly over a minute since the epoch.
     pub fn see(&mut self, minute: u32, n: u32) {
-        for i in 0..n {
-            let second = minute * 60 + i * 60 / n;
-            let is_open = self.hot.advance(second, Known::at(second), self.warm.as_mut());
+        let mut seen = 0;
+        while seen < n {
+            let within = seen * 60 / n;
+            // The first request that is a second later.
+            let next = ((within + 1) * n).div_ceil(60);
+            self.count(minute * 60 + within, next - seen);
+            seen = next;
+        }
+    }
+
+    /// The requests of an hour that begins with a minute since the epoch, in two parts: those before the last minute that has
+    /// any, in the first minute, and those of the last minute, in the second of its last.
+    ///
+    /// A window of an hour or a day is judged by what was counted in the hours that have closed, and at the second of its last
+    /// request; so that is as with [`Key::see`] for each minute, to the bit (`surprises_tests.rs`). Shorter windows are not.
+    pub fn see_hour(&mut self, minute: u32, Hour { before, last, in_last }: Hour) {
+        if in_last == 0 {
+            return;
+        }
+        // A key of a thousand a minute has a million in a day: most of them go where closed minutes are folded to, once the
+        // first minute has.
+        let singly = if last > LATENESS / 60 { before.min(SINGLY) } else { before };
+        self.count(minute * 60, singly);
+        self.count((minute + last) * 60 + (in_last - 1) * 60 / in_last, in_last);
+        self.hot.season.count_many(before - singly);
+        self.hot.total = self.hot.total.saturating_add(before - singly);
+    }
+
+    /// `n` requests of one second.
+    fn count(&mut self, second: u32, n: u32) {
+        if n == 0 {
+            return;
+        }
+        let is_open = self.hot.advance(second, Known::at(second), self.warm.as_mut());
+        if let Some(warm) = &mut self.warm {
+            warm.advance(second);
+        }
+        for _ in 0..n {
             self.hot.count(second, is_open, self.warm.as_mut());
             if self.hot.total == WARM_AFTER {
                 self.warm = Some(Warm::new(&self.hot));
             }
             if let Some(warm) = &mut self.warm {
-                warm.advance(second);
                 warm.count(second);
             }
         }

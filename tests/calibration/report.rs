@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use keyhound::detect::Scale;
 
 use crate::{
-    power::{Found, RATES, RISES},
+    power::{Found, RATES, RISES, tolerated},
     surprises::{Played, STEPS_PER_UNIT, Shares},
 };
 
@@ -18,27 +18,58 @@ const MEANINGFUL: u64 = 10;
 pub struct Row {
     pub name: String,
     pub about: String,
+    /// Whether there can be as many windows of it as are asked for.
+    pub is_invented: bool,
     pub played: Played,
 }
 
 /// What was asked for.
 pub struct Asked {
-    pub minutes: u64,
+    pub windows: u64,
     pub seed: u64,
 }
 
 /// All of it.
 pub fn report(rows: &[Row], asked: &Asked, power: &str) -> String {
-    let Asked { minutes, seed } = asked;
+    let Asked { windows, seed } = asked;
     let mut out = format!(
         "# How often a surprise comes\n\nWritten by `make calibrate` (tests/calibration). How often closed windows of use \
          without anomalies had a surprise of s or more, as a ratio to 10^−s: 1 is ideal, more is too often, less too \
-         careful. At least {minutes} minutes of each kind, seed {seed}.\n\n\
-         ![The share of windows with a surprise of s or more, against 10 to the minus s](calibration.svg)\n"
+         careful.\n\n{}\n\n\
+         ![The share of windows with a surprise of s or more, against 10 to the minus s](calibration.svg)\n",
+        sizes(rows, *windows, *seed)
     );
     out += &kinds(rows);
     out += &ratios(rows);
     out + power
+}
+
+/// How many windows of each scale there are.
+fn sizes(rows: &[Row], windows: u64, seed: u64) -> String {
+    let least = |scale: usize| {
+        let of_kinds = rows.iter().filter(|row| row.is_invented).map(|row| row.played.shares[scale].windows);
+        of_kinds.min().unwrap_or(0)
+    };
+    let recorded: Vec<String> = rows
+        .iter()
+        .filter(|row| !row.is_invented)
+        .map(|Row { name, played, .. }| format!("{name} {}", scales(|i| played.shares[i].windows)))
+        .collect();
+    format!(
+        "Closed windows of each invented kind, which do not overlap: {}; asked for were {windows} of each scale up to an hour, \
+         seed {seed}. Of what is counted from log lines there are as many as the lines have: {}.\n\n\
+         There are two passes. Keys that are played minute by minute have windows of all scales, keys that are played hour by \
+         hour those of an hour and a day, with the same surprises to the bit (`cargo test --test calibration`). Days are what \
+         the hours add up to: ten million would be 14,400 million minutes of each kind. So what is said of a day at s ≥ 5 and \
+         beyond is said of a handful of windows.",
+        scales(least),
+        recorded.join("; ")
+    )
+}
+
+fn scales(windows: impl Fn(usize) -> u64) -> String {
+    let of_scales = Scale::ALL.map(|scale| format!("{} of {}", windows(scale as usize), scale.as_str()));
+    of_scales.join(", ")
 }
 
 /// What each kind is, and where it is furthest from the ideal.
@@ -48,7 +79,7 @@ fn kinds(rows: &[Row]) -> String {
          careful* are the ratios furthest from 1, where {MEANINGFUL} windows or more are there or should be.\n\n\
          | Kind | Use | Keys | Requests a minute | Too often | Too careful |\n|---|---|---|---|---|---|\n"
     );
-    for Row { name, about, played } in rows {
+    for Row { name, about, played, .. } in rows {
         let mut rates = played.rates.clone();
         rates.sort_by(f64::total_cmp);
         let rate = |part: usize| {
@@ -116,7 +147,9 @@ pub fn power(keys: u64, found: &Found, base: Option<&(String, Found)>) -> String
         Some((commit, _)) => {
             let _ = write!(
                 out,
-                "; behind the stroke at {commit}, with the same requests. **Bold**: fewer than there"
+                "; behind the stroke at {commit}, with the same requests. **Bold**: fewer than there. Fewer by more than {} \
+                 is an error: which of the keys near a bar are called is chance, since the surprises are not the same",
+                tolerated(keys)
             );
         }
         None => out += "; no older commit was measured beside it",
@@ -142,10 +175,45 @@ pub fn power(keys: u64, found: &Found, base: Option<&(String, Found)>) -> String
     out
 }
 
+/// The classes in which fewer keys are called than at an older commit, beyond what is tolerated, with both numbers.
+pub fn less(here: &Found, there: &Found, tolerated: u64) -> Vec<String> {
+    let mut less = Vec::new();
+    for (rate, (here, there)) in RATES.into_iter().zip(here.iter().zip(there)) {
+        for ((times, minutes), (here, there)) in RISES.into_iter().zip(here.iter().zip(there)) {
+            if here + tolerated < *there {
+                less.push(format!(
+                    "{rate} requests a minute, ×{times} for {}: {here}, there {there}; {tolerated} fewer are tolerated",
+                    length(minutes)
+                ));
+            }
+        }
+    }
+    less
+}
+
 fn length(minutes: u32) -> String {
     match minutes {
         1440.. => format!("{} d", minutes / 1440),
         60.. => format!("{} h", minutes / 60),
         _ => format!("{minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_found_less_often_than_is_tolerated_is_named_with_both_numbers() {
+        let (mut here, mut there) = ([[90; RISES.len()]; RATES.len()], [[90; RISES.len()]; RATES.len()]);
+        assert_eq!(less(&here, &there, 1), Vec::<String>::new());
+        (here[4][0], there[4][0]) = (17, 19);
+        (here[0][7], there[0][7]) = (83, 84);
+        (here[1][3], there[1][3]) = (100, 20);
+        assert_eq!(
+            less(&here, &there, 1),
+            ["500 requests a minute, ×3 for 1 min: 17, there 19; 1 fewer are tolerated"]
+        );
+        assert_eq!(less(&here, &there, 0).len(), 2);
     }
 }

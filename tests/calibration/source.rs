@@ -1,4 +1,6 @@
-//! Invented use of a key, minute by minute, that nothing is wrong with.
+//! Invented use of a key, minute by minute or hour by hour, that nothing is wrong with.
+
+use std::{f64::consts::TAU, sync::LazyLock};
 
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Gamma, Poisson};
@@ -12,6 +14,10 @@ pub const DAY: u32 = 1440;
 /// Days that teach before anything is looked at, and days that are.
 pub const TAUGHT: u32 = 10;
 pub const SCORED: u32 = 20;
+
+/// The wave of a day, by minute.
+static SINE: LazyLock<Vec<f64>> =
+    LazyLock::new(|| (0..DAY).map(|minute| (TAU * (f64::from(minute) / f64::from(DAY))).sin()).collect());
 
 /// How a key is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,48 +94,90 @@ impl Source {
         Self { kind, random, rate, dispersion, wave, session: 0 }
     }
 
-    fn draw(&mut self, mean: f64) -> u32 {
-        let mean = if self.dispersion > 0.0 {
-            Gamma::new(1.0 / self.dispersion, self.dispersion * mean).unwrap().sample(&mut self.random)
-        } else {
-            mean
-        };
-        if mean > 0.0 { Poisson::new(mean).unwrap().sample(&mut self.random) as u32 } else { 0 }
-    }
-
     /// Requests in a minute, which is counted from the start.
     pub fn next(&mut self, minute: u32) -> u32 {
-        let of_day = f64::from(minute % DAY) / f64::from(DAY);
-        let wave = 1.0 + self.wave * (std::f64::consts::TAU * of_day).sin();
-        match self.kind {
-            Kind::Poisson | Kind::NegativeBinomial | Kind::Sparse | Kind::Busy => self.draw(self.rate * wave),
-            Kind::Weekdays => self.draw(self.rate * wave * if minute / DAY % 7 >= 5 { 0.2 } else { 1.0 }),
+        let Drawn { mean, batch } = self.draw(minute);
+        batch + poisson(&mut self.random, mean)
+    }
+
+    /// Requests in an hour, which is counted from the start: as many as [`Source::next`] gives for its minutes, drawn with a
+    /// few random numbers. Given their means, the counts of minutes are independent and Poisson, and so is their sum.
+    pub fn next_hour(&mut self, hour: u32) -> Hour {
+        let minutes: [Drawn; 60] = std::array::from_fn(|minute| self.draw(hour * 60 + minute as u32));
+        let mut rest = &minutes[..];
+        while let Some((last, before)) = rest.split_last() {
+            let n = last.batch + poisson(&mut self.random, last.mean);
+            if n > 0 {
+                let mean = before.iter().map(|minute| minute.mean).sum();
+                let batches: u32 = before.iter().map(|minute| minute.batch).sum();
+                let before_it = batches + poisson(&mut self.random, mean);
+                return Hour { before: before_it, last: before.len() as u32, in_last: n };
+            }
+            rest = before;
+        }
+        Hour::default()
+    }
+
+    /// All that is random in a minute but how its requests scatter around their mean.
+    fn draw(&mut self, minute: u32) -> Drawn {
+        let wave = 1.0 + self.wave * SINE[(minute % DAY) as usize];
+        let mut batch = 0;
+        let mean = match self.kind {
+            Kind::Poisson | Kind::NegativeBinomial | Kind::Sparse | Kind::Busy => self.rate * wave,
+            Kind::Weekdays => self.rate * wave * if minute / DAY % 7 >= 5 { 0.2 } else { 1.0 },
             Kind::LevelShift => {
                 let shifted = minute >= (TAUGHT + SCORED / 2) * DAY;
-                self.draw(self.rate * wave * if shifted { 1.7 } else { 1.0 })
+                self.rate * wave * if shifted { 1.7 } else { 1.0 }
             }
             Kind::Sessions => {
                 if self.session == 0 && self.random.random_bool((0.01 * wave).clamp(0.0, 1.0)) {
                     self.session = self.random.random_range(2..30);
                 }
                 self.session = self.session.saturating_sub(1);
-                if self.session > 0 { self.draw(self.rate) } else { 0 }
+                if self.session > 0 { self.rate } else { 0.0 }
             }
             Kind::Batches => {
-                let batch = if self.random.random_bool(1.5 / f64::from(DAY)) {
-                    self.random.random_range(5..30)
-                } else {
-                    0
-                };
-                batch + self.draw(self.rate * wave)
-            }
-            Kind::Cron => {
-                if minute.is_multiple_of(15) {
-                    self.draw(self.rate)
-                } else {
-                    self.draw(0.05)
+                if self.random.random_bool(1.5 / f64::from(DAY)) {
+                    batch = self.random.random_range(5..30);
                 }
+                self.rate * wave
             }
-        }
+            Kind::Cron if minute.is_multiple_of(15) => self.rate,
+            Kind::Cron => 0.05,
+        };
+        let mean = if self.dispersion > 0.0 {
+            Gamma::new(1.0 / self.dispersion, self.dispersion * mean).unwrap().sample(&mut self.random)
+        } else {
+            mean
+        };
+        Drawn { mean, batch }
     }
+}
+
+/// What the requests of a minute are: some that come at once, and a Poisson count.
+#[derive(Clone, Copy)]
+struct Drawn {
+    mean: f64,
+    batch: u32,
+}
+
+/// The requests of an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hour {
+    /// Those before the last minute that has any.
+    pub before: u32,
+    /// That minute, from 0 to 59.
+    pub last: u32,
+    /// Requests in it; 0 if the hour has none.
+    pub in_last: u32,
+}
+
+impl Hour {
+    pub fn requests(&self) -> u32 {
+        self.before + self.in_last
+    }
+}
+
+fn poisson(random: &mut Random, mean: f64) -> u32 {
+    if mean > 0.0 { Poisson::new(mean).unwrap().sample(random) as u32 } else { 0 }
 }

@@ -28,18 +28,21 @@ pub fn each<T: Sync, R: Send>(title: &str, items: &[T], work: impl Fn(&T) -> R +
                     let mut told = told.lock().unwrap();
                     if told.elapsed() >= EVERY {
                         *told = Instant::now();
-                        eprintln!(
-                            "{title}: {} of {}, {} s",
-                            made.len(),
-                            items.len(),
-                            started.elapsed().as_secs()
-                        );
+                        eprintln!("{title}: {}", progress(made.len(), items.len(), started.elapsed()));
                     }
                 }
             });
         }
     });
+    eprintln!("{title}: {} in {:.1} s", items.len(), started.elapsed().as_secs_f64());
     let mut made = made.into_inner().unwrap();
     made.sort_by_key(|(at, _)| *at);
     made.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What is done, and when the rest will be if it goes on like that.
+fn progress(done: usize, all: usize, taken: Duration) -> String {
+    let left = taken.mul_f64((all - done) as f64 / done as f64);
+    let share = done * 100 / all;
+    format!("{share} % ({done} of {all}) after {} s, about {} s to go", taken.as_secs(), left.as_secs())
 }
