@@ -67,7 +67,7 @@ fn times(observed: f64, expected: f64, prior_times: f64) -> f64 {
 
 impl GroupUse {
     /// How many times its usual the group is used within the quotas.
-    fn strict_times(&self) -> f64 {
+    pub fn strict_times(&self) -> f64 {
         let begun = (self.second % QUOTA_SECONDS).max(BEGUN_MIN);
         let panes = 1.0 + f64::from(begun) / f64::from(QUOTA_SECONDS);
         times(self.strict, self.expected[Scale::FiveMinutes as usize] * panes, 1.0)

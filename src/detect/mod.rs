@@ -11,6 +11,7 @@ pub mod count;
 pub mod counting;
 pub mod errors;
 pub mod finding;
+pub mod late;
 pub mod place;
 pub mod settings;
 pub mod signal;

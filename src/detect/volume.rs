@@ -122,12 +122,8 @@ pub fn judge(
             lesser.0[scale as usize] = waits;
             continue;
         }
-        let Expected { mean, dispersion } = expected((hot, warm), scale, groups, known);
-        let by_model = tail::surprise(n, mean, dispersion);
-        let score = warm.map_or(by_model, |warm| {
-            let own = warm.own_tail.surprise(scale as usize, by_model);
-            warm.calibrated(own, hot.last_seen / 3600, hot.age_days(), scale.seconds())
-        });
+        let expected = expected((hot, warm), scale, groups, known);
+        let score = score((hot, warm), scale, n, expected);
         for (rule, bar) in &uses.bars {
             if score < *bar {
                 continue;
@@ -135,22 +131,44 @@ pub fn judge(
             if is_lesser && !is_waiting {
                 lesser.0[scale as usize] = LesserCount { since: at, ..waits };
             } else {
-                let until = if is_waiting { until_text(waits.second) } else { String::new() };
-                signals.push(Signal {
-                    rule: *rule,
-                    score,
-                    observed: format!("{n} requests in {}{until}", scale.as_str()),
-                    expected: format!("usual {}", count_text(mean)),
-                });
+                let until = is_waiting.then_some(waits.second);
+                signals.push(signal(*rule, score, (n, expected.mean), scale, until));
             }
         }
     }
 }
 
-/// When a spike was that is told later.
-fn until_text(second: u32) -> String {
-    let of_day = second % 86_400;
-    format!(" until {:02}:{:02}:{:02} UTC", of_day / 3600, of_day / 60 % 60, of_day % 60)
+/// How surprising a count is, by the model and by what the key's windows did before.
+pub(super) fn score(
+    (hot, warm): (&Hot, Option<&Warm>),
+    scale: Scale,
+    n: u32,
+    Expected { mean, dispersion }: Expected,
+) -> f64 {
+    let by_model = tail::surprise(n, mean, dispersion);
+    warm.map_or(by_model, |warm| {
+        let own = warm.own_tail.surprise(scale as usize, by_model);
+        warm.calibrated(own, hot.last_seen / 3600, hot.age_days(), scale.seconds())
+    })
+}
+
+/// A spike of `n` requests where `mean` are usual. One that is told later says `until` which second it was.
+pub(super) fn signal(
+    rule: u16,
+    score: f64,
+    (n, mean): (u32, f64),
+    scale: Scale,
+    until: Option<u32>,
+) -> Signal {
+    let until = until.map(|second| second % 86_400).map_or(String::new(), |second| {
+        format!(" until {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
+    });
+    Signal {
+        rule,
+        score,
+        observed: format!("{n} requests in {}{until}", scale.as_str()),
+        expected: format!("usual {}", count_text(mean)),
+    }
 }
 
 /// Whether half of five minutes came within about one of them. A lesser rise that goes on is told when it is no lesser one any

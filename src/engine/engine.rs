@@ -163,6 +163,8 @@ pub struct Engine {
     /// Keys whose spike waits for the next context, or the next few.
     pub(super) pending: BTreeMap<KeyId, Waiting>,
     pub(super) groups: Vec<GroupUse>,
+    /// When they were up most, in the last twenty minutes or more.
+    pub(super) groups_most: Vec<GroupUse>,
     pub(super) group_counts: GroupCounts,
     /// What keys usually do that have become mature since the last tick, by group.
     pub(super) newcomers: BTreeMap<u16, [f32; 24]>,
@@ -199,6 +201,7 @@ impl Engine {
             settings,
             pending: BTreeMap::new(),
             groups: Vec::new(),
+            groups_most: Vec::new(),
             group_counts: GroupCounts::default(),
             newcomers: BTreeMap::new(),
             signals: Vec::new(),
@@ -235,6 +238,7 @@ impl Engine {
             self.group_counts.renumber(before, tenants);
             self.newcomers = tenants.moved_entries(before, std::mem::take(&mut self.newcomers));
             self.groups = tenants.moved(before, std::mem::take(&mut self.groups));
+            self.groups_most = tenants.moved(before, std::mem::take(&mut self.groups_most));
         }
         self.table.forget_groups();
         self.counters.refer(&now.reference.rules.watch.counting);
@@ -245,6 +249,7 @@ impl Engine {
     /// groups are used.
     fn see(&mut self, context: &Context, effects: &mut Vec<Effect>) {
         self.groups.clone_from(&context.groups);
+        self.groups_most.clone_from(&context.most);
         self.end_forces(context.at, effects);
         self.judge_pending(context.at, effects);
         self.extend_forces(context.at, effects);

@@ -324,7 +324,10 @@ impl Engines {
             self.tell_gaps();
             self.groups.renumber(self.now.tenants.hashes());
             let context = self.groups.context(EventTime(self.tick_ms.saturating_sub(TICK_MS)));
-            self.engines.iter_mut().for_each(|engine| engine.groups.clone_from(&context.groups));
+            for engine in &mut self.engines {
+                engine.groups.clone_from(&context.groups);
+                engine.groups_most.clone_from(&context.most);
+            }
             return Ok(());
         }
         match key {

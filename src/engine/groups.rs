@@ -34,6 +34,51 @@ struct Group {
     minute: Panes<u32, 12, 5>,
     five: Panes<u32, 10, 30>,
     hour: Panes<u32, 12, 300>,
+    most: Most,
+}
+
+/// How a group was used when it was up most: in these twenty minutes of the clock, and in those before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Most([GroupUse; 2]);
+
+impl Most {
+    /// Takes part of the clock: a minute is open for a quarter of an hour, and part of five.
+    const SECONDS: u32 = 1200;
+
+    fn note(&mut self, now: GroupUse) {
+        let [most, before] = &mut self.0;
+        match (now.second / Self::SECONDS).saturating_sub(most.second / Self::SECONDS) {
+            0 if now.strict_times() <= most.strict_times() => {}
+            0 => *most = now,
+            1 => (*before, *most) = (*most, now),
+            _ => (*before, *most) = (GroupUse::default(), now),
+        }
+    }
+
+    fn most(&self) -> GroupUse {
+        let [most, before] = self.0;
+        if before.strict_times() > most.strict_times() { before } else { most }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        for GroupUse { second, strict, observed, expected } in &self.0 {
+            out.uint((*second).into());
+            for value in std::iter::once(strict).chain(observed).chain(expected) {
+                out.raw(&value.to_le_bytes());
+            }
+        }
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut most = Self::default();
+        for GroupUse { second, strict, observed, expected } in &mut most.0 {
+            *second = input.u32()?;
+            for value in std::iter::once(strict).chain(observed).chain(expected) {
+                *value = f64::from_le_bytes(input.array()?);
+            }
+        }
+        Ok(most)
+    }
 }
 
 impl Group {
@@ -141,9 +186,12 @@ impl Groups {
         let second = second_of(at);
         let groups = self.groups.iter_mut().map(|group| {
             group.advance(second);
-            group.now()
+            let now = group.now();
+            group.most.note(now);
+            (now, group.most.most())
         });
-        Context { at, groups: groups.collect() }
+        let (groups, most) = groups.unzip();
+        Context { at, groups, most }
     }
 
     /// What is learnt of each and what is not closed, by tenant.
@@ -165,6 +213,7 @@ impl Groups {
             out.uint(group.last_seen.into());
             group.season.write(out);
             out.counts(group.raw());
+            group.most.write(out);
         }
         out.uint(self.closed_to.into());
     }
@@ -182,6 +231,7 @@ impl Groups {
                 minute: Panes::from_raw(input.counts(12)?.into_iter()),
                 five: Panes::from_raw(input.counts(10)?.into_iter()),
                 hour: Panes::from_raw(input.counts(12)?.into_iter()),
+                most: Most::read(input)?,
             });
         }
         Ok(Self { groups, closed_to: input.u32()? })

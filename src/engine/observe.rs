@@ -7,14 +7,16 @@ use super::{
     groups::second_of,
     seam::{Effect, Partial},
     shown::Shown,
+    waiting::Waiting,
 };
 use crate::{
-    detect::{self, crowd, volume::Lesser},
+    detect::{self, crowd, late::LateCounts},
     event::{Event, EventTime, Flags, KeyId, Refusal},
     profile::{Beyond, Hot, Known, key::UNRESOLVED, warm::WARM_AFTER},
 };
 
 const DAY: u32 = 86_400;
+const MINUTE: u32 = 60;
 
 impl Engine {
     /// Where the key's profile is in all likelihood; it is asked for ahead of [`Engine::observe`].
@@ -89,6 +91,9 @@ impl Engine {
         }
         self.note(index, event, is_open, beyond);
         self.judge(index, event, beyond, effects);
+        if is_open && second + MINUTE <= self.table.hot(index).last_seen && is_served(event.status) {
+            self.look_at_late(index, event);
+        }
     }
 
     /// What failed is neither large nor slow of the key's doing, nor is there a route behind a path that somebody made up.
@@ -249,11 +254,11 @@ impl Engine {
         }
         self.signals = signals;
         if near {
-            self.await_context(event);
+            self.await_context(event, LateCounts::default());
         }
         if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
-            let shown = shown.get_or_insert_with(|| Shown::of(event, &self.inputs));
-            self.judge_volume(&event.key, event.time, shown, &mut Lesser::default(), effects);
+            let shown = shown.unwrap_or_else(|| Shown::of(event, &self.inputs));
+            self.judge_volume(&event.key, event.time, &mut Waiting::new(shown), effects);
         }
     }
 

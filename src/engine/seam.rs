@@ -89,6 +89,8 @@ pub struct Partial {
 pub struct Context {
     pub at: EventTime,
     pub groups: Vec<GroupUse>,
+    /// How it was used when it was up most, in the last twenty minutes or more.
+    pub most: Vec<GroupUse>,
 }
 
 /// The fleet's answer to a proposal.

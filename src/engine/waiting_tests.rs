@@ -157,8 +157,8 @@ fn no_more_keys_wait_than_may_and_the_others_are_counted() {
         ..settings()
     }));
     for n in 0..WAITING_MAX as u64 + 5 {
-        engine.await_context(&plain(key(n), START));
-        engine.await_context(&plain(key(n), START));
+        engine.await_context(&plain(key(n), START), LateCounts::default());
+        engine.await_context(&plain(key(n), START), LateCounts::default());
     }
     let counts = engine.counts();
     assert_eq!((counts.spikes, counts.spikes_max), (WAITING_MAX as u64, WAITING_MAX as u64));
@@ -177,7 +177,7 @@ fn a_key_that_waits_is_not_evicted() {
         ..settings()
     }));
     engine.table.insert(crate::profile::Hot::new(key(0), 1));
-    engine.await_context(&plain(key(0), START));
+    engine.await_context(&plain(key(0), START), LateCounts::default());
     for n in 1..5_000 {
         engine.make_room(&key(n), 2);
         engine.table.insert(crate::profile::Hot::new(key(n), 2));

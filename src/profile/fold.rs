@@ -80,6 +80,11 @@ struct TailLearner<'a> {
 }
 
 impl Hot {
+    /// The first minute that is open.
+    pub const fn open_from(&self) -> u32 {
+        self.open_from
+    }
+
     /// The minute to which the season was moved last.
     fn mark(&self) -> Option<u32> {
         (self.since_mark != UNMARKED).then(|| self.open_from - u32::from(self.since_mark))
@@ -100,7 +105,7 @@ impl Hot {
     }
 
     /// Requests of a minute that is open.
-    fn served_in(&self, minute: u32, warm: Option<&Warm>) -> u32 {
+    pub fn served_in(&self, minute: u32, warm: Option<&Warm>) -> u32 {
         warm.map_or_else(|| self.open.served.at(minute * 60), |warm| warm.open.served.at(minute * 60))
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use keyhound::{
     detect::{
         Scale, Watch,
-        volume::{self, Lesser, callable},
+        volume::{self, LESSER_WAITS, Lesser, callable},
     },
     event::{KeyId, KeyKind},
     profile::{Expected, Hot, Known, Warm, fold::LATENESS, tail, warm::WARM_AFTER},
@@ -111,8 +111,10 @@ impl Key {
     pub fn is_called(&self, watch: &Watch) -> bool {
         let mut signals = Vec::new();
         let key = (&self.hot, self.warm.as_ref());
-        let mut lesser = Lesser { is_told: true, ..Lesser::default() };
-        volume::judge(watch, key, &[], Known::at(self.hot.last_seen), &mut lesser, &mut signals);
+        let (mut lesser, now) = (Lesser::default(), self.hot.last_seen);
+        for at in [now, now + LESSER_WAITS] {
+            volume::judge(watch, key, &[], (at, Known::at(now)), &mut lesser, &mut signals);
+        }
         !signals.is_empty()
     }
 }
