@@ -3,7 +3,7 @@
 //! LEB128 for integers (DWARF 5, section 7.6), little-endian IEEE 754 for floats.
 
 /// The version that is written. What was written by another is refused.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// State that cannot be read back.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

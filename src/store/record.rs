@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Command;
 
 /// The version of everything that is written here. A store of another version is refused.
-pub const CODEC_VERSION: u16 = 13;
+pub const CODEC_VERSION: u16 = 14;
 
 /// Records of one input that were applied one after the other: those with `from <= offset < to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

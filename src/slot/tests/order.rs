@@ -62,9 +62,15 @@ fn event(arrival: &Arrival, input: u32) -> Event<'static> {
         network_type: NetworkType::Hosting,
         ..Place::default()
     };
-    event.route.hash = 1 + u64::from(n % 2);
-    event.latency_us = Some(u32::from(from) * 1_000);
-    event.response_bytes = (from % 3 > 0).then(|| u32::from(from) * 100);
+    // Some are on one of more routes than can be kept.
+    let minute = time_ms / 60_000;
+    let is_rare = from % 8 == 5;
+    event.route.hash =
+        if is_rare { stable_hash(&minute.to_le_bytes()) % 2_000 } else { 1 + u64::from(n % 2) };
+    // There are hours in which the services are slow, and their answers large.
+    let times = 1 + u32::from(minute / 60 % 5 == 0) * u32::from(from % 4);
+    event.latency_us = Some(u32::from(from) * times * 1_000);
+    event.response_bytes = (from % 3 > 0).then(|| u32::from(from) * times * 100);
     if cut {
         event.flags.set(Flags::CUT);
     }
