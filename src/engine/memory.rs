@@ -9,7 +9,7 @@ const INCIDENT_BYTES: u64 = 8 << 10;
 const ROUTE_BYTES: u64 = 8 << 10;
 /// A key on its way into the table, in bytes.
 const CANDIDATE_BYTES: u64 = 96;
-/// What a partition has besides: its filter of repeated records, its groups.
+/// What a partition has besides: its filter of repeated records, its groups, routes that wait for a place.
 const OTHER_BYTES: u64 = 512 << 10;
 /// What a partition takes whatever is kept in it.
 const PARTITION_BYTES: u64 =

@@ -25,7 +25,7 @@ const LATENCY_MAX: u64 = 600_000;
 const SIZE_MAX: u64 = 1 << 20;
 /// Five minutes of which requests are counted for the share of the newest ones: an hour. A key's window is five minutes long,
 /// so that two of them count however many requests they had.
-const PANES: usize = 12;
+const PANES: u32 = 12;
 const PANE: u32 = 300;
 const PANES_LEAST: u32 = 2;
 /// Requests that the share of the newest ones is of.
@@ -53,8 +53,8 @@ struct Cost {
     /// The usual share of requests beyond it, of closed hours.
     usual: f32,
     /// Requests, and those beyond it.
-    all: Panes<u32, PANES, PANE>,
-    beyond: Panes<u32, PANES, PANE>,
+    all: Panes<u32, { PANES as usize }, PANE>,
+    beyond: Panes<u32, { PANES as usize }, PANE>,
 }
 
 impl Cost {
@@ -90,7 +90,7 @@ impl Cost {
     #[allow(clippy::cast_precision_loss)] // counts of an hour
     fn share(&self, newest: u32) -> f32 {
         let (mut all, mut beyond) = (0u32, 0u32);
-        for back in (0..PANES as u32).take_while(|back| *back * PANE <= newest) {
+        for back in (0..PANES).take_while(|back| *back * PANE <= newest) {
             if back >= PANES_LEAST && all >= SHARE_OF {
                 break;
             }
@@ -154,8 +154,8 @@ impl Cost {
     fn read(most: u64, input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut read = Self::new(most);
         read.p99 = [input.u32()?, input.u32()?];
-        read.all = Panes::from_raw(input.counts(PANES)?.into_iter());
-        read.beyond = Panes::from_raw(input.counts(PANES)?.into_iter());
+        read.all = Panes::from_raw(input.counts(PANES as usize)?.into_iter());
+        read.beyond = Panes::from_raw(input.counts(PANES as usize)?.into_iter());
         read.usual = input.float()?;
         let [even, odd] = &mut read.open;
         for histogram in [&mut read.closed, even, odd] {
