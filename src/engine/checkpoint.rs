@@ -73,6 +73,7 @@ impl Engine {
             out.raw(&id_bytes(key));
             waiting.write(&mut out);
         }
+        self.routes.write_waiting(&mut out);
         out.uint(self.settings.limits.keys as u64);
         add(b'w', &[], Some(out));
         if let Some(out) = self.candidates.checkpoint() {
@@ -178,6 +179,7 @@ impl Engine {
             let key = id_of(input.raw(17)?)?;
             self.pending.insert(key, Waiting::read(input)?);
         }
+        self.routes.read_waiting(input)?;
         // It comes after the keys.
         let limit = if input.is_done() { u64::MAX } else { input.uint()? };
         if limit > self.settings.limits.keys as u64 {

@@ -262,7 +262,6 @@ impl Engine {
         self.forget_lifts();
         self.close_cases(effects);
         self.counters.sweep(&self.now.reference.rules.watch.counting, second_of(self.watermark));
-        self.routes.sweep(second_of(self.watermark) / 3600);
     }
 
     /// Forgets keys until there is room for another one: a tenth of those that share its shard, the least known first, but

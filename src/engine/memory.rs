@@ -11,7 +11,7 @@ const ROUTE_BYTES: u64 = 8 << 10;
 const CANDIDATE_BYTES: u64 = 96;
 /// A spike that waits, with the request that it shows, in bytes.
 const SPIKE_BYTES: u64 = 512;
-/// What a partition has besides: its filter of repeated records, its groups.
+/// What a partition has besides: its filter of repeated records, its groups, routes that wait for a place.
 const OTHER_BYTES: u64 = 512 << 10;
 /// What a partition takes whatever is kept in it.
 const PARTITION_BYTES: u64 = ROUTES_MAX as u64 * ROUTE_BYTES

@@ -14,7 +14,7 @@ const SKETCHES: usize = 3;
 /// Half hours that may be open at a time: minutes are open for less than half an hour.
 const OPEN: usize = 2;
 /// Rate at which a usual share forgets, a request.
-const SHARE_RATE: f32 = 0.002;
+pub(super) const SHARE_RATE: f32 = 0.002;
 
 /// The least scatter that is believed: nearly every key's is as wide.
 const SCATTER_LEAST: f32 = 0.1;
@@ -130,14 +130,6 @@ impl HalfHours {
         counts.served = counts.served.saturating_add(1);
         counts.slow = counts.slow.saturating_add(u16::from(is_slow));
         counts.large = counts.large.saturating_add(u16::from(is_large));
-    }
-
-    /// Forgets how many requests were slow or large.
-    #[cfg(test)]
-    pub fn forget_costs(&mut self) {
-        for counts in &mut self.counts {
-            (counts.slow, counts.large) = (0, 0);
-        }
     }
 
     /// About how many different addresses in the half hour and in the one before.

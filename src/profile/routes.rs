@@ -1,229 +1,38 @@
-//! How long each route takes and how much it sends, by hdrhistogram.
+//! The routes that a partition keeps, so that a request can be compared with others on its route.
 //!
-//! Requests are recorded by the hour in which they were made. When an hour closes ([`first_open`]) it joins the generation,
-//! and when that has ten thousand requests its 99th percentile is what requests are compared with. So what is learnt does
-//! not depend on the order in which records come. Counters are u32 and a generation is short, so that none can saturate (a
-//! saturated bucket makes `value_at_quantile` answer 0). With one significant digit a percentile is at most a sixteenth too
-//! high.
-
-use hdrhistogram::Histogram;
+//! Which routes are kept does not depend on the order in which requests come. A route that has no place waits for the hour
+//! in which it was asked for to close; then the most used take the places that are free, and learn from the hour after the
+//! next one on, whose first request comes when the hour has closed. Where there are too few places, routes that nobody asked
+//! for in a day have to go: the requests of the hour after may have been compared with them before that was known, so that
+//! they go with the end of that one.
 
 use super::{
     codec::{CodecError, Reader, Writer},
     fold::first_open,
+    route::{Beyond, Route},
+    waiting_routes::WaitingRoutes,
 };
 
 /// Routes that a partition keeps; requests on others are counted and not judged.
 pub const ROUTES_MAX: usize = 256;
-/// When there are as many, those go that nobody asked for in so many hours.
+/// When there are more, those go that nobody asked for in so many hours.
 const UNUSED_HOURS: u32 = 24;
-const GENERATION: u32 = 10_000;
-/// The first comparison wants so many requests.
-const FIRST: u32 = 500;
-/// Milliseconds, up to ten minutes; 64-byte units, up to 64 MiB.
-const LATENCY_MAX: u64 = 600_000;
-const SIZE_MAX: u64 = 1 << 20;
-
-/// How long some requests took and how much they sent.
-#[derive(Clone, Debug)]
-struct Distributions {
-    latency: Histogram<u32>,
-    size: Histogram<u32>,
-    /// Requests, those too that say neither.
-    count: u32,
-}
-
-impl Distributions {
-    fn new() -> Self {
-        let histogram =
-            |most| Histogram::new_with_bounds(1, most, 1).unwrap_or_else(|_| unreachable!("constant bounds"));
-        Self { latency: histogram(LATENCY_MAX), size: histogram(SIZE_MAX), count: 0 }
-    }
-
-    fn reset(&mut self) {
-        self.latency.reset();
-        self.size.reset();
-        self.count = 0;
-    }
-
-    /// Takes all from another, which has none then.
-    fn take_in(&mut self, other: &mut Self) {
-        for (all, part) in [(&mut self.latency, &other.latency), (&mut self.size, &other.size)] {
-            all.add(part).unwrap_or_else(|_| unreachable!("equal bounds"));
-        }
-        self.count = self.count.saturating_add(other.count);
-        other.reset();
-    }
-
-    fn write(&self, out: &mut Writer) {
-        out.uint(u64::from(self.count));
-        for histogram in [&self.latency, &self.size] {
-            let values: Vec<(u64, u32)> =
-                histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
-            out.uint(values.len() as u64);
-            for (value, count) in values {
-                out.uint(value);
-                out.uint(u64::from(count));
-            }
-        }
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut read = Self::new();
-        read.count = input.u32()?;
-        for histogram in [&mut read.latency, &mut read.size] {
-            for _ in 0..input.uint()? {
-                let value = input.uint()?;
-                histogram.saturating_record_n(value, input.u32()?);
-            }
-        }
-        Ok(read)
-    }
-}
-
-/// One route's distributions.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// The generation that is not complete, of hours that have closed.
-    closed: Distributions,
-    /// The hours that are open, of which there are two at most: by whether their number is odd.
-    open: [Distributions; 2],
-    /// The first hour that is open.
-    open_from: u32,
-    /// The 99th percentiles of the last generation; `u32::MAX` before the first.
-    latency_p99_ms: u32,
-    size_p99_units: u32,
-    /// The recent shares of all requests beyond them.
-    slow_share: f32,
-    large_share: f32,
-    /// The newest second of a request that taught something.
-    newest: u32,
-}
-
-/// What one request was, against its route.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Beyond {
-    pub slow: bool,
-    pub large: bool,
-    /// The recent shares of the route's requests that were so too, whoever made them.
-    pub slow_share: f32,
-    pub large_share: f32,
-}
-
-impl Route {
-    fn new() -> Self {
-        Self {
-            closed: Distributions::new(),
-            open: [Distributions::new(), Distributions::new()],
-            open_from: 0,
-            latency_p99_ms: u32::MAX,
-            size_p99_units: u32::MAX,
-            slow_share: 0.01,
-            large_share: 0.01,
-            newest: 0,
-        }
-    }
-
-    /// Hours close whose minutes have, where event time has come to `watermark`. The first few with enough requests, and then
-    /// each generation, say what is slow and what is large.
-    fn close_hours(&mut self, watermark: u32) {
-        let to = first_open(watermark, self.newest) / 60;
-        for hour in (self.open_from..to).take(2) {
-            self.closed.take_in(&mut self.open[hour as usize % 2]);
-            let is_first = self.latency_p99_ms == u32::MAX && self.size_p99_units == u32::MAX;
-            if self.closed.count >= GENERATION || (self.closed.count >= FIRST && is_first) {
-                self.turn();
-            }
-        }
-        self.open_from = self.open_from.max(to);
-    }
-
-    /// What the record does not say is neither slow nor large, and teaches nothing. Nor does a request whose hour is closed.
-    fn observe(
-        &mut self,
-        second: u32,
-        watermark: u32,
-        latency_us: Option<u32>,
-        bytes: Option<u32>,
-        frozen: bool,
-    ) -> Beyond {
-        if !frozen {
-            let before = self.newest;
-            self.newest = before.max(second);
-            if self.newest / 60 != before / 60 {
-                self.close_hours(watermark);
-            }
-        }
-        let (latency, units) = (latency_us.map(|us| us / 1000), bytes.map(|bytes| bytes / 64));
-        let slow = latency.is_some_and(|latency| latency > self.latency_p99_ms);
-        let large = units.is_some_and(|units| units > self.size_p99_units);
-        let before = Beyond { slow, large, slow_share: self.slow_share, large_share: self.large_share };
-        if frozen {
-            return before;
-        }
-        if latency.is_some() {
-            self.slow_share += 0.002 * (f32::from(u8::from(slow)) - self.slow_share);
-        }
-        if units.is_some() {
-            self.large_share += 0.002 * (f32::from(u8::from(large)) - self.large_share);
-        }
-        let hour = second / 3600;
-        if hour >= self.open_from {
-            let open = &mut self.open[hour as usize % 2];
-            if let Some(latency) = latency {
-                open.latency.saturating_record(u64::from(latency.max(1)));
-            }
-            if let Some(units) = units {
-                open.size.saturating_record(u64::from(units.max(1)));
-            }
-            open.count = open.count.saturating_add(1);
-        }
-        before
-    }
-
-    fn turn(&mut self) {
-        // Of what few records say there is no percentile: the last one stays.
-        let p99 = |histogram: &Histogram<u32>, last: u32| {
-            let enough = histogram.len() >= u64::from(FIRST);
-            if enough { u32::try_from(histogram.value_at_quantile(0.99)).unwrap_or(u32::MAX) } else { last }
-        };
-        self.latency_p99_ms = p99(&self.closed.latency, self.latency_p99_ms);
-        self.size_p99_units = p99(&self.closed.size, self.size_p99_units);
-        if self.closed.count >= GENERATION {
-            self.closed.reset();
-        }
-    }
-
-    fn write(&self, out: &mut Writer) {
-        out.counts([self.latency_p99_ms, self.size_p99_units, self.newest, self.open_from].into_iter());
-        out.float(self.slow_share);
-        out.float(self.large_share);
-        self.closed.write(out);
-        self.open.iter().for_each(|open| open.write(out));
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut route = Self::new();
-        route.latency_p99_ms = input.u32()?;
-        route.size_p99_units = input.u32()?;
-        route.newest = input.u32()?;
-        route.open_from = input.u32()?;
-        route.slow_share = input.float()?;
-        route.large_share = input.float()?;
-        route.closed = Distributions::read(input)?;
-        route.open = [Distributions::read(input)?, Distributions::read(input)?];
-        Ok(route)
-    }
-}
 
 /// The routes of a partition.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     /// Index in `routes` by route hash.
     index: hashbrown::HashMap<u64, u32, foldhash::fast::FixedState>,
+    /// Hashes, what is kept, and whether it changed since the last checkpoint.
     routes: Vec<(u64, Box<Route>, bool)>,
     /// Those that went since the last checkpoint.
     gone: Vec<u64>,
+    /// Those that wait, of the hours that are open: by whether their number is odd.
+    waiting: [WaitingRoutes; 2],
+    /// The first hour that is open.
+    open_from: u32,
+    /// The second with which the minute after that of the newest request begins.
+    next_minute: u32,
     /// Requests on routes beyond [`ROUTES_MAX`].
     pub unjudged: u64,
 }
@@ -243,39 +52,80 @@ impl RouteTable {
         if route == 0 {
             return Beyond::default();
         }
-        let at = match self.index.get(&route) {
-            Some(at) => *at as usize,
-            // It would take a place and teach nothing: a restart from a checkpoint would not know of it.
-            None if frozen => return Beyond::default(),
-            None if self.routes.len() < ROUTES_MAX => {
-                let at = self.routes.len();
-                self.routes.push((route, Box::new(Route::new()), false));
-                self.index.insert(route, u32::try_from(at).unwrap_or(u32::MAX));
-                at
+        if second >= self.next_minute && !frozen {
+            self.turn_minute(second, watermark);
+        }
+        let hour = second / 3600;
+        if let Some(at) = self.index.get(&route) {
+            let (_, state, dirty) = &mut self.routes[*at as usize];
+            if hour < state.gone_from {
+                *dirty |= !frozen;
+                return state.observe(second, watermark, latency_us, bytes, frozen);
             }
-            None => {
-                self.unjudged += 1;
-                return Beyond::default();
-            }
-        };
-        let (_, state, dirty) = &mut self.routes[at];
-        *dirty |= !frozen;
-        state.observe(second, watermark, latency_us, bytes, frozen)
+        }
+        // It teaches nothing: a restart from a checkpoint would not know of it.
+        if !frozen {
+            self.wait(route, hour);
+        }
+        Beyond::default()
     }
 
-    /// If there are as many as there may be, forgets those that are not used any more at `hour`.
-    pub fn sweep(&mut self, hour: u32) {
-        if self.routes.len() < ROUTES_MAX {
-            return;
+    #[cold]
+    fn wait(&mut self, route: u64, hour: u32) {
+        self.unjudged += u64::from(self.routes.len() >= ROUTES_MAX);
+        if hour >= self.open_from {
+            self.waiting[hour as usize % 2].count(route);
         }
-        let is_used = |route: &Route| route.newest / 3600 + UNUSED_HOURS > hour;
-        let gone = self.routes.iter().filter(|(_, state, _)| !is_used(state)).map(|(route, ..)| *route);
+    }
+
+    #[cold]
+    fn turn_minute(&mut self, second: u32, watermark: u32) {
+        self.next_minute = (second / 60 + 1).saturating_mul(60);
+        self.close_hours(first_open(watermark, second) / 60);
+    }
+
+    /// Closes the hours before `to`.
+    fn close_hours(&mut self, to: u32) {
+        // In two of them routes may have been asked for; with the one after the second those go that have to.
+        for hour in (self.open_from..to).take(3) {
+            self.close_hour(hour);
+        }
+        self.open_from = self.open_from.max(to);
+    }
+
+    fn close_hour(&mut self, hour: u32) {
+        self.forget_gone(hour);
+        let waiting = self.waiting[hour as usize % 2].take();
+        let free = ROUTES_MAX.saturating_sub(self.routes.len());
+        if waiting.len() > free {
+            for (_, state, dirty) in &mut self.routes {
+                if state.gone_from == u32::MAX && state.used_in(hour) + UNUSED_HOURS <= hour {
+                    (state.gone_from, *dirty) = (hour + 2, true);
+                }
+            }
+        }
+        for route in waiting.into_iter().take(free) {
+            self.insert(route, Route::new(hour), true);
+        }
+        let index = &self.index;
+        self.waiting[(hour + 1) as usize % 2].remove(|route| index.contains_key(&route));
+    }
+
+    /// Forgets the routes that no request after `hour` may find.
+    fn forget_gone(&mut self, hour: u32) {
+        let is_gone = |route: &Route| route.gone_from <= hour + 1;
+        let gone = self.routes.iter().filter(|(_, state, _)| is_gone(state)).map(|(route, ..)| *route);
         let from = self.gone.len();
         self.gone.extend(gone);
         if self.gone.len() > from {
-            self.routes.retain(|(_, state, _)| is_used(state));
+            self.routes.retain(|(_, state, _)| !is_gone(state));
             self.index = (0..).zip(&self.routes).map(|(at, (route, ..))| (*route, at)).collect();
         }
+    }
+
+    fn insert(&mut self, route: u64, state: Route, dirty: bool) {
+        self.index.insert(route, u32::try_from(self.routes.len()).unwrap_or(u32::MAX));
+        self.routes.push((route, Box::new(state), dirty));
     }
 
     /// Routes kept.
@@ -309,25 +159,43 @@ impl RouteTable {
         }
     }
 
-    /// What is learnt and what is not closed of each route, where event time has come to `watermark`. The shares of the newest
-    /// requests are of the order in which they came.
+    /// Appends which routes wait, and to which hour the table has come.
+    pub fn write_waiting(&self, out: &mut Writer) {
+        out.counts([self.open_from, self.next_minute].into_iter());
+        self.waiting.iter().for_each(|waiting| waiting.write(out));
+    }
+
+    /// Reads what [`RouteTable::write_waiting`] wrote.
+    pub fn read_waiting(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
+        (self.open_from, self.next_minute) = (input.u32()?, input.u32()?);
+        self.waiting = [WaitingRoutes::read(input)?, WaitingRoutes::read(input)?];
+        Ok(())
+    }
+
+    /// What is learnt and what is not closed, where event time has come to `watermark`: of each route, and under 0 which ones
+    /// wait.
     #[cfg(test)]
     pub fn learnt(&self, watermark: u32) -> std::collections::BTreeMap<u64, Writer> {
-        let learnt = self.routes.iter().map(|(hash, route, _)| {
-            let mut route = Route { slow_share: 0.0, large_share: 0.0, ..(**route).clone() };
+        let mut all = self.clone();
+        if let Some(newest) = all.next_minute.checked_sub(1) {
+            all.close_hours(first_open(watermark, newest) / 60);
+        }
+        let mut waiting = Writer::default();
+        all.waiting.iter_mut().for_each(WaitingRoutes::truncate);
+        all.write_waiting(&mut waiting);
+        let learnt = all.routes.into_iter().map(|(hash, mut route, _)| {
             route.close_hours(watermark);
             let mut out = Writer::default();
             route.write(&mut out);
-            (*hash, out)
+            (hash, out)
         });
-        learnt.collect()
+        learnt.chain([(0, waiting)]).collect()
     }
 
     /// Puts a route back from a checkpoint. Entries may come in any order.
     pub fn restore(&mut self, route: u64, input: &mut Reader<'_>) -> Result<(), CodecError> {
         let state = Route::read(input)?;
-        self.index.insert(route, u32::try_from(self.routes.len()).map_err(|_| CodecError::Impossible(0))?);
-        self.routes.push((route, Box::new(state), false));
+        self.insert(route, state, false);
         Ok(())
     }
 }

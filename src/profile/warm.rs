@@ -281,9 +281,6 @@ impl Warm {
         learnt.day = Panes::default();
         (learnt.slow, learnt.large, learnt.unreadable) = Default::default();
         learnt.thresholds = [0; 4];
-        // What is slow or large is decided when a request comes, by what its route has closed until then.
-        (learnt.usual.slow, learnt.usual.large) = (0.0, 0.0);
-        learnt.half_hours.forget_costs();
         learnt.write(out);
     }
 

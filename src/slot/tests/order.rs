@@ -27,9 +27,9 @@ use crate::{
 const SKEW_MS: u64 = 5 * 60_000;
 /// How far the source reads one file ahead of another.
 const AHEAD_MS: u64 = 60_000;
-/// Findings of this rule may differ. Its window ends with the key's newest request, so that what comes a minute late may be
-/// outside, and one route decides.
-const COUNTING: &str = "key-denied-routes";
+/// Findings of these rules may differ. Their windows of minutes end with the key's newest request, so that what comes later may
+/// be outside, and one route or one response decides.
+const BY_WINDOW: [&str; 2] = ["key-denied-routes", "key-large-responses"];
 /// Long after all that is read: history.
 const LATER_MS: u64 = 2_000_000_000_000;
 const KEYS: u8 = 5;
@@ -62,9 +62,15 @@ fn event(arrival: &Arrival, input: u32) -> Event<'static> {
         network_type: NetworkType::Hosting,
         ..Place::default()
     };
-    event.route.hash = 1 + u64::from(n % 2);
-    event.latency_us = Some(u32::from(from) * 1_000);
-    event.response_bytes = (from % 3 > 0).then(|| u32::from(from) * 100);
+    // Some are on one of more routes than can be kept.
+    let minute = time_ms / 60_000;
+    let is_rare = from % 8 == 5;
+    event.route.hash =
+        if is_rare { stable_hash(&minute.to_le_bytes()) % 2_000 } else { 1 + u64::from(n % 2) };
+    // There are hours in which the services are slow, and their answers large.
+    let times = 1 + u32::from(minute / 60 % 5 == 0) * u32::from(from % 4);
+    event.latency_us = Some(u32::from(from) * times * 1_000);
+    event.response_bytes = (from % 3 > 0).then(|| u32::from(from) * times * 100);
     if cut {
         event.flags.set(Flags::CUT);
     }
@@ -374,7 +380,7 @@ fn attacks_are_found_by_the_same_rules_however_many_files_they_are_in() {
     for (files, late) in [(8, 0), (1, 30), (8, 30)] {
         let other = way(files, late);
         assert_eq!(one.keys, other.keys, "in {files} files, {late} of 100 late");
-        let counts = |(_, rule): &&(KeyId, String)| rule != COUNTING;
+        let counts = |(_, rule): &&(KeyId, String)| !BY_WINDOW.contains(&rule.as_str());
         let missing: Vec<_> = one.findings.difference(&other.findings).filter(counts).collect();
         let more: Vec<_> = other.findings.difference(&one.findings).filter(counts).collect();
         assert!(missing.is_empty() && more.is_empty(), "{files} files, {late} late: {missing:?} {more:?}");

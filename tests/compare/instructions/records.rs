@@ -2,12 +2,20 @@
 
 use std::io::{self, Write};
 
-use keyhound::generate::{
-    Format, Formats, Plan, Traffic,
-    stream::{Stream, StreamPlan},
+use keyhound::{
+    event::EventTime,
+    generate::{
+        Format, Formats, Plan, Traffic,
+        stream::{Stream, StreamPlan},
+    },
 };
 
 use crate::stage::Stage;
+
+/// So many of a stream's first records are of three hours before, since routes are compared only some hours after they were
+/// first asked for.
+const EARLIER: u64 = 1_000;
+const EARLIER_MS: u64 = 3 * 3_600_000;
 
 /// Writes a stage's first records, a line each.
 pub fn write(stage: Stage, count: usize, out: &mut impl Write) -> io::Result<()> {
@@ -35,10 +43,15 @@ fn traffic(preset: &str, count: usize, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn stream(plan: StreamPlan, count: usize, out: &mut impl Write) -> io::Result<()> {
-    let mut stream = Stream::new(StreamPlan { records: count as u64, ..plan });
-    while let Some(record) = stream.next_record() {
-        out.write_all(record.bytes)?;
-        out.write_all(b"\n")?;
+    let count = count as u64;
+    let earlier = EARLIER.min(count);
+    let before = StreamPlan { records: earlier, start: EventTime(plan.start.0 - EARLIER_MS), ..plan };
+    for part in [before, StreamPlan { records: count - earlier, ..plan }] {
+        let mut stream = Stream::new(part);
+        while let Some(record) = stream.next_record() {
+            out.write_all(record.bytes)?;
+            out.write_all(b"\n")?;
+        }
     }
     Ok(())
 }
