@@ -15,7 +15,6 @@ use super::{engine::Engine, force::Force, groups::second_of, seam::Effect};
 use crate::{
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, fuse},
-    profile::Known,
     respond::{Decision, Guardrail},
 };
 
@@ -143,9 +142,7 @@ impl Engine {
 
     fn freeze(&mut self, key: &KeyId, frozen: bool) {
         if let Some(index) = self.table.find(key) {
-            let now = second_of(self.watermark);
-            let known = Known { watermark: now, gaps: &self.gaps };
-            self.table.set_frozen(index, frozen, known, now);
+            self.set_frozen(index, frozen, second_of(self.watermark));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::*;
 use crate::{
     engine::{
-        Engines, Input, Reference,
+        Engines, Input, Reference, Settings,
         testing::{play, settings},
     },
     event::{ClientAddress, Event, KeyKind, Refusal, stable_hash, testing::plain},
@@ -129,4 +129,28 @@ fn a_spike_at_the_end_of_the_day_is_not_learnt_with_it() {
     let end = START.after(Duration::from_secs(begins + 3 * 3600));
     let (told, open) = incidents_of(events.into_iter().filter(|event| event.time < end));
     assert_eq!((told.len(), open.len()), (1, 1), "{told:?} {open:?}");
+}
+
+/// A key with a request each minute, up to before so many, where the watermark stands still.
+fn used(minutes: u64) -> (Engine, u32) {
+    let mut engine = Engine::new(Arc::new(Settings { partitions: 1, ..settings() }));
+    for minute in 0..minutes {
+        engine.observe(&plain(KEY, START.after(Duration::from_mins(minute))), None, &mut Vec::new());
+    }
+    let index = engine.table.find(&KEY).unwrap();
+    (engine, index)
+}
+
+#[test]
+fn a_key_that_becomes_mature_as_an_incident_opens_is_announced_to_its_groups() {
+    let is_in_groups = |(engine, index): &(Engine, u32)| engine.table.hot(*index).is_in_groups();
+    let mature = (2 * 1440..5 * 1440).step_by(60).find(|minutes| is_in_groups(&used(*minutes))).unwrap();
+    let minutes = (mature - 60..=mature).find(|minutes| is_in_groups(&used(*minutes))).unwrap();
+    // The hour is open while the watermark is not known, and has closed with it.
+    let (mut engine, index) = used(minutes - 4);
+    engine.watermark = START.after(Duration::from_mins(minutes - 5));
+    assert!(!engine.table.hot(index).is_in_groups() && engine.newcomers.is_empty());
+    engine.set_frozen(index, true, second_of(engine.watermark));
+    assert!(engine.table.hot(index).is_in_groups());
+    assert_eq!(engine.newcomers.keys().collect::<Vec<_>>(), [&0]);
 }

@@ -6,7 +6,7 @@ use crate::{
     detect::{Family, Finding, Signal},
     event::{EventTime, KeyId},
     incident::{Case, Cause, Incident, IncidentId, MATURE, Reason},
-    profile::Known,
+    profile::{Known, key::UNRESOLVED},
     respond::{SubjectRef, decision::Versions},
     rules::{Rule, condition::FindingView},
 };
@@ -163,10 +163,26 @@ impl Engine {
             case.record.doubts.push("Volume alone: place, errors and breadth are as usual.".to_owned());
         }
         let freezes = case.freezes();
-        let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
-        self.table.set_frozen(index, freezes, known, second_of(at));
+        self.set_frozen(index, freezes, second_of(at));
         self.propose(index, at, verdict.step, entry, effects);
         self.tell(&key, at, effects);
+    }
+
+    /// An incident is open on the key from now on, or ends at `second`. What closes by that may make its profile mature.
+    pub(super) fn set_frozen(&mut self, index: u32, frozen: bool, second: u32) {
+        let was_in_groups = self.table.hot(index).is_in_groups();
+        let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
+        self.table.set_frozen(index, frozen, known, second);
+        let hot = self.table.hot(index);
+        if hot.is_in_groups() && !was_in_groups {
+            let tenant =
+                || self.entry(&self.now.reference.catalogue, &hot.key, "").map(|entry| &entry.tenant);
+            let group = match hot.group {
+                UNRESOLVED => tenant().map_or(0, |tenant| self.now.tenants.number_of(tenant)),
+                group => group,
+            };
+            self.announce(index, group);
+        }
     }
 
     /// Emits the incident's record, if it is time.
@@ -191,8 +207,7 @@ impl Engine {
             self.changed_cases.insert(key);
             if let Some(index) = self.table.find(&key) {
                 let second = second_of(watermark);
-                let known = Known { watermark: second, gaps: &self.gaps };
-                self.table.set_frozen(index, false, known, second);
+                self.set_frozen(index, false, second);
                 let (hot, mut warm) = self.table.parts_mut(index);
                 if let Some(warm) = warm.as_deref_mut().filter(|_| case.is_settled(watermark)) {
                     hot.accept_use(warm);

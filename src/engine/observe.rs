@@ -82,7 +82,8 @@ impl Engine {
             }
         }
         if is_in_groups && !was_in_groups {
-            self.announce(index, event);
+            let group = self.group_of(index, event);
+            self.announce(index, group);
         }
         self.table.note_hour(index, hour);
         let beyond = self.compare_with_route(event, frozen);
@@ -129,7 +130,8 @@ impl Engine {
         let hot = self.table.hot(index);
         let at = EventTime(event.time.0.max(u64::from(hot.last_seen) * 1000));
         if hot.is_in_groups() && !was_in_groups {
-            self.announce(index, event);
+            let group = self.group_of(index, event);
+            self.announce(index, group);
         }
         let (hot, warm) = self.table.parts_mut(index);
         let Some(warm) = warm else { return };
@@ -166,8 +168,7 @@ impl Engine {
 
     /// The key's profile has become mature: from now on its groups expect its requests.
     #[cold]
-    fn announce(&mut self, index: u32, event: &Event<'_>) {
-        let group = self.group_of(index, event);
+    pub(super) fn announce(&mut self, index: u32, group: u16) {
         let hot = self.table.hot(index);
         let usual = hot.season.usual_day(hot.last_seen, hot.first_seen);
         for group in if group == 0 { vec![0] } else { vec![0, group] } {
