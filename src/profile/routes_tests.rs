@@ -94,7 +94,7 @@ fn learn(requests: &[Request], restart_every: usize, read_at: impl Fn(&Request) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn neither_which_routes_are_kept_nor_what_they_teach_hangs_on_the_order(seed in any::<u64>()) {
