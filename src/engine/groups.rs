@@ -17,7 +17,7 @@ use super::{
 use crate::{
     detect::{GroupUse, Scale},
     event::EventTime,
-    profile::{CodecError, Reader, Writer, gaps::Gap, panes::Panes, season::FIVE},
+    profile::{CodecError, Reader, Writer, fold::SPAN, gaps::Gap, panes::Panes, season::FIVE},
 };
 
 /// Groups that are told apart; tenants beyond belong to the fleet alone.
@@ -37,13 +37,13 @@ struct Group {
     most: Most,
 }
 
-/// How a group was used when it was up most: in these twenty minutes of the clock, and in those before.
+/// How a group was used when it was up most: in this half hour of the clock, and in the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Most([GroupUse; 2]);
 
 impl Most {
-    /// Takes part of the clock: a minute is open for a quarter of an hour, and part of five.
-    const SECONDS: u32 = 1200;
+    /// A request is looked at as long as its minute is open, and may be of the beginning of five.
+    const SECONDS: u32 = (SPAN + FIVE).next_multiple_of(30) * 60;
 
     fn note(&mut self, now: GroupUse) {
         let [most, before] = &mut self.0;

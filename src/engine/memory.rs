@@ -1,6 +1,6 @@
 //! How the memory that the settings allow is shared out between what is kept.
 
-use super::{admit::CANDIDATES_MAX, counters, waiting::WAITING_MAX};
+use super::{admit::CANDIDATES_MAX, counters, waiting::SPIKES_MAX};
 use crate::profile::{routes::ROUTES_MAX, table::KEY_BYTES};
 
 /// An open incident with its step, evidence and samples, in bytes.
@@ -10,13 +10,13 @@ const ROUTE_BYTES: u64 = 8 << 10;
 /// A key on its way into the table, in bytes.
 const CANDIDATE_BYTES: u64 = 96;
 /// A spike that waits, with the request that it shows, in bytes.
-const SPIKE_BYTES: u64 = 512;
+const SPIKE_BYTES: u64 = 1024;
 /// What a partition has besides: its filter of repeated records, its groups, routes that wait for a place.
 const OTHER_BYTES: u64 = 512 << 10;
 /// What a partition takes whatever is kept in it.
 const PARTITION_BYTES: u64 = ROUTES_MAX as u64 * ROUTE_BYTES
     + CANDIDATES_MAX as u64 * CANDIDATE_BYTES
-    + WAITING_MAX as u64 * SPIKE_BYTES
+    + SPIKES_MAX as u64 * SPIKE_BYTES
     + OTHER_BYTES;
 /// A Keyhound that keeps fewer keys than this is of no use: of each partition.
 const KEYS_MIN: u64 = 1_000;

@@ -10,13 +10,15 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    detect::{self, crowd, late::LateCounts},
+    detect::{
+        self, crowd,
+        delayed::{self, DelayedCounts},
+    },
     event::{Event, EventTime, Flags, KeyId, Refusal},
     profile::{Beyond, Hot, Known, key::UNRESOLVED, warm::WARM_AFTER},
 };
 
 const DAY: u32 = 86_400;
-const MINUTE: u32 = 60;
 
 impl Engine {
     /// Where the key's profile is in all likelihood; it is asked for ahead of [`Engine::observe`].
@@ -92,8 +94,8 @@ impl Engine {
         }
         self.note(index, event, is_open, beyond);
         self.judge(index, event, beyond, effects);
-        if is_open && second + MINUTE <= self.table.hot(index).last_seen && is_served(event.status) {
-            self.look_at_late(index, event);
+        if is_open && delayed::is_delayed(second, self.table.hot(index)) && is_served(event.status) {
+            self.look_at_delayed(index, event);
         }
     }
 
@@ -180,8 +182,7 @@ impl Engine {
     fn group_of(&mut self, index: u32, event: &Event<'_>) -> u16 {
         let mut group = self.table.hot(index).group;
         if group == UNRESOLVED {
-            let entry = self.now.reference.catalogue.get(&event.key, event.handles.credential);
-            group = entry.map_or(0, |entry| self.now.tenants.number_of(&entry.tenant));
+            group = self.group_in_catalogue(&event.key, event.handles.credential);
             // The credential that finds the tenant may be what is missing.
             if !event.flags.has(Flags::UNREADABLE) && !event.flags.has(Flags::CUT) {
                 self.table.hot_mut(index).group = group;
@@ -255,7 +256,7 @@ impl Engine {
         }
         self.signals = signals;
         if near {
-            self.await_context(event, LateCounts::default());
+            self.await_context(event, DelayedCounts::default());
         }
         if near && self.cases.get(&event.key).is_some_and(crate::incident::Case::is_corroborated) {
             let shown = shown.unwrap_or_else(|| Shown::of(event, &self.inputs));

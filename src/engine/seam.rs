@@ -89,7 +89,7 @@ pub struct Partial {
 pub struct Context {
     pub at: EventTime,
     pub groups: Vec<GroupUse>,
-    /// How it was used when it was up most, in the last twenty minutes or more.
+    /// How it was used when it was up most, in the last half hour or more.
     pub most: Vec<GroupUse>,
 }
 

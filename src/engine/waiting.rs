@@ -8,15 +8,19 @@ use super::{engine::Engine, groups::second_of, seam::Effect, shown::Shown};
 use crate::{
     detect::{
         self, GroupUse,
-        late::{LateCount, LateCounts},
+        delayed::{DelayedCount, DelayedCounts},
         volume::{Lesser, LesserCount},
     },
     event::{Event, EventTime, KeyId},
     profile::{CodecError, Known, Reader, Writer},
 };
 
-/// Keys whose spikes wait in a partition, at most: some hundred bytes and some microseconds at a context each.
-pub const WAITING_MAX: usize = 1_024;
+/// Keys whose spikes wait in a partition, at most: about a kilobyte and some microseconds at a context each.
+pub const SPIKES_MAX: usize = 512;
+/// Those of them that are lesser, at most: they wait for half a minute, and the others for five seconds.
+const LESSER_MAX: usize = SPIKES_MAX / 2;
+/// A key whose newest request is so far behind the contexts, in seconds, is judged by its own time.
+const FAR_BEHIND: u32 = 60;
 
 /// A key's spikes that wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +28,13 @@ pub(super) struct Waiting {
     /// The first request that looked like one.
     shown: Shown,
     lesser: Lesser,
-    late: LateCounts,
+    delayed: DelayedCounts,
 }
 
 impl Waiting {
     /// Of a key that looks like one by this request.
     pub fn new(shown: Shown) -> Self {
-        Self { shown, lesser: Lesser::default(), late: LateCounts::default() }
+        Self { shown, lesser: Lesser::default(), delayed: DelayedCounts::default() }
     }
 
     /// Appends the fields.
@@ -39,7 +43,7 @@ impl Waiting {
         out.bytes(&serde_json::to_vec(&self.shown).unwrap_or_default());
         let lesser = self.lesser.0.iter();
         out.counts(lesser.flat_map(|waits| [waits.count, waits.second, waits.since]));
-        out.counts(self.late.0.iter().flat_map(|late| [late.count, late.second]));
+        out.counts(self.delayed.0.iter().flat_map(|delayed| [delayed.count, delayed.second]));
     }
 
     /// Reads what [`Waiting::write`] wrote.
@@ -49,8 +53,8 @@ impl Waiting {
         for waits in &mut waiting.lesser.0 {
             *waits = LesserCount { count: input.u32()?, second: input.u32()?, since: input.u32()? };
         }
-        for late in &mut waiting.late.0 {
-            *late = LateCount { count: input.u32()?, second: input.u32()? };
+        for delayed in &mut waiting.delayed.0 {
+            *delayed = DelayedCount { count: input.u32()?, second: input.u32()? };
         }
         Ok(waiting)
     }
@@ -59,24 +63,24 @@ impl Waiting {
 impl Engine {
     /// A window of the key has come near a count that is a spike: it waits for the next context. Without room it is looked at
     /// when it has grown by an eighth or a pane has passed, as all are that come near.
-    pub(super) fn await_context(&mut self, event: &Event<'_>, late: LateCounts) {
+    pub(super) fn await_context(&mut self, event: &Event<'_>, delayed: DelayedCounts) {
         if let Some(waiting) = self.pending.get_mut(&event.key) {
-            return waiting.late.raise(late);
+            return waiting.delayed.raise(delayed);
         }
-        if self.pending.len() >= WAITING_MAX {
+        if self.pending.len() >= SPIKES_MAX {
             self.counts.postponed += 1;
             return;
         }
         let shown = Shown::of(event, &self.inputs);
-        self.pending.insert(event.key, Waiting { late, ..Waiting::new(shown) });
+        self.pending.insert(event.key, Waiting { delayed, ..Waiting::new(shown) });
     }
 
     /// A request has come when its minute was no longer in the key's windows.
     #[cold]
-    pub(super) fn look_at_late(&mut self, index: u32, event: &Event<'_>) {
-        let late = LateCounts::of(self.table.hot(index), self.table.warm(index), second_of(event.time));
-        if late.is_any() {
-            self.await_context(event, late);
+    pub(super) fn look_at_delayed(&mut self, index: u32, event: &Event<'_>) {
+        let delayed = DelayedCounts::of(self.table.hot(index), self.table.warm(index), second_of(event.time));
+        if delayed.is_any() {
+            self.await_context(event, delayed);
         }
     }
 
@@ -85,21 +89,26 @@ impl Engine {
     pub(super) fn judge_pending(&mut self, at: EventTime, effects: &mut Vec<Effect>) {
         for (key, mut waiting) in std::mem::take(&mut self.pending) {
             self.judge_volume(&key, at, &mut waiting, effects);
-            if waiting.lesser.is_any() {
+            if !waiting.lesser.is_any() {
+                continue;
+            }
+            if self.pending.len() < LESSER_MAX {
                 self.pending.insert(key, waiting);
+            } else {
+                self.counts.postponed += 1;
             }
         }
     }
 
-    /// Judges a key's windows, and what came late, with what is known of its group. What waits on stands in `waiting`.
+    /// Judges a key's windows, and what was delayed, with what is known of its group. What waits on stands in `waiting`.
     pub(super) fn judge_volume(
         &mut self,
         key: &KeyId,
         at: EventTime,
-        Waiting { shown, lesser, late }: &mut Waiting,
+        Waiting { shown, lesser, delayed }: &mut Waiting,
         effects: &mut Vec<Effect>,
     ) {
-        let late = std::mem::take(late);
+        let delayed = std::mem::take(delayed);
         let Some(index) = self.table.find(key) else {
             *lesser = Lesser::default();
             return;
@@ -107,17 +116,25 @@ impl Engine {
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
         let hot = self.table.hot(index);
-        let number = usize::from(hot.group);
-        let of_key = |groups: &[GroupUse]| [0, number].map(|n| groups.get(n).copied().unwrap_or_default());
-        let key = (hot, self.table.warm(index));
-        let watch = &self.now.reference.rules.watch;
+        let groups_of_key = |groups: &[GroupUse]| {
+            [0, usize::from(hot.group)].map(|n| groups.get(n).copied().unwrap_or_default())
+        };
+        let (groups, most) = (groups_of_key(&self.groups), groups_of_key(&self.groups_most));
+        let (second, newest) = (second_of(at), hot.last_seen);
+        let watch = self.now.reference.rules.watch.clone();
         let known = Known { watermark: second_of(self.watermark), gaps: &self.gaps };
-        let at_second = second_of(at);
-        detect::volume::judge(watch, key, &of_key(&self.groups), (at_second, known), lesser, &mut signals);
-        if late.is_any() {
-            detect::late::judge(watch, key, &of_key(&self.groups_most), late, &mut signals);
-        }
+        let parts = (hot, self.table.warm(index));
+        detect::volume::judge(&watch, parts, &groups, (second, known), lesser, &mut signals);
+        // What was read hours later is told, and acted on, as what it is.
+        let behind = second.saturating_sub(newest) > FAR_BEHIND;
+        let at = if behind { EventTime(u64::from(newest) * 1000) } else { at };
         self.take_in(index, at, shown, &mut signals, effects);
+        if delayed.is_any() {
+            let parts = (self.table.hot(index), self.table.warm(index));
+            detect::delayed::judge(&watch, parts, &most, delayed, &mut signals);
+            let at = EventTime(u64::from(delayed.second()) * 1000);
+            self.take_in(index, at, shown, &mut signals, effects);
+        }
         self.signals = signals;
     }
 }
@@ -125,3 +142,11 @@ impl Engine {
 #[cfg(test)]
 #[path = "waiting_tests.rs"]
 mod tests;
+
+// Of the detectors, by the shipped rules.
+#[cfg(test)]
+#[path = "delayed_tests.rs"]
+mod delayed_tests;
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod volume_tests;

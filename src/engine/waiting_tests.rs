@@ -30,6 +30,11 @@ fn engines() -> Engines {
     engines
 }
 
+/// A partition with room for ten keys.
+fn engine() -> Engine {
+    Engine::new(Arc::new(crate::engine::Settings { partitions: 1, ..settings() }))
+}
+
 /// A second of the first key and of the others, so many requests each.
 fn second(engines: &mut Engines, at: EventTime, first: u64, others: u64, effects: &mut Vec<Effect>) {
     let ms = |n: u64, of: u64| at.after(Duration::from_millis(n * 1000 / of));
@@ -151,17 +156,13 @@ fn what_waits_is_judged_when_nothing_comes_any_more() {
 
 #[test]
 fn no_more_keys_wait_than_may_and_the_others_are_counted() {
-    let mut engine = Engine::new(Arc::new(crate::engine::Settings {
-        partitions: 1,
-        limits: MemoryLimits::of_keys(10),
-        ..settings()
-    }));
-    for n in 0..WAITING_MAX as u64 + 5 {
-        engine.await_context(&plain(key(n), START), LateCounts::default());
-        engine.await_context(&plain(key(n), START), LateCounts::default());
+    let mut engine = engine();
+    for n in 0..SPIKES_MAX as u64 + 5 {
+        engine.await_context(&plain(key(n), START), DelayedCounts::default());
+        engine.await_context(&plain(key(n), START), DelayedCounts::default());
     }
     let counts = engine.counts();
-    assert_eq!((counts.spikes, counts.spikes_max), (WAITING_MAX as u64, WAITING_MAX as u64));
+    assert_eq!((counts.spikes, counts.spikes_max), (SPIKES_MAX as u64, SPIKES_MAX as u64));
     assert_eq!(counts.postponed, 10);
     // They have no profile: nothing is told of them, and they go.
     let mut effects = Vec::new();
@@ -171,17 +172,42 @@ fn no_more_keys_wait_than_may_and_the_others_are_counted() {
 
 #[test]
 fn a_key_that_waits_is_not_evicted() {
-    let mut engine = Engine::new(Arc::new(crate::engine::Settings {
-        partitions: 1,
-        limits: MemoryLimits::of_keys(10),
-        ..settings()
-    }));
+    let mut engine = engine();
     engine.table.insert(crate::profile::Hot::new(key(0), 1));
-    engine.await_context(&plain(key(0), START), LateCounts::default());
+    engine.await_context(&plain(key(0), START), DelayedCounts::default());
     for n in 1..5_000 {
         engine.make_room(&key(n), 2);
         engine.table.insert(crate::profile::Hot::new(key(n), 2));
     }
     assert!(engine.table.find(&key(0)).is_some());
     assert!(engine.table.len() < 4_000, "some were evicted");
+}
+
+#[test]
+fn a_spike_that_is_read_minutes_later_is_told_as_of_its_time() {
+    let mut engines = restored(&LEARNT_BEFORE);
+    let (burst, mut effects) = (LEARNT.after(Duration::from_secs(30)), Vec::new());
+    for s in 0..400 {
+        let at = LEARNT.after(Duration::from_secs(s));
+        engines.read_at(at);
+        second(&mut engines, at, u64::from(s % 12 == 0), 2, &mut effects);
+    }
+    assert!(effects.is_empty(), "{effects:?}");
+    let events: Vec<_> =
+        (0..90).map(|n| plain(key(0), burst.after(Duration::from_millis(n * 200)))).collect();
+    engines.apply_events(&events, &mut effects);
+    for s in 400..410 {
+        let at = LEARNT.after(Duration::from_secs(s));
+        engines.read_at(at);
+        second(&mut engines, at, 0, 2, &mut effects);
+    }
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::Finding(_, finding) => Some((finding.at, finding.observed.clone())),
+        _ => None,
+    });
+    let (at, observed) = told.expect("a finding");
+    assert_eq!(at, EventTime((burst.0 + 17_800) / 1000 * 1000));
+    assert!(observed.contains(" requests in 1 min until "), "{observed}");
+    let stale = effects.iter().any(|effect| matches!(effect, Effect::Incident(incident) if incident.stale));
+    assert!(stale, "{effects:?}");
 }

@@ -23,11 +23,11 @@ const FIRST: u64 = 500;
 /// Milliseconds, up to ten minutes; 64-byte units, up to 64 MiB.
 const LATENCY_MAX: u64 = 600_000;
 const SIZE_MAX: u64 = 1 << 20;
-/// Five minutes of which requests are counted for the share of the newest ones: an hour. A key's window is five minutes long,
-/// so that two of them count however many requests they had.
-const PANES: u32 = 12;
-const PANE: u32 = 300;
-const PANES_LEAST: u32 = 2;
+/// Minutes of which requests are counted for the share of the newest ones: half an hour. A key's window is five minutes long, so
+/// that six of them count however many requests they had.
+const PANES: u32 = 30;
+const PANE: u32 = 60;
+const PANES_LEAST: u32 = 6;
 /// Requests that the share of the newest ones is of.
 const SHARE_OF: u32 = 500;
 
@@ -84,22 +84,24 @@ impl Cost {
         }
     }
 
-    /// The share of the newest five hundred requests that were beyond the percentile; of an hour that had fewer, the others
-    /// are as usual.
+    /// The share of requests up to the minute of `second` that were beyond the percentile: the highest of one minute, two, and so
+    /// on, until there are five hundred requests. Where there are fewer, the others are as usual. A backend that has become slow
+    /// a moment ago is so at once, and what comes late is compared with what its own time was like.
     #[cold]
-    #[allow(clippy::cast_precision_loss)] // counts of an hour
-    fn share(&self, newest: u32) -> f32 {
-        let (mut all, mut beyond) = (0u32, 0u32);
-        for back in (0..PANES).take_while(|back| *back * PANE <= newest) {
-            if back >= PANES_LEAST && all >= SHARE_OF {
+    #[allow(clippy::cast_precision_loss)] // counts of half an hour
+    fn share(&self, second: u32, newest: u32) -> f32 {
+        let (mut all, mut beyond, mut highest) = (0u32, 0u32, self.usual);
+        let (pane, oldest) = (second / PANE, (newest / PANE).saturating_sub(PANES - 1));
+        for (n, pane) in (oldest..=pane).rev().enumerate() {
+            if n >= PANES_LEAST as usize && all >= SHARE_OF {
                 break;
             }
-            let second = newest - back * PANE;
-            all = all.saturating_add(self.all.at(second));
-            beyond = beyond.saturating_add(self.beyond.at(second));
+            all = all.saturating_add(self.all.at(pane * PANE));
+            beyond = beyond.saturating_add(self.beyond.at(pane * PANE));
+            let missing = SHARE_OF.saturating_sub(all) as f32;
+            highest = highest.max((beyond as f32 + missing * self.usual) / (all as f32 + missing));
         }
-        let missing = SHARE_OF.saturating_sub(all) as f32;
-        (beyond as f32 + missing * self.usual) / (all as f32 + missing)
+        highest
     }
 
     /// Closes an hour, and makes the percentile for the hour two later: the first few hours with enough values say it, and
@@ -221,10 +223,10 @@ impl Route {
         let (slow, large) = (self.latency.is_beyond(hour, latency), self.size.is_beyond(hour, units));
         let mut beyond = Beyond { slow, large, ..Beyond::default() };
         if slow {
-            beyond.slow_share = self.latency.share(self.newest);
+            beyond.slow_share = self.latency.share(second, self.newest);
         }
         if large {
-            beyond.large_share = self.size.share(self.newest);
+            beyond.large_share = self.size.share(second, self.newest);
         }
         if is_learnt {
             if let Some(latency) = latency {
@@ -318,12 +320,12 @@ mod tests {
     }
 
     #[test]
-    fn where_everybody_is_slow_the_share_rises_within_minutes() {
-        // Of the five minutes before, none was.
-        assert!((share_after(1_000, 1_000) - 0.5).abs() < 0.01, "{}", share_after(1_000, 1_000));
-        assert!((share_after(5_000, 5_000) - 0.5).abs() < 0.01);
-        // No further back than there are 500 requests.
-        assert!((share_after(300, 300) - 0.5).abs() < 0.01, "{}", share_after(300, 300));
+    fn where_everybody_is_slow_the_share_rises_within_seconds() {
+        // Five minutes before, none was.
+        for (slow, share) in [(1_000, 1.0), (5_000, 1.0), (300, 0.6), (167, 0.34)] {
+            let after = share_after(slow, slow);
+            assert!((after - share).abs() < 0.02, "{slow}: {after}");
+        }
     }
 
     #[test]

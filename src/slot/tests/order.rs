@@ -272,21 +272,30 @@ impl Way {
     }
 }
 
+/// Lines of a file in the order in which they are written: when each is, its time, and what it says.
+type Lines = VecDeque<(u64, u64, Vec<u8>)>;
+
+/// Deals the lines of traffic out to files, neither in turn nor by key.
+fn dealt(traffic: &mut Traffic, way: Way) -> Vec<Lines> {
+    let (mut lines, mut n) = (vec![Lines::new(); way.files], 0usize);
+    while let Some(line) = traffic.next_line() {
+        let file = n.wrapping_mul(0x9E37_79B9) >> 7 & (way.files - 1);
+        lines[file].push_back((way.written(n, line.time.0), line.time.0, line.bytes.to_vec()));
+        n += 1;
+    }
+    for file in &mut lines {
+        file.make_contiguous().sort_by_key(|(written, ..)| *written);
+    }
+    lines
+}
+
 /// Reads traffic in this way.
 fn told(traffic: &mut Traffic, way: Way) -> Told {
     let Way { files, ahead_ms, .. } = way;
     let rules = RuleSet::shipped();
     let names: Vec<String> = rules.rules.iter().map(|rule| rule.id.clone()).collect();
     let mut reading = reading(rules, servers(traffic));
-    let mut lines: Vec<VecDeque<(u64, u64, Vec<u8>)>> = vec![VecDeque::new(); files];
-    let mut n = 0usize;
-    while let Some(line) = traffic.next_line() {
-        // Neither in turn nor by key.
-        let (file, written) = (n.wrapping_mul(0x9E37_79B9) >> 7 & (files - 1), way.written(n, line.time.0));
-        lines[file].push_back((written, line.time.0, line.bytes.to_vec()));
-        n += 1;
-    }
-    lines.iter_mut().for_each(|lines| lines.make_contiguous().sort_by_key(|(written, ..)| *written));
+    let mut lines = dealt(traffic, way);
     let mut marks = Watermarks::default();
     (0..).zip(&lines).for_each(|(input, _)| marks.open(input));
     let (mut out, mut batch, mut told) = (Outcome::default(), Batch::new(200), Told::default());

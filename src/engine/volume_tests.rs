@@ -1,8 +1,9 @@
 //! Tests of spikes that are little beyond what a key did, on each scale.
 
-use super::*;
 use crate::{
+    detect::volume::*,
     event::{KeyId, KeyKind},
+    profile::{Hot, Known, Warm},
     rules::RuleSet,
 };
 

@@ -1,8 +1,9 @@
 //! Tests of spikes whose requests come minutes late.
 
-use super::*;
 use crate::{
+    detect::{GroupUse, delayed::*},
     event::{KeyId, KeyKind},
+    profile::Hot,
     profile::Known,
     rules::RuleSet,
 };
@@ -17,22 +18,22 @@ fn request(hot: &mut Hot, second: u32) {
 }
 
 /// A key that has two requests a minute, four days long, and then so many of a minute that is eight minutes ago.
-fn late(n: u32) -> (Hot, LateCounts) {
+fn delayed(n: u32) -> (Hot, DelayedCounts) {
     let mut hot = Hot::new(KeyId { kind: KeyKind::Credential, hash: [7; 16] }, START);
     (0..=4 * 2880).for_each(|n| request(&mut hot, START + n * 30));
     hot.season.highest.accept([16, 20, 200, 10_000]);
-    let mut late = LateCounts::default();
+    let mut counts = DelayedCounts::default();
     for n in 0..n {
         let second = NOW - 480 + n % 30;
         request(&mut hot, second);
-        late.raise(LateCounts::of(&hot, None, second));
+        counts.raise(DelayedCounts::of(&hot, None, second));
     }
-    (hot, late)
+    (hot, counts)
 }
 
-fn told(hot: &Hot, most: &[GroupUse], late: LateCounts) -> Vec<String> {
+fn told(hot: &Hot, most: &[GroupUse], delayed: DelayedCounts) -> Vec<String> {
     let mut signals = Vec::new();
-    judge(&RuleSet::shipped().watch, (hot, None), most, late, &mut signals);
+    judge(&RuleSet::shipped().watch, (hot, None), most, delayed, &mut signals);
     signals.into_iter().map(|signal| signal.observed).collect()
 }
 
@@ -44,7 +45,7 @@ fn group(times: f64) -> GroupUse {
 
 #[test]
 fn a_spike_that_comes_late_is_found_by_its_minute() {
-    let (hot, counts) = late(60);
+    let (hot, counts) = delayed(60);
     assert!(hot.sums[0] <= 3 && hot.sums[1] <= 12, "{:?}", hot.sums);
     let told = told(&hot, &[group(1.0)], counts);
     assert_eq!(told, ["62 requests in 1 min until 07:52:29 UTC", "70 requests in 5 min until 07:52:29 UTC"]);
@@ -52,27 +53,46 @@ fn a_spike_that_comes_late_is_found_by_its_minute() {
 
 #[test]
 fn what_is_little_beyond_what_the_key_did_is_none() {
-    let (_, counts) = late(30);
-    assert_eq!(counts.0[0], LateCount { count: 0, second: NOW - 480 + 29 });
+    let (_, counts) = delayed(30);
+    assert_eq!(counts.0[0], DelayedCount { count: 0, second: NOW - 480 + 29 });
 }
 
 #[test]
-fn a_crowd_that_is_over_excuses_it() {
-    let (hot, counts) = late(60);
-    assert_eq!(told(&hot, &[group(1.0), group(3.0)], counts), Vec::<String>::new());
+fn a_crowd_that_is_over_excuses_it_as_far_as_it_went() {
+    let (hot, counts) = delayed(60);
+    assert_eq!(told(&hot, &[group(1.0), group(20.0)], counts), Vec::<String>::new());
+    let told = told(&hot, &[group(1.0), group(2.0)], counts);
+    assert_eq!(told, ["62 requests in 1 min until 07:52:29 UTC"]);
 }
 
 #[test]
-fn what_is_in_the_windows_is_not_late() {
-    let (mut hot, _) = late(0);
+fn a_key_does_not_excuse_itself() {
+    let (hot, counts) = delayed(60);
+    let quota = hot.group_quota(NOW - 120);
+    assert!((30..60).contains(&quota), "{quota}");
+    // All of its tenant is this key, whose delayed requests, up to its quota, were counted as they came.
+    let usual = [2.0, 10.0, 120.0];
+    let own = GroupUse {
+        second: NOW - 120,
+        strict: f64::from(20 + quota - 10),
+        observed: [62.0, 70.0, 180.0],
+        expected: usual,
+    };
+    let told = told(&hot, &[group(1.0), own], counts);
+    assert_eq!(told, ["62 requests in 1 min until 07:52:29 UTC", "70 requests in 5 min until 07:52:29 UTC"]);
+}
+
+#[test]
+fn what_is_in_the_windows_is_not_delayed() {
+    let (mut hot, _) = delayed(0);
     (0..100).for_each(|_| request(&mut hot, NOW - 20));
-    assert!(!LateCounts::of(&hot, None, NOW - 20).is_any());
+    assert!(!DelayedCounts::of(&hot, None, NOW - 20).is_any());
 }
 
 #[test]
 fn closed_minutes_are_not_looked_at() {
-    let (mut hot, _) = late(60);
+    let (mut hot, _) = delayed(60);
     // The minute has closed, and its place in the ring is that of another one.
     request(&mut hot, NOW + 1200);
-    assert!(!LateCounts::of(&hot, None, NOW - 480).is_any());
+    assert!(!DelayedCounts::of(&hot, None, NOW - 480).is_any());
 }
