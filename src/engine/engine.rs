@@ -188,7 +188,7 @@ impl Engine {
         Self {
             table: KeyTable::new(settings.limits.keys),
             now: InForce::default(),
-            routes: RouteTable::default(),
+            routes: RouteTable::new(settings.ids.bytes(&[b"routes"])),
             cases: BTreeMap::new(),
             forces: BTreeMap::new(),
             lifted: BTreeMap::new(),

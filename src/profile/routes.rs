@@ -6,6 +6,8 @@
 //! for in a day have to go: the requests of the hour after may have been compared with them before that was known, so that
 //! they go with the end of that one.
 
+use siphasher::sip::SipHasher13;
+
 use super::{
     codec::{CodecError, Reader, Writer},
     fold::first_open,
@@ -27,6 +29,8 @@ pub struct RouteTable {
     routes: Vec<(u64, Box<Route>, bool)>,
     /// Those that went since the last checkpoint.
     gone: Vec<u64>,
+    /// Orders the routes that wait: nobody outside may choose which of many are looked at.
+    rank_key: [u8; 16],
     /// Those that wait, of the hours that are open: by whether their number is odd.
     waiting: [WaitingRoutes; 2],
     /// The first hour that is open.
@@ -38,6 +42,11 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
+    /// A table without routes; the key is a secret.
+    pub fn new(rank_key: [u8; 16]) -> Self {
+        Self { rank_key, ..Self::default() }
+    }
+
     /// Compares a request of `second` with its route, then adds it to the route's history unless `frozen`. Event time has
     /// come to `watermark`, in seconds.
     pub fn observe(
@@ -74,7 +83,8 @@ impl RouteTable {
     fn wait(&mut self, route: u64, hour: u32) {
         self.unjudged += u64::from(self.routes.len() >= ROUTES_MAX);
         if hour >= self.open_from {
-            self.waiting[hour as usize % 2].count(route);
+            let rank = SipHasher13::new_with_key(&self.rank_key).hash(&route.to_le_bytes());
+            self.waiting[hour as usize % 2].count(rank, route);
         }
     }
 
