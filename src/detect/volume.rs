@@ -44,6 +44,11 @@ fn near<const N: usize>(watch: &Watch, hot: &Hot, sums: [u32; N], thresholds: &m
         let found = table.threshold(e.mean, e.dispersion).max(least);
         near |= sum >= found;
         *threshold = next_look(sum, found);
+        // What is far beyond what the key did is looked at as it comes to that.
+        let far = hot.season.highest.far_beyond(scale as usize).max(found);
+        if sum < far {
+            *threshold = far.min(*threshold);
+        }
     }
     near
 }
