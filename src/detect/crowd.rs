@@ -1,7 +1,7 @@
 //! Crowds: how far the rest of a key's group is above its usual use, and what that lets one expect of the key.
 
 use super::Scale;
-use crate::profile::Hot;
+use crate::profile::{Expected, Hot};
 
 /// The wide quota, in quotas.
 pub const WIDE: u32 = 10;
@@ -48,9 +48,20 @@ pub struct Rise {
 impl Rise {
     pub const NONE: Self = Self { times: 1.0, is_up: false, known_by: 0.0 };
 
+    /// The greatest of some: the group that is most above its usual explains most.
+    pub fn greatest(rises: impl Iterator<Item = Self>) -> Self {
+        rises.fold(Self::NONE, |most, rise| if rise.times > most.times { rise } else { most })
+    }
+
+    /// What is expected of a key in a window at this level if it has part in the rise.
+    pub fn expected(&self, hot: &Hot, scale: Scale, level: f32) -> Expected {
+        let Expected { mean, dispersion } = hot.expect_at(scale.seconds(), level, self.times);
+        Expected { mean, dispersion: dispersion + self.dispersion() }
+    }
+
     /// What is added to the dispersion of a key's count because of the group's rise: shares in a crowd scatter, and the
     /// rise itself is known by some requests only.
-    pub fn dispersion(&self) -> f64 {
+    fn dispersion(&self) -> f64 {
         let ln = libm::log(self.times.min(UNEVEN_TIMES_MAX)) * UNEVEN;
         libm::expm1(ln * ln) + (1.0 - 1.0 / self.times) / (PRIOR + self.known_by)
     }

@@ -11,7 +11,7 @@ use super::{
     volume,
     watch::Watch,
 };
-use crate::profile::{Expected, Hot, Warm, season::FIVE};
+use crate::profile::{Hot, Warm, season::FIVE};
 
 /// Requests of a minute, or of five minutes of the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,8 @@ impl DelayedCounts {
     pub fn of(hot: &Hot, warm: Option<&Warm>, second: u32) -> Self {
         let minute = second / 60;
         let five = minute / FIVE * FIVE;
-        let of = |scale: Scale, pane: u32, panes: u32, (from, to): (u32, u32)| {
-            if second / pane + panes > hot.last_seen / pane {
+        let of = |scale: Scale, (from, to): (u32, u32)| {
+            if !has_left(scale, second, hot) {
                 return DelayedCount::default();
             }
             let minutes = from.max(hot.open_from())..to;
@@ -45,10 +45,7 @@ impl DelayedCounts {
             let is_far = count >= hot.season.highest.far_beyond(scale as usize).max(CALLABLE);
             DelayedCount { count: if is_far { count } else { 0 }, second }
         };
-        Self([
-            of(Scale::Minute, 5, 12, (minute, minute + 1)),
-            of(Scale::FiveMinutes, 30, 10, (five, five + FIVE)),
-        ])
+        Self([of(Scale::Minute, (minute, minute + 1)), of(Scale::FiveMinutes, (five, five + FIVE))])
     }
 
     pub fn is_any(&self) -> bool {
@@ -65,9 +62,14 @@ impl DelayedCounts {
     }
 }
 
-/// Whether the minute of a request of `second` is no longer in the window of a minute.
+/// Whether a request of `second` is no longer in the window of a minute.
 pub const fn is_delayed(second: u32, hot: &Hot) -> bool {
-    second / 5 + 12 <= hot.last_seen / 5
+    has_left(Scale::Minute, second, hot)
+}
+
+const fn has_left(scale: Scale, second: u32, hot: &Hot) -> bool {
+    let (panes, width) = scale.panes();
+    second / width + panes <= hot.last_seen / width
 }
 
 /// Judges them. `most` is how the groups that the key belongs to were used when they were up most.
@@ -81,19 +83,17 @@ pub fn judge(
     if !hot.season.is_known() {
         return;
     }
-    let rises = most.iter().map(|group| group.rise_then(hot));
-    let rise = rises.fold(Rise::NONE, |most, rise| if rise.times > most.times { rise } else { most });
+    let rise = Rise::greatest(most.iter().map(|group| group.rise_then(hot)));
     for ((scale, uses), delayed) in watch.scales().zip(delayed.0) {
         if delayed.count == 0 {
             continue;
         }
-        let Expected { mean, dispersion } = hot.expect_at(scale.seconds(), hot.level(), rise.times);
-        let expected = Expected { mean, dispersion: dispersion + rise.dispersion() };
+        let expected = rise.expected(hot, scale, hot.level());
         let score = volume::score((hot, warm), scale, delayed.count, expected);
         for (rule, bar) in &uses.bars {
             if score >= *bar {
                 let until = Some(delayed.second);
-                signals.push(volume::signal(*rule, score, (delayed.count, mean), scale, until));
+                signals.push(volume::signal(*rule, score, (delayed.count, expected.mean), scale, until));
             }
         }
     }

@@ -6,13 +6,12 @@
 
 pub mod breadth;
 pub mod cost;
-pub mod crowd;
-pub mod delayed;
 pub mod count;
 pub mod counting;
+pub mod crowd;
+pub mod delayed;
 pub mod errors;
 pub mod finding;
-
 pub mod place;
 pub mod settings;
 pub mod signal;

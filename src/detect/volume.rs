@@ -184,19 +184,17 @@ fn is_sudden(hot: &Hot, scale: Scale) -> bool {
     !matches!(scale, Scale::FiveMinutes) || hot.most_in_a_minute() >= hot.sums[1] / 2
 }
 
-/// `groups` are those that the key belongs to: the one that is most above its usual explains most.
+/// `groups` are those that the key belongs to.
 fn expected(
     (hot, warm): (&Hot, Option<&Warm>),
     scale: Scale,
     groups: &[GroupUse],
     known: Known<'_>,
 ) -> Expected {
-    let rises = groups.iter().map(|group| group.rise_without(hot, scale));
-    let rise = rises.fold(Rise::NONE, |most, rise| if rise.times > most.times { rise } else { most });
+    let rise = Rise::greatest(groups.iter().map(|group| group.rise_without(hot, scale)));
     // A rise of the key alone excuses nothing; one that its group has part in does.
     let level = if rise.is_up { hot.level_now(warm, known) } else { hot.level() };
-    let Expected { mean, dispersion } = hot.expect_at(scale.seconds(), level, rise.times);
-    Expected { mean, dispersion: dispersion + rise.dispersion() }
+    rise.expected(hot, scale, level)
 }
 
 /// What a key may still do while it is throttled: the 95th percentile of its usual minute, in requests a second.

@@ -248,11 +248,16 @@ impl Engine {
     /// The newest requests have come so far: steps end and are extended, and the spikes that waited are judged by how the
     /// groups are used.
     fn see(&mut self, context: &Context, effects: &mut Vec<Effect>) {
-        self.groups.clone_from(&context.groups);
-        self.groups_most.clone_from(&context.most);
+        self.know_groups(context);
         self.end_forces(context.at, effects);
         self.judge_pending(context.at, effects);
         self.extend_forces(context.at, effects);
+    }
+
+    /// From now on the groups are used so.
+    pub(super) fn know_groups(&mut self, context: &Context) {
+        self.groups.clone_from(&context.groups);
+        self.groups_most.clone_from(&context.most);
     }
 
     /// Nothing older will come: incidents close, what is over is forgotten.
@@ -271,19 +276,14 @@ impl Engine {
         if !self.table.is_full_for(key) {
             return;
         }
-        let (forces, cases, pending) = (&self.forces, &self.cases, &self.pending);
-        let stays =
-            |key: &_| forces.contains_key(key) || cases.contains_key(key) || pending.contains_key(key);
-        let gone = self.table.make_room(key, now, stays);
+        let gone = self.table.make_room(key, now, in_use(&self.forces, &self.cases, &self.pending));
         self.forget(gone);
     }
 
     /// Forgets keys until there are no more than may be, since there may be fewer than before.
     pub(super) fn trim(&mut self) {
-        let (forces, cases, pending) = (&self.forces, &self.cases, &self.pending);
-        let stays =
-            |key: &_| forces.contains_key(key) || cases.contains_key(key) || pending.contains_key(key);
-        let gone = self.table.trim(second_of(self.watermark), stays);
+        let now = second_of(self.watermark);
+        let gone = self.table.trim(now, in_use(&self.forces, &self.cases, &self.pending));
         self.forget(gone);
     }
 
@@ -322,4 +322,13 @@ impl Engine {
             ..self.counts
         }
     }
+}
+
+/// Whether a key has a step in force, an incident, or a spike that waits: its profile stays.
+fn in_use<'a>(
+    forces: &'a BTreeMap<KeyId, Force>,
+    cases: &'a BTreeMap<KeyId, Case>,
+    pending: &'a BTreeMap<KeyId, Waiting>,
+) -> impl Fn(&KeyId) -> bool + 'a {
+    |key| forces.contains_key(key) || cases.contains_key(key) || pending.contains_key(key)
 }

@@ -324,10 +324,7 @@ impl Engines {
             self.tell_gaps();
             self.groups.renumber(self.now.tenants.hashes());
             let context = self.groups.context(EventTime(self.tick_ms.saturating_sub(TICK_MS)));
-            for engine in &mut self.engines {
-                engine.groups.clone_from(&context.groups);
-                engine.groups_most.clone_from(&context.most);
-            }
+            self.engines.iter_mut().for_each(|engine| engine.know_groups(&context));
             return Ok(());
         }
         match key {

@@ -226,7 +226,7 @@ impl Engine {
         let watch = &*self.now.reference.rules.watch;
         let (hot, mut warm) = self.table.parts_mut(index);
         let near = detect::volume::is_near(watch, hot, warm.as_deref_mut());
-        // Made at most once, and only of what looks like something.
+        // Made only of what looks like something.
         let mut shown = None;
         let mut signals = std::mem::take(&mut self.signals);
         signals.clear();
